@@ -1,0 +1,3 @@
+module github.com/bulkhead-vm/bulkhead
+
+go 1.26
