@@ -1,0 +1,90 @@
+package memory
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Region is a Range with the host memory behind it.
+type Region struct {
+	Range
+	Bytes []byte // len(Bytes) == Size
+}
+
+// Memory is the RAM of one machine. Its methods may be called from any
+// goroutine; Close may not overlap any of them.
+type Memory struct {
+	regions []Region // ascending, disjoint; never changed after construction
+	mapped  bool     // by New: Close unmaps
+}
+
+// ErrOutOfRange is wrapped by every refused access.
+var ErrOutOfRange = errors.New("outside guest RAM")
+
+// RangeError is a guest-physical range that is not RAM, or not in one piece.
+type RangeError struct {
+	GPA  GPA
+	Size uint64
+}
+
+func (e *RangeError) Error() string {
+	return fmt.Sprintf("%d bytes at GPA %v: %v", e.Size, e.GPA, ErrOutOfRange)
+}
+
+func (e *RangeError) Unwrap() error { return ErrOutOfRange }
+
+// Regions returns the pieces of RAM by ascending address. The caller must not
+// change the slice.
+func (m *Memory) Regions() []Region { return m.regions }
+
+// Size returns the bytes of RAM.
+func (m *Memory) Size() (n uint64) {
+	for _, r := range m.regions {
+		n += r.Size
+	}
+	return n
+}
+
+// Close gives the host memory back. Every slice taken from m is dead after.
+func (m *Memory) Close() (err error) {
+	if m.mapped {
+		for _, r := range m.regions {
+			err = errors.Join(err, unix.Munmap(r.Bytes))
+		}
+	}
+	m.regions = nil
+	return err
+}
+
+// Slice returns the n bytes at gpa in place. The guest may change them at any
+// time. It fails with *RangeError unless all of them lie in one region; an
+// empty range is valid at any address of a region, its end included.
+func (m *Memory) Slice(gpa GPA, n uint64) ([]byte, error) {
+	for i := range m.regions {
+		r := &m.regions[i]
+		if gpa < r.Start {
+			break
+		}
+		// No sum of guest values, which could wrap around.
+		if off := uint64(gpa - r.Start); off <= r.Size && n <= r.Size-off {
+			return r.Bytes[off : off+n : off+n], nil
+		}
+	}
+	return nil, &RangeError{gpa, n}
+}
+
+// ReadAt copies len(p) bytes at gpa into p.
+func (m *Memory) ReadAt(p []byte, gpa GPA) error {
+	src, err := m.Slice(gpa, uint64(len(p)))
+	copy(p, src)
+	return err
+}
+
+// WriteAt copies p to gpa.
+func (m *Memory) WriteAt(p []byte, gpa GPA) error {
+	dst, err := m.Slice(gpa, uint64(len(p)))
+	copy(dst, p)
+	return err
+}
