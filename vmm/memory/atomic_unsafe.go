@@ -62,3 +62,8 @@ func aligned(b []byte, n uintptr) unsafe.Pointer {
 	}
 	return p
 }
+
+// Or64 sets bits of the 64-bit field at off. It is a full barrier.
+func Or64(b []byte, off int, bits uint64) {
+	atomic.OrUint64((*uint64)(aligned(b[off:off+8], 8)), bits)
+}

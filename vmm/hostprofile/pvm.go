@@ -1,0 +1,29 @@
+package hostprofile
+
+import "strings"
+
+// KVM's paravirtual features that use the VMCALL instruction;
+// Documentation/virt/kvm/x86/cpuid.rst.
+const (
+	featurePVUnhalt     = 1 << 7
+	featurePVSendIPI    = 1 << 11
+	featurePVSchedYield = 1 << 13
+)
+
+// pvm is the nested software KVM of the kvm_pvm module: guest user code runs
+// natively, guest kernel code is emulated one instruction at a time.
+func pvm() Profile {
+	return Profile{
+		Name: "kvm_pvm",
+		Cmdline: strings.Join([]string{
+			// Features whose instructions the emulator lacks.
+			"clearcpuid=smap,cx16,erms,fsrm,rdrand,rdseed,fsgsbase,invpcid,popcnt,rdtscp,rdpid," +
+				"smep,pcid,clflushopt,clwb,umip,xsaves,xsavec,xsaveopt",
+			"nofsgsbase", "noinvpcid", "nopcid",
+			// Work that buys nothing on emulated code and costs seconds.
+			"rodata=off", "mitigations=off", "no_timer_check", "noreplace-smp", "percpu_alloc=page",
+		}, " "),
+		MaskKVMFeatures:      featurePVUnhalt | featurePVSendIPI | featurePVSchedYield,
+		CompleteInstructions: true,
+	}
+}

@@ -1,0 +1,15 @@
+package machine
+
+// Where devices are in the hole below 4 GiB, and their interrupt lines.
+const (
+	serialPort = 0x3f8
+	serialGSI  = 4
+
+	mmioBase   = 0xd000_0000
+	mmioStride = 0x1000 // virtio 1.2, section 4.2.2: a page a device is customary
+	firstGSI   = 5
+	lastGSI    = 23 // the IOAPIC's last pin
+
+	identityMapAddr = 0xfffb_c000
+	tssAddr         = 0xfffb_d000
+)

@@ -1,0 +1,153 @@
+package machine
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bulkhead-vm/bulkhead/boot"
+	"github.com/bulkhead-vm/bulkhead/devices/bus"
+	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
+	"github.com/bulkhead-vm/bulkhead/devices/i8042"
+	"github.com/bulkhead-vm/bulkhead/devices/power"
+	"github.com/bulkhead-vm/bulkhead/devices/pvpanic"
+	"github.com/bulkhead-vm/bulkhead/devices/serial"
+	"github.com/bulkhead-vm/bulkhead/vmm/emulate"
+	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
+	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+	"github.com/bulkhead-vm/bulkhead/vmm/vcpu"
+)
+
+// assemble builds the machine from the board up. What it made by the time of
+// an error, Close gives back.
+func (m *Machine) assemble(sys *kvm.System, c Config) error {
+	if err := m.createBoard(sys, c); err != nil {
+		return err
+	}
+	pio, err := m.createLegacyDevices(c)
+	if err != nil {
+		return err
+	}
+	mmio, err := bus.New()
+	if err != nil {
+		return err
+	}
+	entry, err := boot.Load(m.mem, boot.Config{
+		Kernel:   c.Kernel,
+		Initrd:   c.Initrd,
+		Cmdline:  cmdline(c),
+		CPUs:     c.CPUs,
+		Protocol: c.Protocol,
+	})
+	if err != nil {
+		return err
+	}
+	return m.createCPUs(sys, c, entry, pio, mmio)
+}
+
+// createBoard makes what processors and devices are plugged into: RAM and
+// interrupt controllers.
+func (m *Machine) createBoard(sys *kvm.System, c Config) (err error) {
+	if m.mem, err = memory.New(c.Memory); err != nil {
+		return err
+	}
+	m.close = append(m.close, m.mem.Close)
+	if m.vm, err = sys.CreateVM(); err != nil {
+		return err
+	}
+	m.close = append(m.close, m.vm.Close)
+	if err := m.vm.SetTSSAddr(tssAddr); err != nil {
+		return err
+	}
+	if err := m.vm.SetIdentityMapAddr(identityMapAddr); err != nil {
+		return err
+	}
+	if err := m.vm.CreateIRQChip(); err != nil {
+		return err
+	}
+	if err := m.vm.CreatePIT(); err != nil {
+		return err
+	}
+	if err := m.vm.EnableCap(kvm.CapExitOnEmulationFailure, 1); err != nil {
+		return err
+	}
+	for i, r := range m.mem.Regions() {
+		if err := m.vm.SetMemorySlot(kvm.MemorySlot{Slot: uint32(i), GPA: uint64(r.Start), Bytes: r.Bytes}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createLegacyDevices puts the PC's few remaining devices on the port bus.
+func (m *Machine) createLegacyDevices(c Config) (*bus.Bus, error) {
+	irq, err := m.interrupt(serialGSI)
+	if err != nil {
+		return nil, err
+	}
+	console := serial.New(c.Console, func() { irq.Signal() })
+	return bus.New(
+		bus.Range{Start: serialPort, Size: serial.RegisterLen, Name: "serial", Handler: console},
+		bus.Range{Start: i8042.PortData, Size: i8042.PortCount, Name: "i8042",
+			Handler: i8042.New(func() { m.finish(End{Reason: Reboot}) })},
+		bus.Range{Start: power.PortControl, Size: power.PortCount, Name: "power",
+			Handler: power.New(func() { m.finish(End{Reason: PowerOff}) })},
+		bus.Range{Start: pvpanic.Port, Size: 1, Name: "pvpanic",
+			Handler: pvpanic.New(func() { m.finish(End{Reason: GuestPanic}) })},
+	)
+}
+
+// interrupt returns an eventfd that raises an interrupt line.
+func (m *Machine) interrupt(gsi uint32) (*eventfd.EventFD, error) {
+	e, err := eventfd.New()
+	if err != nil {
+		return nil, err
+	}
+	m.close = append(m.close, e.Close)
+	return e, m.vm.AssignIRQFD(e.FD(), gsi)
+}
+
+// createCPUs makes the processors; the first one starts at entry and wakes the
+// others.
+func (m *Machine) createCPUs(sys *kvm.System, c Config, entry boot.Entry, pio, mmio *bus.Bus) error {
+	supported, err := sys.SupportedCPUID()
+	if err != nil {
+		return err
+	}
+	xsaveSize, err := m.vm.XSaveSize()
+	if err != nil {
+		return err
+	}
+	template := vcpu.Template{CPUs: c.CPUs, MaskKVMFeatures: c.Profile.MaskKVMFeatures}
+	for id := range c.CPUs {
+		v, err := m.vm.CreateVCPU(id)
+		if err != nil {
+			return err
+		}
+		m.vcpus = append(m.vcpus, v)
+		m.close = append(m.close, v.Close)
+		if err := vcpu.Reset(v, template.CPUID(supported, id)); err != nil {
+			return err
+		}
+		var completer vcpu.Completer
+		if c.Profile.CompleteInstructions {
+			completer = emulate.New(m.mem, supported, xsaveSize)
+		}
+		m.cpus = append(m.cpus, vcpu.New(v, pio, mmio, completer))
+	}
+	if err := vcpu.SetEntry(m.vcpus[0], entry); err != nil {
+		return fmt.Errorf("set the entry state: %w", err)
+	}
+	return nil
+}
+
+// cmdline is the kernel's command line: what every guest gets, what the host
+// asks for, what the caller adds. Later words overrule earlier ones.
+func cmdline(c Config) string {
+	words := []string{
+		"console=ttyS0 quiet panic=-1 reboot=k",
+		"clocksource=kvm-clock tsc=unstable", // time goes on where a restored guest left it
+		c.Profile.Cmdline,
+		c.Cmdline,
+	}
+	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
+}

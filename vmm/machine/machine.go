@@ -1,0 +1,113 @@
+// Package machine assembles a virtual machine out of guest memory, a kernel,
+// vCPUs and devices, and runs it.
+//
+//	            ┌ PIO ─▶ bus ─▶ serial, i8042, power, pvpanic
+//	KVM_RUN ─exit─┤
+//	            └ MMIO ─▶ bus ─▶ virtio transport ─▶ queue ─▶ device ─▶ backend
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
+	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+	"github.com/bulkhead-vm/bulkhead/vmm/vcpu"
+)
+
+// Machine is a virtual machine. Its methods may be called from any goroutine.
+type Machine struct {
+	vm    *kvm.VM
+	mem   *memory.Memory
+	vcpus []*kvm.VCPU
+	cpus  []*vcpu.CPU
+	close []func() error // what New made, in order
+
+	start   sync.Once
+	running sync.WaitGroup // goroutines of cpus
+
+	endOnce sync.Once
+	end     End
+	done    chan struct{} // closed once end is set
+}
+
+// New assembles a machine that is ready to Start. The caller keeps sys, which
+// must stay open until New returns, and closes the machine.
+func New(sys *kvm.System, c Config) (*Machine, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{done: make(chan struct{})}
+	if err := m.assemble(sys, c); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// Start lets the guest run. Later calls do nothing.
+func (m *Machine) Start() {
+	m.start.Do(func() {
+		for _, c := range m.cpus {
+			m.running.Go(func() {
+				if err := c.Run(); err != nil {
+					m.finish(endOf(err))
+				}
+			})
+		}
+	})
+}
+
+// finish records the first reason for the end and stops every vCPU. A vCPU may
+// call it from within an exit.
+func (m *Machine) finish(e End) {
+	m.endOnce.Do(func() {
+		m.end = e
+		for _, c := range m.cpus {
+			c.Stop()
+		}
+		close(m.done)
+	})
+}
+
+// Pause takes every vCPU out of the guest.
+func (m *Machine) Pause() {
+	for _, c := range m.cpus {
+		c.Pause()
+	}
+}
+
+// Resume undoes Pause.
+func (m *Machine) Resume() {
+	for _, c := range m.cpus {
+		c.Resume()
+	}
+}
+
+// Stop ends the machine, started or not, unless it has ended already.
+func (m *Machine) Stop() { m.finish(End{Reason: Stopped}) }
+
+// Done is closed when the machine has ended, for whatever reason.
+func (m *Machine) Done() <-chan struct{} { return m.done }
+
+// End says how the machine ended. It waits for that.
+func (m *Machine) End() End {
+	<-m.done
+	return m.end
+}
+
+// Close stops the machine and gives back all it holds.
+func (m *Machine) Close() error {
+	m.Stop()
+	m.running.Wait()
+	var errs []error
+	for i := len(m.close) - 1; i >= 0; i-- {
+		errs = append(errs, m.close[i]())
+	}
+	m.close = nil
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close machine: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package vcpu
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/bulkhead-vm/bulkhead/boot"
+	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
+)
+
+// Reset gives a new vCPU what every processor of the machine has at power-on:
+// CPUID, then MSRs (which of them exist follows from CPUID), and the local
+// APIC's wiring.
+func Reset(v *kvm.VCPU, cpuid []kvm.CPUIDEntry) error {
+	if err := v.SetCPUID(cpuid); err != nil {
+		return fmt.Errorf("vCPU %d: %w", v.ID, err)
+	}
+	if _, err := v.SetMSRs(bootMSRs()); err != nil {
+		return fmt.Errorf("vCPU %d: %w", v.ID, err)
+	}
+	if err := wireLAPIC(v); err != nil {
+		return fmt.Errorf("vCPU %d: %w", v.ID, err)
+	}
+	return nil
+}
+
+// The local vector table; Intel SDM volume 3, section 12.5.1.
+const (
+	lapicLINT0     = 0x350
+	lapicLINT1     = 0x360
+	deliveryExtINT = 7 << 8
+	deliveryNMI    = 4 << 8
+)
+
+// wireLAPIC connects LINT0 to the PIC and LINT1 to NMI, as the MP table says.
+func wireLAPIC(v *kvm.VCPU) error {
+	lapic, err := v.LAPIC()
+	if err != nil {
+		return err
+	}
+	binary.LittleEndian.PutUint32(lapic.Regs[lapicLINT0:], deliveryExtINT)
+	binary.LittleEndian.PutUint32(lapic.Regs[lapicLINT1:], deliveryNMI)
+	return v.SetLAPIC(lapic)
+}
+
+// Control register bits; Intel SDM volume 3, sections 2.2.1 and 2.5.
+const (
+	cr0PE   = 1 << 0
+	cr0ET   = 1 << 4
+	cr0PG   = 1 << 31
+	cr4PAE  = 1 << 5
+	eferLME = 1 << 8
+	eferLMA = 1 << 10
+
+	rflagsReserved = 1 << 1 // always one
+)
+
+// SetEntry makes v, the machine's first processor, start at e.
+func SetEntry(v *kvm.VCPU, e boot.Entry) error {
+	var s kvm.Sregs
+	if err := v.Sregs(&s); err != nil {
+		return err
+	}
+	s.CS = segment(e, e.CS)
+	data := segment(e, e.DS)
+	s.DS, s.ES, s.FS, s.GS, s.SS = data, data, data, data, data
+	s.TR = segment(e, e.TR)
+	s.GDT = kvm.DTable{Base: uint64(e.GDTBase), Limit: uint16(len(e.GDT)*8 - 1)}
+	s.IDT = kvm.DTable{}
+	s.CR0 = cr0PE | cr0ET
+	s.CR4, s.EFER = 0, 0
+	if e.Mode == boot.LongMode {
+		s.CR3 = uint64(e.CR3)
+		s.CR4 = cr4PAE
+		s.CR0 |= cr0PG
+		s.EFER = eferLME | eferLMA
+	}
+	if err := v.SetSregs(&s); err != nil {
+		return err
+	}
+	return v.SetRegs(&kvm.Regs{
+		RIP:    uint64(e.RIP),
+		RSP:    uint64(e.RSP),
+		RBP:    uint64(e.RSP),
+		RSI:    uint64(e.RSI),
+		RBX:    uint64(e.RBX),
+		RFLAGS: rflagsReserved,
+	})
+}
+
+// segment unpacks a descriptor into the hidden part of a segment register.
+func segment(e boot.Entry, selector uint16) kvm.Segment {
+	d := e.GDT[selector/8]
+	return kvm.Segment{
+		Base:     d.Base(),
+		Limit:    d.Limit(),
+		Selector: selector,
+		Type:     d.Bits(40, 4),
+		S:        d.Bits(44, 1),
+		DPL:      d.Bits(45, 2),
+		Present:  d.Bits(47, 1),
+		AVL:      d.Bits(52, 1),
+		L:        d.Bits(53, 1),
+		DB:       d.Bits(54, 1),
+		G:        d.Bits(55, 1),
+	}
+}
