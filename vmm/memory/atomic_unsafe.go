@@ -9,10 +9,10 @@ import (
 // the guest accesses at the same time. A load is never torn and nothing that
 // follows it in program order is read before it; a store is seen only after
 // everything before it. They panic if the field is not naturally aligned or
-// not inside b: check guest-supplied addresses first.
+// not inside b, a slice of a Memory: check guest-supplied addresses first.
 //
 // Go has no 16-bit atomics, so a 16-bit field goes through the aligned 32-bit
-// word around it, which must lie inside b too.
+// word around it.
 
 // Load16 loads the 16-bit field at off.
 func Load16(b []byte, off int) uint16 {
@@ -43,12 +43,12 @@ func Load64(b []byte, off int) uint64 {
 	return atomic.LoadUint64((*uint64)(aligned(b[off:off+8], 8)))
 }
 
+// word16 returns the aligned word around a field. It may start before b, but
+// never outside the memory b was cut from, which starts on a page.
 func word16(b []byte, off int) (word *uint32, shift uint) {
-	base := off &^ 3
-	if off&1 != 0 {
-		panic("memory: misaligned 16-bit field")
-	}
-	return word32(b, base), uint(off-base) * 8
+	p := aligned(b[off:off+2], 2)
+	odd := uintptr(p) & 2
+	return (*uint32)(unsafe.Add(p, -int(odd))), uint(odd) * 8
 }
 
 func word32(b []byte, off int) *uint32 {

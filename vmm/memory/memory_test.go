@@ -156,3 +156,18 @@ func TestStore16KeepsNeighbour(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestAtomic16AtAnyEvenAddress(t *testing.T) {
+	m := NewHeap(Range{0, 16})
+	for start := GPA(0); start < 12; start += 2 {
+		b, err := m.Slice(start, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		Store16(b, 0, 0x1122)
+		Store16(b, 2, 0x3344)
+		if Load16(b, 0) != 0x1122 || Load16(b, 2) != 0x3344 {
+			t.Errorf("slice at %v: read back %#x, %#x", start, Load16(b, 0), Load16(b, 2))
+		}
+	}
+}
