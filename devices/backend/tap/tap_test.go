@@ -1,0 +1,105 @@
+package tap
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// inNamespace gives the test a network namespace of its own with one tap.
+func inNamespace(t *testing.T) (name string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: making a network namespace takes root")
+	}
+	runtime.LockOSThread() // never unlocked: the thread goes with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"tuntap add bh0 mode tap", "link set bh0 up", "addr add 10.99.0.1/24 dev bh0"} {
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v\n%s", args, err, out)
+		}
+	}
+	return "bh0"
+}
+
+// arpRequest asks the host's end for its address: a header and a frame.
+func arpRequest() []byte {
+	frame := make([]byte, HeaderSize)
+	frame = append(frame, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6)
+	frame = append(frame, 0, 1, 8, 0, 6, 4, 0, 1)
+	frame = append(frame, 2, 0, 0, 0, 0, 1, 10, 99, 0, 2)
+	return append(frame, 0, 0, 0, 0, 0, 0, 10, 99, 0, 1)
+}
+
+// TestHostAnswers sends a real frame to the real stack and reads its answer.
+func TestHostAnswers(t *testing.T) {
+	tp, err := Open(inNamespace(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tp.Close()
+	request := arpRequest()
+	if err := tp.Send([][]byte{request[:20], request[20:]}); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(10*time.Second, tp.Interrupt)
+	header, frame := make([]byte, HeaderSize), make([]byte, 2000)
+	for {
+		n, err := tp.Receive([][]byte{header, frame})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := frame[:n-HeaderSize]
+		if bytes.Equal(answer[12:14], []byte{8, 6}) && answer[21] == 2 {
+			return // an ARP reply
+		}
+	}
+}
+
+func TestInterrupt(t *testing.T) {
+	tp, err := Open(inNamespace(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tp.Close()
+	time.AfterFunc(10*time.Millisecond, tp.Interrupt)
+	for { // the stack may send frames of its own
+		if _, err = tp.Receive([][]byte{make([]byte, 2000)}); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Receive = %v, want ErrDeadlineExceeded", err)
+	}
+	tp.Rearm()
+	if err := tp.Send([][]byte{arpRequest()}); err != nil {
+		t.Errorf("Send after Rearm: %v", err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	name := inNamespace(t)
+	if _, err := Open("absent0"); err == nil || !strings.Contains(err.Error(), "ip tuntap add absent0") {
+		t.Errorf("absent tap: %v; want the command that makes it", err)
+	}
+	if _, err := Open("lo"); err == nil {
+		t.Error("opened the loopback interface")
+	}
+	first, err := Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if _, err := Open(name); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("second Open: %v", err)
+	}
+}

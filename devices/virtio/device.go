@@ -1,0 +1,104 @@
+package virtio
+
+import (
+	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
+	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+)
+
+// ID is a device type; section 5.
+type ID uint32
+
+const (
+	IDNet     ID = 1
+	IDBlock   ID = 2
+	IDRNG     ID = 4
+	IDBalloon ID = 5
+	IDVsock   ID = 19
+)
+
+// Feature bits of every device; section 6.
+const (
+	FeatureIndirectDesc = 1 << 28
+	FeatureEventIdx     = 1 << 29
+	FeatureVersion1     = 1 << 32
+)
+
+// Device is a virtio device without its transport.
+//
+// Activate and Reset alternate, and no other call overlaps them. ReadConfig
+// and WriteConfig come from any vCPU, several at once.
+type Device interface {
+	ID() ID
+	// Features returns the device type's own bits, besides those above.
+	Features() uint64
+	// QueueSizes returns the most descriptors of each queue, powers of two.
+	QueueSizes() []uint16
+	// ReadConfig fills data from the device's configuration space, with
+	// zeroes beyond its end.
+	ReadConfig(offset uint64, data []byte)
+	// WriteConfig takes a write to it; most have no writable fields.
+	WriteConfig(offset uint64, data []byte)
+	// Activate starts the device on the queues the driver has set up.
+	Activate(Activation) error
+	// Reset stops it: on return no goroutine of the device touches the
+	// queues or guest memory any more. Buffers not given back are lost.
+	Reset()
+}
+
+// Activation is what a device works with from Activate to Reset.
+type Activation struct {
+	Memory   *memory.Memory
+	Features uint64 // what the driver accepted
+	// Queues has an entry for each of QueueSizes, nil if the driver didn't
+	// enable it.
+	Queues []*Queue
+	// Fail reports that the driver broke the protocol, or that the device
+	// can't go on: the driver is told that the device needs a reset. It may
+	// be called from any goroutine and doesn't wait.
+	Fail func(error)
+	// ConfigChanged tells the driver to read the configuration space again.
+	ConfigChanged func()
+}
+
+// Queue is a virtqueue with its two doorbells.
+type Queue struct {
+	*virtqueue.Queue
+	// Kick counts the driver's notifications.
+	Kick *eventfd.EventFD
+	// Interrupt tells the driver to look at the used ring.
+	Interrupt func()
+}
+
+// Flush shows the driver what was pushed and interrupts it if it wants that.
+func (q *Queue) Flush() {
+	if q.Publish() {
+		q.Interrupt()
+	}
+}
+
+// Each serves chain after chain until the queue is empty and the driver has
+// promised to notify of the next. serve returns how many bytes it wrote.
+func (q *Queue) Each(c *virtqueue.Chain, serve func(*virtqueue.Chain) (uint32, error)) error {
+	for {
+		q.DisableKicks()
+		for {
+			ok, err := q.Pop(c)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				break
+			}
+			n, err := serve(c)
+			if err != nil {
+				return err
+			}
+			q.Push(c.Head, n)
+		}
+		q.Flush()
+		if !q.EnableKicks() {
+			return nil
+		}
+	}
+}
