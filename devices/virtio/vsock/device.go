@@ -1,0 +1,112 @@
+// Package vsock is the virtio socket device, virtio 1.2 section 5.10: stream
+// sockets between guest processes and unix sockets of the host.
+//
+//	guest ─▶ tx queue ─▶ fromGuest ─▶ conn ─▶ host's unix socket
+//	guest ◀─ rx queue ◀─ toGuest ◀─ conn ◀─ host's unix socket
+//
+// One goroutine, the engine, serves every connection with non-blocking calls,
+// so a slow peer holds up only itself and a connection costs a few hundred
+// bytes. Bytes go from guest memory to the socket and back without a copy,
+// save for what a slow host process hasn't read yet, which is bounded by the
+// credit the guest was given.
+package vsock
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/bulkhead-vm/bulkhead/devices/virtio"
+)
+
+const (
+	queueRX    = 0
+	queueTX    = 1
+	queueEvent = 2
+
+	queueSize      = 128
+	eventQueueSize = 16
+
+	minCID = 3 // below are the host and the reserved; section 5.10.4
+)
+
+// Config describes a socket device.
+type Config struct {
+	CID    uint32 // the guest's address, 3 or more
+	Routes []Route
+}
+
+// Device is a socket device.
+type Device struct {
+	cid       uint64
+	listeners []*listener
+	engine    *engine // while active
+}
+
+// New returns a device whose sockets exist from now until Close; who connects
+// before the guest is up waits.
+func New(c Config) (*Device, error) {
+	if c.CID < minCID || c.CID == 0xffff_ffff {
+		return nil, fmt.Errorf("vsock: guest CID %d: must be 3 to 4294967294", c.CID)
+	}
+	d := &Device{cid: uint64(c.CID)}
+	for _, r := range c.Routes {
+		l, err := listen(r)
+		if err != nil {
+			return nil, errors.Join(err, d.Close())
+		}
+		d.listeners = append(d.listeners, l)
+	}
+	return d, nil
+}
+
+// Close removes the sockets, after the last Reset.
+func (d *Device) Close() (err error) {
+	for _, l := range d.listeners {
+		err = errors.Join(err, l.close())
+	}
+	d.listeners = nil
+	return err
+}
+
+// ID implements virtio.Device.
+func (d *Device) ID() virtio.ID { return virtio.IDVsock }
+
+// Features implements virtio.Device: stream sockets are what there is without
+// any.
+func (d *Device) Features() uint64 { return 0 }
+
+// QueueSizes implements virtio.Device.
+func (d *Device) QueueSizes() []uint16 {
+	return []uint16{queueRX: queueSize, queueTX: queueSize, queueEvent: eventQueueSize}
+}
+
+// ReadConfig implements virtio.Device: the guest's CID, section 5.10.4.
+func (d *Device) ReadConfig(offset uint64, data []byte) {
+	virtio.ReadConfig(binary.LittleEndian.AppendUint64(nil, d.cid), offset, data)
+}
+
+// WriteConfig implements virtio.Device: nothing here is writable.
+func (d *Device) WriteConfig(uint64, []byte) {}
+
+// Activate implements virtio.Device.
+func (d *Device) Activate(a virtio.Activation) error {
+	if a.Queues[queueRX] == nil || a.Queues[queueTX] == nil {
+		return errors.New("vsock: activated without its receive and transmit queues")
+	}
+	e, err := newEngine(d, a)
+	if err != nil {
+		return err
+	}
+	d.engine = e
+	e.start()
+	return nil
+}
+
+// Reset implements virtio.Device. Every connection ends.
+func (d *Device) Reset() {
+	if d.engine != nil {
+		d.engine.stop()
+		d.engine = nil
+	}
+}

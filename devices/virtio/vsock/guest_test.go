@@ -1,0 +1,180 @@
+package vsock
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue/vqtest"
+)
+
+const testCID = 42
+
+// guest is the driver's side of a socket device, one packet at a time.
+type guest struct {
+	*virtiotest.Harness
+	t    *testing.T
+	path string // of the default route
+
+	buffers map[uint16]vqtest.Buffer // posted on the receive queue
+}
+
+func newGuest(t *testing.T, routes ...Route) *guest {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "v.sock")
+	dev, err := New(Config{CID: testCID, Routes: append([]Route{{Path: path}}, routes...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := dev.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	g := &guest{
+		Harness: virtiotest.Start(t, dev, virtiotest.Options{Memory: 64 << 20}),
+		t:       t, path: path, buffers: make(map[uint16]vqtest.Buffer),
+	}
+	for range 32 {
+		g.post(g.Queues[queueRX].In(4096 + headerSize))
+	}
+	return g
+}
+
+func (g *guest) post(b vqtest.Buffer) {
+	g.buffers[g.Queues[queueRX].Add(b)] = b
+	g.Kick(queueRX)
+}
+
+// receive returns the next packet from the device.
+func (g *guest) receive() (header, []byte) {
+	g.t.Helper()
+	head, n := g.WaitUsed(queueRX)
+	b := g.buffers[head]
+	delete(g.buffers, head)
+	raw := g.Queues[queueRX].Bytes(b)
+	var h header
+	h.decode((*[headerSize]byte)(raw))
+	payload := append([]byte(nil), raw[headerSize:n]...)
+	if int(h.len) != len(payload) || h.dstCID != testCID || h.srcCID != HostCID || h.kind != typeStream {
+		g.t.Fatalf("device sent a bad packet: %+v with %d bytes", h, len(payload))
+	}
+	g.post(b)
+	return h, payload
+}
+
+// expect is receive for a packet that must be of the given kind.
+func (g *guest) expect(want op) (header, []byte) {
+	g.t.Helper()
+	h, payload := g.receive()
+	if h.op != want {
+		g.t.Fatalf("device sent operation %d, want %d: %+v", h.op, want, h)
+	}
+	return h, payload
+}
+
+// send hands the device one packet and waits until it has taken it.
+func (g *guest) send(h header, payload string) {
+	g.t.Helper()
+	h.len = uint32(len(payload))
+	g.sendRaw(h, payload)
+}
+
+func (g *guest) sendRaw(h header, payload string) {
+	g.t.Helper()
+	if h.srcCID == 0 {
+		h.srcCID, h.dstCID, h.kind = testCID, HostCID, typeStream
+	}
+	if h.bufAlloc == 0 {
+		h.bufAlloc = 1 << 20
+	}
+	var raw [headerSize]byte
+	h.encode(&raw)
+	d := g.Queues[queueTX]
+	buffers := []vqtest.Buffer{d.Out(raw[:])}
+	if payload != "" {
+		buffers = append(buffers, d.Out([]byte(payload)))
+	}
+	g.Do(queueTX, buffers...)
+}
+
+// reply returns a header for the connection that h came on.
+func reply(h header, o op) header {
+	return header{srcPort: h.dstPort, dstPort: h.srcPort, op: o}
+}
+
+// dialHost connects as a host process does and returns once the guest has
+// accepted.
+func (g *guest) dialHost(port uint32) (*net.UnixConn, *bufio.Reader, header) {
+	g.t.Helper()
+	c := g.connect(g.path, fmt.Sprintf("CONNECT %d\n", port))
+	h, _ := g.expect(opRequest)
+	if h.dstPort != port {
+		g.t.Fatalf("request for port %d, want %d", h.dstPort, port)
+	}
+	g.send(reply(h, opResponse), "")
+	r := bufio.NewReader(c)
+	line, err := r.ReadString('\n')
+	if want := fmt.Sprintf("OK %d\n", h.srcPort); err != nil || line != want {
+		g.t.Fatalf("host process read %q, %v; want %q", line, err, want)
+	}
+	return c, r, h
+}
+
+func (g *guest) connect(path, greeting string) *net.UnixConn {
+	g.t.Helper()
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := c.Write([]byte(greeting)); err != nil {
+		g.t.Fatal(err)
+	}
+	return c.(*net.UnixConn)
+}
+
+// listenHost is a host process that waits for the guest on a port.
+func (g *guest) listenHost(port uint32) *net.UnixListener {
+	g.t.Helper()
+	l, err := net.Listen("unix", fmt.Sprintf("%s_%d", g.path, port))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { l.Close() })
+	l.(*net.UnixListener).SetDeadline(time.Now().Add(10 * time.Second))
+	return l.(*net.UnixListener)
+}
+
+// dialGuest has the guest connect from srcPort to a listening host process.
+func (g *guest) dialGuest(l *net.UnixListener, srcPort, dstPort uint32) (*net.UnixConn, header) {
+	g.t.Helper()
+	h := header{srcPort: srcPort, dstPort: dstPort, op: opRequest}
+	g.send(h, "")
+	c, err := l.AcceptUnix()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	g.expect(opResponse)
+	h.op = 0
+	return c, h
+}
+
+func (h header) with(o op) header { h.op = o; return h }
+
+func (g *guest) noFailures() {
+	g.t.Helper()
+	if f := g.Failures(); len(f) > 0 {
+		g.t.Errorf("device asked for a reset: %v", f)
+	}
+}
+
+func long(n int) string { return strings.Repeat("bulkhead", n/8+1)[:n] }

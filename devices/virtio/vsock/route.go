@@ -1,0 +1,99 @@
+package vsock
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Route ties guest ports to a unix socket's path, both ways: a host process
+// that connects to Path asks for a port ("CONNECT PORT\n") and is answered
+// ("OK PORT\n"); a guest process that connects to port P of the host reaches
+// whoever listens on Path_P.
+type Route struct {
+	Path string
+	// First and Last bound the ports; both 0 means all that no other route
+	// claims.
+	First, Last uint32
+}
+
+func (r Route) isDefault() bool { return r.First == 0 && r.Last == 0 }
+
+func (r Route) claims(port uint32) bool {
+	return !r.isDefault() && port >= r.First && port <= r.Last
+}
+
+// backlog is how many host processes may wait to be accepted.
+const backlog = 1024
+
+// listener is the listening socket of a route.
+type listener struct {
+	Route
+	fd int
+}
+
+func listen(r Route) (l *listener, err error) {
+	if r.Path == "" {
+		return nil, errors.New("vsock: empty socket path")
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("vsock: %w", err)
+	}
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: r.Path})
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		err = fmt.Errorf("vsock: %s exists: choose another path, or remove it if nobody uses it", r.Path)
+	case errors.Is(err, unix.EINVAL):
+		err = fmt.Errorf("vsock: %s is longer than the 107 bytes a socket path may have", r.Path)
+	case err != nil:
+		err = fmt.Errorf("vsock: bind %s: %w", r.Path, err)
+	}
+	if err == nil {
+		if err = unix.Listen(fd, backlog); err == nil {
+			return &listener{r, fd}, nil
+		}
+		err = errors.Join(fmt.Errorf("vsock: listen on %s: %w", r.Path, err), os.Remove(r.Path))
+	}
+	return nil, errors.Join(err, unix.Close(fd))
+}
+
+// close stops listening and removes the socket.
+func (l *listener) close() error {
+	return errors.Join(os.Remove(l.Path), unix.Close(l.fd))
+}
+
+// route returns the path that a guest port's traffic takes.
+func route(listeners []*listener, port uint32) (*listener, bool) {
+	var fallback *listener
+	for _, l := range listeners {
+		if l.claims(port) {
+			return l, true
+		}
+		if l.isDefault() {
+			fallback = l
+		}
+	}
+	return fallback, fallback != nil
+}
+
+// dial connects to the host process that listens for a guest port. It doesn't
+// wait: a process that is slow to accept has a full backlog and counts as
+// absent.
+func dial(listeners []*listener, port uint32) (fd int, err error) {
+	l, ok := route(listeners, port)
+	if !ok {
+		return -1, unix.ECONNREFUSED
+	}
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("%s_%d", l.Path, port)}); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
