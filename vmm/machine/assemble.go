@@ -2,7 +2,6 @@ package machine
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/bulkhead-vm/bulkhead/boot"
 	"github.com/bulkhead-vm/bulkhead/devices/bus"
@@ -23,14 +22,16 @@ func (m *Machine) assemble(sys *kvm.System, c Config) error {
 	if err := m.createBoard(sys, c); err != nil {
 		return err
 	}
+	c.Timeline.Mark("memory and interrupt controllers")
 	pio, err := m.createLegacyDevices(c)
 	if err != nil {
 		return err
 	}
-	mmio, err := bus.New()
+	mmio, err := m.createDevices(c)
 	if err != nil {
 		return err
 	}
+	c.Timeline.Mark("devices")
 	entry, err := boot.Load(m.mem, boot.Config{
 		Kernel:   c.Kernel,
 		Initrd:   c.Initrd,
@@ -41,7 +42,12 @@ func (m *Machine) assemble(sys *kvm.System, c Config) error {
 	if err != nil {
 		return err
 	}
-	return m.createCPUs(sys, c, entry, pio, mmio)
+	c.Timeline.Mark("kernel and initrd in memory")
+	if err := m.createCPUs(sys, c, entry, pio, mmio); err != nil {
+		return err
+	}
+	c.Timeline.Mark("vCPUs")
+	return nil
 }
 
 // createBoard makes what processors and devices are plugged into: RAM and
@@ -132,22 +138,14 @@ func (m *Machine) createCPUs(sys *kvm.System, c Config, entry boot.Entry, pio, m
 		if c.Profile.CompleteInstructions {
 			completer = emulate.New(m.mem, supported, xsaveSize)
 		}
-		m.cpus = append(m.cpus, vcpu.New(v, pio, mmio, completer))
+		tl := c.Timeline
+		if id > 0 {
+			tl = nil
+		}
+		m.cpus = append(m.cpus, vcpu.New(v, pio, mmio, completer, tl))
 	}
 	if err := vcpu.SetEntry(m.vcpus[0], entry); err != nil {
 		return fmt.Errorf("set the entry state: %w", err)
 	}
 	return nil
-}
-
-// cmdline is the kernel's command line: what every guest gets, what the host
-// asks for, what the caller adds. Later words overrule earlier ones.
-func cmdline(c Config) string {
-	words := []string{
-		"console=ttyS0 quiet panic=-1 reboot=k",
-		"clocksource=kvm-clock tsc=unstable", // time goes on where a restored guest left it
-		c.Profile.Cmdline,
-		c.Cmdline,
-	}
-	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
 }

@@ -5,7 +5,9 @@ import (
 	"io"
 
 	"github.com/bulkhead-vm/bulkhead/boot"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/vmm/hostprofile"
+	"github.com/bulkhead-vm/bulkhead/vmm/timeline"
 )
 
 // MaxCPUs is how many vCPUs a machine may have.
@@ -25,11 +27,26 @@ type Config struct {
 	Cmdline string // beside the words the machine adds itself
 	boot.Protocol
 
+	// Devices are plugged in in this order. They stay the caller's, to be
+	// closed after the machine.
+	Devices []Device
+	// Report hears, from any goroutine, of a driver that broke the protocol
+	// of a device, with the evidence. nil: nobody does.
+	Report func(device string, err error)
+
 	// Console takes what the guest writes to its serial port, byte by byte;
 	// it must not block. nil discards.
 	Console io.Writer
 	// Profile is the kind of host; see hostprofile.Detect.
 	Profile hostprofile.Profile
+	// Timeline hears of the stages of the start. nil: nobody does.
+	Timeline *timeline.Timeline
+}
+
+// Device is a virtio device with a name for reports.
+type Device struct {
+	Name string
+	virtio.Device
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -44,6 +61,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Console == nil {
 		c.Console = io.Discard
+	}
+	if c.Report == nil {
+		c.Report = func(string, error) {}
+	}
+	if len(c.Devices) > maxDevices {
+		return c, fmt.Errorf("%d devices: a machine has at most %d", len(c.Devices), maxDevices)
 	}
 	return c, nil
 }

@@ -111,3 +111,6 @@ func (m *Machine) Close() error {
 	}
 	return nil
 }
+
+// Memory returns the guest's RAM, valid until Close.
+func (m *Machine) Memory() *memory.Memory { return m.mem }

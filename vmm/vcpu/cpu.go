@@ -5,11 +5,11 @@ package vcpu
 import (
 	"runtime"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
+	"github.com/bulkhead-vm/bulkhead/vmm/timeline"
 )
 
 // Bus is where a vCPU's port or MMIO accesses go.
@@ -35,7 +35,7 @@ type CPU struct {
 	pio, mmio Bus
 	completer Completer // nil: every emulation failure is fatal
 
-	firstRun time.Duration // CLOCK_MONOTONIC; see FirstRun
+	timeline *timeline.Timeline // of the first processor; nil for others
 
 	mu     sync.Mutex // the rest; no other lock is taken under it
 	change sync.Cond  // of parked, done or want
@@ -54,9 +54,11 @@ const (
 	stop
 )
 
-// New returns a CPU that is yet to Run. A nil completer completes nothing.
-func New(v *kvm.VCPU, pio, mmio Bus, completer Completer) *CPU {
-	c := &CPU{vcpu: v, pio: pio, mmio: mmio, completer: completer}
+// New returns a CPU that is yet to Run. A nil completer completes nothing. The
+// timeline, if any, hears of the first entry into the guest and of the first
+// exit.
+func New(v *kvm.VCPU, pio, mmio Bus, completer Completer, tl *timeline.Timeline) *CPU {
+	c := &CPU{vcpu: v, pio: pio, mmio: mmio, completer: completer, timeline: tl}
 	c.change.L = &c.mu
 	return c
 }
@@ -69,6 +71,14 @@ func (c *CPU) Run() error {
 	defer runtime.UnlockOSThread()
 	c.begin()
 	defer c.end()
+	if c.next() == run {
+		c.timeline.Mark("first KVM_RUN")
+		err := c.enter()
+		c.timeline.Mark("first exit")
+		if err != nil && err != kvm.ErrInterrupted {
+			return err
+		}
+	}
 	for c.next() == run {
 		if err := c.guest(); err != nil {
 			return err
@@ -80,11 +90,7 @@ func (c *CPU) Run() error {
 // guest enters the guest again and again until a request interrupts it.
 func (c *CPU) guest() error {
 	for {
-		err := c.vcpu.Run()
-		if err == nil {
-			err = c.handle()
-		}
-		switch err {
+		switch err := c.enter(); err {
 		case nil:
 		case kvm.ErrInterrupted:
 			return nil
@@ -92,6 +98,14 @@ func (c *CPU) guest() error {
 			return err
 		}
 	}
+}
+
+// enter enters the guest once and serves its exit.
+func (c *CPU) enter() error {
+	if err := c.vcpu.Run(); err != nil {
+		return err
+	}
+	return c.handle()
 }
 
 func (c *CPU) begin() {
@@ -118,9 +132,6 @@ func (c *CPU) next() request {
 		c.change.Wait()
 	}
 	c.parked = false
-	if c.firstRun == 0 {
-		c.firstRun = monotonic()
-	}
 	return c.want
 }
 
@@ -167,18 +178,4 @@ func (c *CPU) ask(r request) {
 func (c *CPU) kick() {
 	c.vcpu.SetImmediateExit(true)
 	unix.Tgkill(unix.Getpid(), c.thread, unix.SIGURG) // can't fail: the thread lives
-}
-
-// FirstRun is when the processor first entered the guest, in CLOCK_MONOTONIC
-// time; 0 if it hasn't.
-func (c *CPU) FirstRun() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.firstRun
-}
-
-func monotonic() time.Duration {
-	var ts unix.Timespec
-	unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // can't fail
-	return time.Duration(ts.Nano())
 }

@@ -979,13 +979,8 @@ type Registers struct {
 	Cpu    uint32                 `protobuf:"varint,1,opt,name=cpu,proto3" json:"cpu,omitempty"`
 	Rip    uint64                 `protobuf:"varint,2,opt,name=rip,proto3" json:"rip,omitempty"`
 	Rflags uint64                 `protobuf:"varint,3,opt,name=rflags,proto3" json:"rflags,omitempty"`
-	Rsp    uint64                 `protobuf:"varint,4,opt,name=rsp,proto3" json:"rsp,omitempty"`
-	Cr0    uint64                 `protobuf:"varint,5,opt,name=cr0,proto3" json:"cr0,omitempty"`
-	Cr2    uint64                 `protobuf:"varint,6,opt,name=cr2,proto3" json:"cr2,omitempty"`
-	Cr3    uint64                 `protobuf:"varint,7,opt,name=cr3,proto3" json:"cr3,omitempty"`
-	Cr4    uint64                 `protobuf:"varint,8,opt,name=cr4,proto3" json:"cr4,omitempty"`
 	// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15.
-	General       []uint64 `protobuf:"varint,9,rep,packed,name=general,proto3" json:"general,omitempty"`
+	General       []uint64 `protobuf:"varint,4,rep,packed,name=general,proto3" json:"general,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1041,46 +1036,83 @@ func (x *Registers) GetRflags() uint64 {
 	return 0
 }
 
-func (x *Registers) GetRsp() uint64 {
-	if x != nil {
-		return x.Rsp
-	}
-	return 0
-}
-
-func (x *Registers) GetCr0() uint64 {
-	if x != nil {
-		return x.Cr0
-	}
-	return 0
-}
-
-func (x *Registers) GetCr2() uint64 {
-	if x != nil {
-		return x.Cr2
-	}
-	return 0
-}
-
-func (x *Registers) GetCr3() uint64 {
-	if x != nil {
-		return x.Cr3
-	}
-	return 0
-}
-
-func (x *Registers) GetCr4() uint64 {
-	if x != nil {
-		return x.Cr4
-	}
-	return 0
-}
-
 func (x *Registers) GetGeneral() []uint64 {
 	if x != nil {
 		return x.General
 	}
 	return nil
+}
+
+type ShutdownRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShutdownRequest) Reset() {
+	*x = ShutdownRequest{}
+	mi := &file_v1_worker_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShutdownRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShutdownRequest) ProtoMessage() {}
+
+func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
+func (*ShutdownRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{18}
+}
+
+type ShutdownResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShutdownResponse) Reset() {
+	*x = ShutdownResponse{}
+	mi := &file_v1_worker_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShutdownResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShutdownResponse) ProtoMessage() {}
+
+func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
+func (*ShutdownResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 type StatsRequest struct {
@@ -1091,7 +1123,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_v1_worker_proto_msgTypes[18]
+	mi := &file_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1135,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[18]
+	mi := &file_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1148,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 type StatsResponse struct {
@@ -1135,7 +1167,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_v1_worker_proto_msgTypes[19]
+	mi := &file_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1147,7 +1179,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[19]
+	mi := &file_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,7 +1192,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StatsResponse) GetSteps() []*Step {
@@ -1208,7 +1240,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_v1_worker_proto_msgTypes[20]
+	mi := &file_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1252,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[20]
+	mi := &file_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1265,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Step) GetName() string {
@@ -1297,17 +1329,14 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12 \n" +
 	"\vinstruction\x18\x03 \x01(\fR\vinstruction\x128\n" +
 	"\tregisters\x18\x04 \x01(\v2\x1a.bulkhead.vmm.v1.RegistersR\tregisters\x12!\n" +
-	"\fconsole_tail\x18\x05 \x01(\fR\vconsoleTail\"\xbb\x01\n" +
+	"\fconsole_tail\x18\x05 \x01(\fR\vconsoleTail\"a\n" +
 	"\tRegisters\x12\x10\n" +
 	"\x03cpu\x18\x01 \x01(\rR\x03cpu\x12\x10\n" +
 	"\x03rip\x18\x02 \x01(\x04R\x03rip\x12\x16\n" +
-	"\x06rflags\x18\x03 \x01(\x04R\x06rflags\x12\x10\n" +
-	"\x03rsp\x18\x04 \x01(\x04R\x03rsp\x12\x10\n" +
-	"\x03cr0\x18\x05 \x01(\x04R\x03cr0\x12\x10\n" +
-	"\x03cr2\x18\x06 \x01(\x04R\x03cr2\x12\x10\n" +
-	"\x03cr3\x18\a \x01(\x04R\x03cr3\x12\x10\n" +
-	"\x03cr4\x18\b \x01(\x04R\x03cr4\x12\x18\n" +
-	"\ageneral\x18\t \x03(\x04R\ageneral\"\x0e\n" +
+	"\x06rflags\x18\x03 \x01(\x04R\x06rflags\x12\x18\n" +
+	"\ageneral\x18\x04 \x03(\x04R\ageneral\"\x11\n" +
+	"\x0fShutdownRequest\"\x12\n" +
+	"\x10ShutdownResponse\"\x0e\n" +
 	"\fStatsRequest\"\xe6\x01\n" +
 	"\rStatsResponse\x12+\n" +
 	"\x05steps\x18\x01 \x03(\v2\x15.bulkhead.vmm.v1.StepR\x05steps\x12 \n" +
@@ -1330,14 +1359,15 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x16END_REASON_GUEST_PANIC\x10\x04\x12\x1b\n" +
 	"\x17END_REASON_TRIPLE_FAULT\x10\x05\x12 \n" +
 	"\x1cEND_REASON_EMULATION_FAILURE\x10\x06\x12\x19\n" +
-	"\x15END_REASON_HOST_ERROR\x10\a2\x80\x04\n" +
+	"\x15END_REASON_HOST_ERROR\x10\a2\xd1\x04\n" +
 	"\x06Worker\x12I\n" +
 	"\x06Create\x12\x1e.bulkhead.vmm.v1.CreateRequest\x1a\x1f.bulkhead.vmm.v1.CreateResponse\x12F\n" +
 	"\x05Start\x12\x1d.bulkhead.vmm.v1.StartRequest\x1a\x1e.bulkhead.vmm.v1.StartResponse\x12F\n" +
 	"\x05Pause\x12\x1d.bulkhead.vmm.v1.PauseRequest\x1a\x1e.bulkhead.vmm.v1.PauseResponse\x12I\n" +
 	"\x06Resume\x12\x1e.bulkhead.vmm.v1.ResumeRequest\x1a\x1f.bulkhead.vmm.v1.ResumeResponse\x12C\n" +
 	"\x04Stop\x12\x1c.bulkhead.vmm.v1.StopRequest\x1a\x1d.bulkhead.vmm.v1.StopResponse\x12C\n" +
-	"\x04Wait\x12\x1c.bulkhead.vmm.v1.WaitRequest\x1a\x1d.bulkhead.vmm.v1.WaitResponse\x12F\n" +
+	"\x04Wait\x12\x1c.bulkhead.vmm.v1.WaitRequest\x1a\x1d.bulkhead.vmm.v1.WaitResponse\x12O\n" +
+	"\bShutdown\x12 .bulkhead.vmm.v1.ShutdownRequest\x1a!.bulkhead.vmm.v1.ShutdownResponse\x12F\n" +
 	"\x05Stats\x12\x1d.bulkhead.vmm.v1.StatsRequest\x1a\x1e.bulkhead.vmm.v1.StatsResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
 
 var (
@@ -1353,31 +1383,33 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_v1_worker_proto_goTypes = []any{
-	(BootProtocol)(0),      // 0: bulkhead.vmm.v1.BootProtocol
-	(EndReason)(0),         // 1: bulkhead.vmm.v1.EndReason
-	(*CreateRequest)(nil),  // 2: bulkhead.vmm.v1.CreateRequest
-	(*MachineConfig)(nil),  // 3: bulkhead.vmm.v1.MachineConfig
-	(*Disk)(nil),           // 4: bulkhead.vmm.v1.Disk
-	(*Network)(nil),        // 5: bulkhead.vmm.v1.Network
-	(*Vsock)(nil),          // 6: bulkhead.vmm.v1.Vsock
-	(*VsockPath)(nil),      // 7: bulkhead.vmm.v1.VsockPath
-	(*CreateResponse)(nil), // 8: bulkhead.vmm.v1.CreateResponse
-	(*StartRequest)(nil),   // 9: bulkhead.vmm.v1.StartRequest
-	(*StartResponse)(nil),  // 10: bulkhead.vmm.v1.StartResponse
-	(*PauseRequest)(nil),   // 11: bulkhead.vmm.v1.PauseRequest
-	(*PauseResponse)(nil),  // 12: bulkhead.vmm.v1.PauseResponse
-	(*ResumeRequest)(nil),  // 13: bulkhead.vmm.v1.ResumeRequest
-	(*ResumeResponse)(nil), // 14: bulkhead.vmm.v1.ResumeResponse
-	(*StopRequest)(nil),    // 15: bulkhead.vmm.v1.StopRequest
-	(*StopResponse)(nil),   // 16: bulkhead.vmm.v1.StopResponse
-	(*WaitRequest)(nil),    // 17: bulkhead.vmm.v1.WaitRequest
-	(*WaitResponse)(nil),   // 18: bulkhead.vmm.v1.WaitResponse
-	(*Registers)(nil),      // 19: bulkhead.vmm.v1.Registers
-	(*StatsRequest)(nil),   // 20: bulkhead.vmm.v1.StatsRequest
-	(*StatsResponse)(nil),  // 21: bulkhead.vmm.v1.StatsResponse
-	(*Step)(nil),           // 22: bulkhead.vmm.v1.Step
+	(BootProtocol)(0),        // 0: bulkhead.vmm.v1.BootProtocol
+	(EndReason)(0),           // 1: bulkhead.vmm.v1.EndReason
+	(*CreateRequest)(nil),    // 2: bulkhead.vmm.v1.CreateRequest
+	(*MachineConfig)(nil),    // 3: bulkhead.vmm.v1.MachineConfig
+	(*Disk)(nil),             // 4: bulkhead.vmm.v1.Disk
+	(*Network)(nil),          // 5: bulkhead.vmm.v1.Network
+	(*Vsock)(nil),            // 6: bulkhead.vmm.v1.Vsock
+	(*VsockPath)(nil),        // 7: bulkhead.vmm.v1.VsockPath
+	(*CreateResponse)(nil),   // 8: bulkhead.vmm.v1.CreateResponse
+	(*StartRequest)(nil),     // 9: bulkhead.vmm.v1.StartRequest
+	(*StartResponse)(nil),    // 10: bulkhead.vmm.v1.StartResponse
+	(*PauseRequest)(nil),     // 11: bulkhead.vmm.v1.PauseRequest
+	(*PauseResponse)(nil),    // 12: bulkhead.vmm.v1.PauseResponse
+	(*ResumeRequest)(nil),    // 13: bulkhead.vmm.v1.ResumeRequest
+	(*ResumeResponse)(nil),   // 14: bulkhead.vmm.v1.ResumeResponse
+	(*StopRequest)(nil),      // 15: bulkhead.vmm.v1.StopRequest
+	(*StopResponse)(nil),     // 16: bulkhead.vmm.v1.StopResponse
+	(*WaitRequest)(nil),      // 17: bulkhead.vmm.v1.WaitRequest
+	(*WaitResponse)(nil),     // 18: bulkhead.vmm.v1.WaitResponse
+	(*Registers)(nil),        // 19: bulkhead.vmm.v1.Registers
+	(*ShutdownRequest)(nil),  // 20: bulkhead.vmm.v1.ShutdownRequest
+	(*ShutdownResponse)(nil), // 21: bulkhead.vmm.v1.ShutdownResponse
+	(*StatsRequest)(nil),     // 22: bulkhead.vmm.v1.StatsRequest
+	(*StatsResponse)(nil),    // 23: bulkhead.vmm.v1.StatsResponse
+	(*Step)(nil),             // 24: bulkhead.vmm.v1.Step
 }
 var file_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
@@ -1388,23 +1420,25 @@ var file_v1_worker_proto_depIdxs = []int32{
 	7,  // 5: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
 	1,  // 6: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
 	19, // 7: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
-	22, // 8: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
+	24, // 8: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
 	2,  // 9: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
 	9,  // 10: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
 	11, // 11: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
 	13, // 12: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
 	15, // 13: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
 	17, // 14: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
-	20, // 15: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
-	8,  // 16: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	10, // 17: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	12, // 18: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	14, // 19: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	16, // 20: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	18, // 21: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	21, // 22: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	16, // [16:23] is the sub-list for method output_type
-	9,  // [9:16] is the sub-list for method input_type
+	20, // 15: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
+	22, // 16: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
+	8,  // 17: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	10, // 18: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	12, // 19: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	14, // 20: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	16, // 21: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	18, // 22: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	21, // 23: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	23, // 24: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	17, // [17:25] is the sub-list for method output_type
+	9,  // [9:17] is the sub-list for method input_type
 	9,  // [9:9] is the sub-list for extension type_name
 	9,  // [9:9] is the sub-list for extension extendee
 	0,  // [0:9] is the sub-list for field type_name
@@ -1421,7 +1455,7 @@ func file_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

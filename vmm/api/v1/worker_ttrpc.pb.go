@@ -14,6 +14,7 @@ type WorkerService interface {
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Wait(context.Context, *WaitRequest) (*WaitResponse, error)
+	Shutdown(context.Context, *ShutdownRequest) (*ShutdownResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
 }
 
@@ -61,6 +62,13 @@ func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
 					return nil, err
 				}
 				return svc.Wait(ctx, &req)
+			},
+			"Shutdown": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req ShutdownRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Shutdown(ctx, &req)
 			},
 			"Stats": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req StatsRequest
@@ -126,6 +134,14 @@ func (c *workerClient) Stop(ctx context.Context, req *StopRequest) (*StopRespons
 func (c *workerClient) Wait(ctx context.Context, req *WaitRequest) (*WaitResponse, error) {
 	var resp WaitResponse
 	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "Wait", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) Shutdown(ctx context.Context, req *ShutdownRequest) (*ShutdownResponse, error) {
+	var resp ShutdownResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "Shutdown", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

@@ -1,0 +1,217 @@
+// Package worker serves one machine over its control protocol: the inside of
+// the bulkhead-vmm process.
+package worker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/hostprofile"
+	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
+	"github.com/bulkhead-vm/bulkhead/vmm/machine"
+	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+	"github.com/bulkhead-vm/bulkhead/vmm/timeline"
+
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+// Config describes a worker.
+type Config struct {
+	// Console takes the guest's console output. nil: nobody reads it.
+	Console io.Writer
+	// Log takes events, such as a driver that broke a device's protocol.
+	Log *slog.Logger
+	// Timeline has what happened before the worker was made. It must not be
+	// nil.
+	Timeline *timeline.Timeline
+}
+
+// Worker implements vmmv1.WorkerService. Its methods may be called from any
+// goroutine.
+type Worker struct {
+	config   Config
+	console  *console
+	shutdown chan struct{} // closed to end the process
+
+	mu      sync.Mutex // the rest
+	machine *machine.Machine
+	buried  bool // the machine gave back what it held
+	closing sync.Once
+	ended   chan struct{} // closed once the machine is gone and end is set
+	end     *vmmv1.WaitResponse
+}
+
+// New returns a worker without a machine.
+func New(c Config) *Worker {
+	return &Worker{
+		config:   c,
+		console:  newConsole(c.Console),
+		shutdown: make(chan struct{}),
+		ended:    make(chan struct{}),
+	}
+}
+
+// Done is closed when the process is to end.
+func (w *Worker) Done() <-chan struct{} { return w.shutdown }
+
+// Create implements vmmv1.WorkerService.
+func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.CreateResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.machine != nil {
+		return nil, status.Error(codes.AlreadyExists, "this worker has its machine")
+	}
+	w.config.Timeline.Mark("configuration received")
+	sys, err := kvm.Open("")
+	if err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	defer sys.Close()
+	c, res, err := open(req.GetMachine())
+	if err != nil {
+		return nil, refuse(err, res)
+	}
+	c.Profile = hostprofile.Detect()
+	c.Console = w.console
+	c.Report = w.report
+	c.Timeline = w.config.Timeline
+	m, err := machine.New(sys, c)
+	if err != nil {
+		return nil, refuse(err, res)
+	}
+	w.machine = m
+	go w.bury(m, res)
+	return &vmmv1.CreateResponse{HostProfile: c.Profile.String()}, nil
+}
+
+// refuse frees what was opened and says whether the configuration is to blame
+// or the host.
+func refuse(err error, res resources) error {
+	code := codes.InvalidArgument
+	if errno := unix.Errno(0); errors.As(err, &errno) {
+		code = codes.FailedPrecondition
+	}
+	return status.Error(code, errors.Join(err, res.Close()).Error())
+}
+
+// report logs the evidence against a guest's driver.
+func (w *Worker) report(device string, err error) {
+	w.config.Log.Warn("device needs a reset", "device", device, "evidence", err)
+}
+
+// bury waits for the machine's end and gives back what it held.
+func (w *Worker) bury(m *machine.Machine, res resources) {
+	end := m.End()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buried = true
+	if err := errors.Join(m.Close(), res.Close(), w.console.Close()); err != nil {
+		w.config.Log.Error("give back the machine's resources", "error", err)
+	}
+	w.end = report(end, w.console.Tail())
+	close(w.ended)
+}
+
+// current returns the machine, if there is one.
+func (w *Worker) current() (*machine.Machine, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.machine == nil {
+		return nil, status.Error(codes.FailedPrecondition, "this worker has no machine yet")
+	}
+	return w.machine, nil
+}
+
+// Start implements vmmv1.WorkerService.
+func (w *Worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartResponse, error) {
+	m, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	m.Start()
+	return &vmmv1.StartResponse{}, nil
+}
+
+// Pause implements vmmv1.WorkerService.
+func (w *Worker) Pause(context.Context, *vmmv1.PauseRequest) (*vmmv1.PauseResponse, error) {
+	m, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	m.Pause()
+	return &vmmv1.PauseResponse{}, nil
+}
+
+// Resume implements vmmv1.WorkerService.
+func (w *Worker) Resume(context.Context, *vmmv1.ResumeRequest) (*vmmv1.ResumeResponse, error) {
+	m, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	m.Resume()
+	return &vmmv1.ResumeResponse{}, nil
+}
+
+// Stop implements vmmv1.WorkerService.
+func (w *Worker) Stop(context.Context, *vmmv1.StopRequest) (*vmmv1.StopResponse, error) {
+	m, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	m.Stop()
+	return &vmmv1.StopResponse{}, nil
+}
+
+// Wait implements vmmv1.WorkerService.
+func (w *Worker) Wait(ctx context.Context, _ *vmmv1.WaitRequest) (*vmmv1.WaitResponse, error) {
+	if _, err := w.current(); err != nil {
+		return nil, err
+	}
+	select {
+	case <-w.ended:
+		return w.end, nil
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// Shutdown implements vmmv1.WorkerService.
+func (w *Worker) Shutdown(context.Context, *vmmv1.ShutdownRequest) (*vmmv1.ShutdownResponse, error) {
+	w.Close()
+	return &vmmv1.ShutdownResponse{}, nil
+}
+
+// Close ends the machine, waits until all it held was given back, and lets the
+// process end.
+func (w *Worker) Close() {
+	if m, err := w.current(); err == nil {
+		m.Stop()
+		<-w.ended
+	}
+	w.closing.Do(func() { close(w.shutdown) })
+}
+
+// Stats implements vmmv1.WorkerService.
+func (w *Worker) Stats(context.Context, *vmmv1.StatsRequest) (*vmmv1.StatsResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := &vmmv1.StatsResponse{}
+	for _, step := range w.config.Timeline.Steps() {
+		s.Steps = append(s.Steps, &vmmv1.Step{Name: step.Name, AtNs: uint64(step.At)})
+	}
+	var mem *memory.Memory
+	if w.machine != nil && !w.buried {
+		mem = w.machine.Memory()
+	}
+	if err := addUsage(s, mem); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	return s, nil
+}
