@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/containerd/log v0.1.0 // indirect
 	github.com/containerd/ttrpc v1.2.10 // indirect
+	github.com/erofs/go-erofs v0.3.1 // indirect
 	github.com/mdlayher/socket v0.8.0 // indirect
 	github.com/mdlayher/vsock v1.4.0 // indirect
 	github.com/sirupsen/logrus v1.9.4 // indirect
