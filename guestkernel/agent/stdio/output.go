@@ -1,0 +1,90 @@
+package stdio
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const bufferSize = 64 << 10
+
+func getBuffer(pool *sync.Pool) *[bufferSize]byte {
+	if b, ok := pool.Get().(*[bufferSize]byte); ok {
+		return b
+	}
+	return new([bufferSize]byte)
+}
+
+// output carries what a process writes to the host.
+type output struct {
+	file    *os.File // our end of the pipe, or the terminal's
+	stream  *stream
+	buffers *sync.Pool
+	// waiting returns how much there is at most to read in file.
+	waiting func(fd int) int
+	done    chan struct{}
+}
+
+// run ends at the end of file, when the host is gone, or when all is delivered
+// after end. It leaves whoever still writes with a broken pipe or a terminal
+// that was hung up.
+func (o *output) run() {
+	defer close(o.done)
+	buf := getBuffer(o.buffers)
+	defer o.buffers.Put(buf)
+	if o.copy(buf[:]) {
+		o.drain(buf[:])
+	}
+	o.file.Close()
+	_ = o.stream.CloseWrite()
+}
+
+// end says that what is in the pipe now is all.
+func (o *output) end() { _ = o.file.SetReadDeadline(time.Unix(1, 0)) }
+
+// copy returns whether it was ended by end. A terminal without processes reads
+// as EIO, which is an end of file like any other.
+func (o *output) copy(buf []byte) (ended bool) {
+	for {
+		n, err := o.file.Read(buf)
+		if n > 0 {
+			if _, err := o.stream.Write(buf[:n]); err != nil {
+				return false
+			}
+		}
+		if err != nil {
+			return errors.Is(err, os.ErrDeadlineExceeded)
+		}
+	}
+}
+
+// drain delivers what is there to read, without waiting for more.
+func (o *output) drain(buf []byte) {
+	if o.file.SetReadDeadline(time.Time{}) != nil {
+		return
+	}
+	raw, err := o.file.SyscallConn()
+	if err != nil {
+		return
+	}
+	left := -1
+	read := func() (n int) {
+		_ = raw.Read(func(fd uintptr) bool {
+			if left < 0 {
+				left = o.waiting(int(fd))
+			}
+			n, _ = unix.Read(int(fd), buf[:min(left, len(buf))])
+			return true
+		})
+		return n
+	}
+	for n := read(); n > 0; n = read() {
+		if _, err := o.stream.Write(buf[:n]); err != nil {
+			return
+		}
+		left -= n
+	}
+}
