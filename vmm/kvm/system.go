@@ -21,23 +21,45 @@ type System struct {
 	runSize int // bytes of a vCPU's kvm_run mapping
 }
 
+// OpenError says why the KVM device can't be opened, and which command mends
+// that.
+type OpenError struct {
+	Path   string
+	Err    error
+	Remedy string // a command; empty if there is none
+}
+
+func (e *OpenError) Error() string {
+	text := fmt.Sprintf("open %s: %v", e.Path, e.Err)
+	if e.Remedy != "" {
+		text += fmt.Sprintf(" (%s)", e.Remedy)
+	}
+	return text
+}
+
+func (e *OpenError) Unwrap() error { return e.Err }
+
 // Open opens the KVM device at path (DefaultPath if empty) and checks its API
-// version. A missing device and missing permission are told apart, each with
-// its remedy.
+// version. It fails with *OpenError.
 func Open(path string) (*System, error) {
 	if path == "" {
 		path = DefaultPath
 	}
 	n, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
-		return nil, fmt.Errorf("open %s: %w: load KVM (modprobe kvm_intel or kvm_amd) and enable virtualization in the firmware or the cloud instance", path, err)
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("open %s: %w: add this user to the kvm group (usermod -aG kvm USER, then log in again) or run as root", path, err)
-	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", path, err)
+	if err != nil {
+		return nil, &OpenError{path, err, remedy(err)}
 	}
 	return NewSystem(n)
+}
+
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
+		return "sudo modprobe kvm_intel || sudo modprobe kvm_amd; enable virtualization in the firmware or the cloud instance if that fails"
+	case errors.Is(err, fs.ErrPermission):
+		return "sudo usermod -aG kvm $USER, and log in again"
+	}
+	return ""
 }
 
 // NewSystem takes ownership of n, a descriptor of an open KVM device, and

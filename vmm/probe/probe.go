@@ -2,6 +2,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/hostprofile"
@@ -17,9 +18,10 @@ type Report struct {
 	Hardware bool `json:"hardware"`
 	// MaxVCPUs is the most a machine may have, by KVM.
 	MaxVCPUs int `json:"max_vcpus"`
-	// Problem is why guests can't run here, with the remedy; empty if they
-	// can.
+	// Problem is why guests can't run here; empty if they can.
 	Problem string `json:"problem,omitempty"`
+	// Remedy is a command that mends it, if one does.
+	Remedy string `json:"remedy,omitempty"`
 }
 
 // required lists what a machine can't do without.
@@ -44,6 +46,9 @@ func Host() Report {
 	sys, err := kvm.Open("")
 	if err != nil {
 		r.Problem = err.Error()
+		if e := (*kvm.OpenError)(nil); errors.As(err, &e) {
+			r.Problem, r.Remedy = fmt.Sprintf("open %s: %v", e.Path, e.Err), e.Remedy
+		}
 		return r
 	}
 	defer sys.Close()

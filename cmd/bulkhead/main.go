@@ -1,0 +1,49 @@
+// Bulkhead runs workloads in microVMs, each with a Linux kernel of its own.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(execute(os.Args[1:]))
+}
+
+// execute runs the command line and returns the exit code.
+func execute(args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		exit = &exitError{code: exitUsage, err: err}
+	}
+	if exit.err != nil {
+		fmt.Fprintln(os.Stderr, "bulkhead:", oneLine(exit.err))
+	}
+	return exit.code
+}
+
+// oneLine puts errors that were joined into one line.
+func oneLine(err error) string {
+	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "bulkhead",
+		Short:         "Run workloads in microVMs, each with a Linux kernel of its own",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(newRun(), newDoctor(), newVersion())
+	return root
+}

@@ -1,0 +1,82 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/status"
+
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+// EndedError says that a sandbox's machine ended while somebody still needed
+// it.
+type EndedError struct{ End }
+
+func (e *EndedError) Error() string {
+	if e.Err != nil {
+		return e.Err.Error()
+	}
+	text := "the guest ended: " + e.Reason()
+	if m := e.GetMessage(); m != "" {
+		text += ": " + m
+	}
+	if line := lastLine(e.GetConsoleTail()); line != "" && e.GetReason() != vmmv1.EndReason_END_REASON_STOPPED {
+		text += fmt.Sprintf(" (its console said last: %q; see all of it with --console)", line)
+	}
+	return text
+}
+
+func (e *EndedError) Unwrap() error { return e.Err }
+
+// Reason returns the end reason in words, such as "guest panic".
+func (e *EndedError) Reason() string {
+	if e.Err != nil {
+		return "host error"
+	}
+	return reasonText(e.GetReason())
+}
+
+// ByGuest reports whether the guest ended on its own, in good order.
+func (e *EndedError) ByGuest() bool {
+	r := e.GetReason()
+	return r == vmmv1.EndReason_END_REASON_POWER_OFF || r == vmmv1.EndReason_END_REASON_REBOOT
+}
+
+// blame finds the reason behind an error of a call: the machine's end, the
+// caller's own context, or what the error itself says.
+func (s *Sandbox) blame(ctx context.Context, err error) error {
+	select {
+	case <-s.ended:
+		return &EndedError{s.end}
+	default:
+	}
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errEnded):
+		return &EndedError{s.End()}
+	case cause != nil:
+		return cause
+	}
+	return plain(s.worker.Explain(err))
+}
+
+// plain strips an RPC status of its framing.
+func plain(err error) error {
+	if s, ok := status.FromError(err); ok {
+		return errors.New(s.Message())
+	}
+	return err
+}
+
+// reasonText is an end reason in words.
+func reasonText(r vmmv1.EndReason) string {
+	name := strings.TrimPrefix(r.String(), "END_REASON_")
+	return strings.ToLower(strings.ReplaceAll(name, "_", " "))
+}
+
+func lastLine(console []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(console)), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}

@@ -1,0 +1,125 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/image"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+// Spec describes a sandbox. The zero value is one with u-root's userland as its
+// root file system.
+type Spec struct {
+	Name   string // empty: made up
+	CPUs   int    // 0: 1
+	Memory uint64 // bytes; 0: 128 MiB
+
+	RootFS string // what image.Store.RootFS takes; empty: u-root's userland
+	Disks  []Disk
+	// Network is the guest's interface. nil: none but the loopback.
+	Network *Network
+	// VsockPath is a unix socket that reaches the guest's vsock ports; those of
+	// the guest agent are not among them. Empty: none.
+	VsockPath string
+
+	Kernel  string // empty: the one that comes with Bulkhead
+	Initrd  string // empty: the one that comes with Bulkhead
+	Cmdline string // more words for the kernel's command line
+	// Console takes the guest's console output. nil: nobody reads it.
+	Console *os.File
+	// Tied sandboxes end with this process, however it ends.
+	Tied bool
+}
+
+// Disk is a disk image for the guest.
+type Disk struct {
+	Path     string
+	ReadOnly bool
+}
+
+// Network is an interface on a tap of the host's.
+type Network struct {
+	Tap string
+}
+
+// vsockName is the socket of a bundle that leads to the guest's vsock.
+const vsockName = "vsock.sock"
+
+// plan is what becomes of a Spec.
+type plan struct {
+	machine *vmmv1.MachineConfig
+	setup   *agentv1.SetupRequest
+	// writable says that a disk keeps what the guest writes, so that it must
+	// be asked to finish.
+	writable bool
+}
+
+// plan finds everything the spec names, and builds what has to be built.
+func (n *Node) plan(s Spec, vsockPath string) (p plan, err error) {
+	root, err := n.rootImage(s.RootFS)
+	if err != nil {
+		return plan{}, err
+	}
+	p.machine = &vmmv1.MachineConfig{
+		Cpus:        uint32(s.CPUs),
+		MemoryBytes: s.Memory,
+		Cmdline:     s.Cmdline,
+		Disks:       []*vmmv1.Disk{{Path: root.Path, ReadOnly: true}},
+		Vsock: &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{
+			{Path: vsockPath, FirstPort: guest.FirstPort, LastPort: guest.LastPort},
+		}},
+	}
+	if p.machine.Kernel, err = n.fileOrOwn(s.Kernel, kernelName); err != nil {
+		return plan{}, err
+	}
+	if p.machine.Initrd, err = n.fileOrOwn(s.Initrd, initrdName); err != nil {
+		return plan{}, err
+	}
+	for _, d := range s.Disks {
+		p.machine.Disks = append(p.machine.Disks, &vmmv1.Disk{Path: d.Path, ReadOnly: d.ReadOnly})
+		p.writable = p.writable || !d.ReadOnly
+	}
+	if s.Network != nil {
+		p.machine.Networks = []*vmmv1.Network{{Tap: s.Network.Tap}}
+	}
+	if s.VsockPath != "" {
+		path, err := filepath.Abs(s.VsockPath)
+		if err != nil {
+			return plan{}, fmt.Errorf("vsock: %w", err)
+		}
+		p.machine.Vsock.Paths = append(p.machine.Vsock.Paths, &vmmv1.VsockPath{Path: path})
+	}
+	p.setup = &agentv1.SetupRequest{
+		Hostname: s.Name,
+		Root: &agentv1.RootFS{
+			Device: "/dev/vda",
+			FsType: root.FSType,
+			Upper:  &agentv1.RootFS_Tmpfs{Tmpfs: &agentv1.TmpfsUpper{}},
+		},
+	}
+	return p, nil
+}
+
+func (n *Node) rootImage(path string) (image.Image, error) {
+	if path == "" {
+		own, err := n.guestFile(userlandName)
+		return image.Image{Path: own, FSType: "erofs"}, err
+	}
+	store, err := n.images()
+	if err != nil {
+		return image.Image{}, err
+	}
+	return store.RootFS(path)
+}
+
+func (n *Node) fileOrOwn(path, own string) (string, error) {
+	if path == "" {
+		return n.guestFile(own)
+	}
+	return filepath.Abs(path) // the worker's directory may be another
+}

@@ -1,0 +1,138 @@
+// Package supervise starts worker processes and keeps what belongs to them on
+// disk: a directory for each sandbox, its bundle.
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bundle is a sandbox's directory: its sockets and its worker's log. It is
+// locked, by its owner and by the worker, as long as either lives; what is left
+// of a bundle that nobody locks belongs to nobody.
+type Bundle struct {
+	Dir  string
+	lock *os.File
+}
+
+const lockName = "lock"
+
+// ErrNameTaken is wrapped when another sandbox has the name.
+var ErrNameTaken = errors.New("name is in use")
+
+// RuntimeDir returns where bundles are kept: a directory that doesn't survive
+// a reboot.
+func RuntimeDir() string {
+	switch dir := os.Getenv("XDG_RUNTIME_DIR"); {
+	case os.Geteuid() == 0:
+		return "/run/bulkhead"
+	case dir != "":
+		return filepath.Join(dir, "bulkhead")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("bulkhead-%d", os.Geteuid()))
+}
+
+// NewBundle makes a bundle below root, after it has cleared away those of
+// sandboxes that ended without their owner.
+func NewBundle(root, name string) (*Bundle, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, fmt.Errorf("runtime directory: %w", err)
+	}
+	unlock, err := lockRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := sweep(root); err != nil {
+		return nil, err
+	}
+	b := &Bundle{Dir: filepath.Join(root, name)}
+	err = os.Mkdir(b.Dir, 0o700)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil, fmt.Errorf("sandbox %q: %w: choose another name, or end that sandbox first", name, ErrNameTaken)
+	case err != nil:
+		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	if b.lock, err = lock(b.Dir, unix.LOCK_NB); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(b.Dir))
+	}
+	return b, nil
+}
+
+// lockRoot keeps others from sweeping while a bundle is being made, when
+// nobody has locked it yet.
+func lockRoot(root string) (unlock func(), err error) {
+	f, err := lock(root, 0)
+	if err != nil {
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// maxName leaves room for the sockets' names in the 107 bytes of a socket path.
+const maxName = 48
+
+func checkName(name string) error {
+	ok := name != "" && len(name) <= maxName && name[0] != '.' && name[0] != '-'
+	for _, r := range name {
+		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r))
+	}
+	if !ok {
+		return fmt.Errorf("invalid sandbox name %q: use 1 to %d letters, digits, '_', '.' and '-', not '.' or '-' first", name, maxName)
+	}
+	return nil
+}
+
+// lock locks a directory. With LOCK_NB it fails if somebody has.
+func lock(dir string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|flags); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+	}
+	return f, nil
+}
+
+// Path returns the path of a file in the bundle.
+func (b *Bundle) Path(name string) string { return filepath.Join(b.Dir, name) }
+
+// Remove deletes the bundle.
+func (b *Bundle) Remove() error {
+	return errors.Join(os.RemoveAll(b.Dir), b.lock.Close())
+}
+
+// sweep deletes the bundles below root that belong to nobody. The caller holds
+// the lock of root.
+func sweep(root string) error {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return fmt.Errorf("runtime directory: %w", err)
+	}
+	for _, e := range entries {
+		dir := filepath.Join(root, e.Name())
+		if !e.IsDir() {
+			continue
+		}
+		f, err := lock(dir, unix.LOCK_NB)
+		if err != nil {
+			continue // in use, or gone already
+		}
+		err = errors.Join(os.RemoveAll(dir), f.Close())
+		if err != nil {
+			return fmt.Errorf("clear away what a dead sandbox left: %w", err)
+		}
+	}
+	return nil
+}

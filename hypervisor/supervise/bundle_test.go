@@ -1,0 +1,74 @@
+package supervise
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestNamesAreTakenWhileHeld(t *testing.T) {
+	root := t.TempDir()
+	b, err := NewBundle(root, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewBundle(root, "web"); !errors.Is(err, ErrNameTaken) {
+		t.Errorf("second bundle: %v, want ErrNameTaken", err)
+	}
+	if err := b.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := NewBundle(root, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Remove()
+}
+
+// TestDeadBundlesAreSwept drops the lock as the death of a process does.
+func TestDeadBundlesAreSwept(t *testing.T) {
+	root := t.TempDir()
+	dead, err := NewBundle(root, "dead")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dead.Path("vsock.sock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dead.lock.Close()
+	live, err := NewBundle(root, "live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Remove()
+	if _, err := os.Stat(dead.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what a dead sandbox left is still there: %v", err)
+	}
+	other, err := NewBundle(root, "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Remove()
+	if _, err := os.Stat(live.Dir); err != nil {
+		t.Errorf("a live bundle was swept: %v", err)
+	}
+}
+
+func TestBadNames(t *testing.T) {
+	for _, name := range []string{"", ".", "..", "a/b", "-x", ".x", "a b", "ü", strings.Repeat("x", 49), "a\n"} {
+		if _, err := NewBundle(t.TempDir(), name); err == nil || !strings.Contains(err.Error(), "invalid sandbox name") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestRuntimeDirOfRoot(t *testing.T) {
+	if os.Geteuid() == 0 && RuntimeDir() != "/run/bulkhead" {
+		t.Errorf("root's bundles go to %s", RuntimeDir())
+	}
+	if !filepath.IsAbs(RuntimeDir()) {
+		t.Errorf("%s is not absolute", RuntimeDir())
+	}
+}
