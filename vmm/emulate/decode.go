@@ -10,6 +10,7 @@ type instruction struct {
 	opcode  uint32 // the opcode bytes, 0x0f escapes included
 	rep     byte   // f2 or f3, the last given; 0 if none
 	data16  bool   // prefix 66
+	lock    bool   // prefix f0
 	segment byte   // fs (0x64) or gs (0x65) override; 0 if none
 	rexW    bool
 	hasRM   bool
@@ -79,6 +80,8 @@ func (d *decoder) prefixes(i *instruction) {
 			i.data16 = true
 		case 0xf2, 0xf3:
 			i.rep = b
+		case 0xf0:
+			i.lock = true
 		case 0x64, 0x65:
 			i.segment = b
 		case 0x67:

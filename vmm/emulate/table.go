@@ -8,6 +8,9 @@ type operation func(c *Completer) (outcome, error)
 // lookup returns the operation for the instruction, nil if this package has
 // none.
 func lookup(i *instruction) operation {
+	if i.lock && (i.opcode != 0x0fc7 || i.group() != 1) {
+		return nil // an invalid opcode, but for CMPXCHG16B
+	}
 	switch i.opcode {
 	case 0xcc:
 		return int3

@@ -45,3 +45,25 @@ func (g *Guest) LongMode() {
 	s.GDT, s.IDT = kvm.DTable{}, kvm.DTable{}
 	Must(g.t, g.VCPU.SetSregs(&s))
 }
+
+// UserMode moves a guest in long mode to CPL 3, where every host runs code
+// natively.
+func (g *Guest) UserMode() {
+	g.t.Helper()
+	var s kvm.Sregs
+	Must(g.t, g.VCPU.Sregs(&s))
+	s.CS.Selector, s.CS.DPL = 0x33, 3
+	for _, seg := range []*kvm.Segment{&s.DS, &s.ES, &s.FS, &s.GS, &s.SS} {
+		seg.Selector, seg.DPL = 0x2b, 3
+	}
+	Must(g.t, g.VCPU.SetSregs(&s))
+}
+
+// DoorGPA is outside the guest's memory but inside its page tables: a write
+// there is an MMIO exit from any mode.
+const DoorGPA = 0x80000
+
+// Knock is code that writes AL to DoorGPA.
+func Knock() []byte {
+	return []byte{0x88, 0x04, 0x25, 0x00, 0x00, 0x08, 0x00} // mov [0x80000], al
+}
