@@ -7,23 +7,16 @@ import (
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
 
-// loadInitrd puts the initrd as high as it may go, out of the way of a kernel
-// that unpacks itself, and returns where that is.
+// loadInitrd reads the initrd and returns where it is.
 func loadInitrd(mem *memory.Memory, f *io.SectionReader, k kernel) (memory.Range, error) {
 	if f == nil || f.Size() == 0 {
 		return memory.Range{}, nil
 	}
-	size := uint64(f.Size())
-	top := min(mem.Regions()[0].End(), k.initrdMax)
-	if k.end > top || size > uint64(top-k.end) {
-		return memory.Range{}, fmt.Errorf("initrd of %d KiB does not fit into guest memory beside the kernel (%d KiB are free): give it more with --memory",
-			size>>10, uint64(max(top, k.end)-k.end)>>10)
+	r, err := placeInitrd(mem, uint64(f.Size()), k)
+	if err != nil {
+		return memory.Range{}, err
 	}
-	r := memory.Range{Start: (top - memory.GPA(size)) &^ (memory.PageSize - 1), Size: size}
-	if r.Start < k.end {
-		return memory.Range{}, fmt.Errorf("initrd of %d KiB does not fit into guest memory beside the kernel: give it more with --memory", size>>10)
-	}
-	dst, err := mem.Slice(r.Start, size)
+	dst, err := mem.Slice(r.Start, r.Size)
 	if err != nil {
 		return memory.Range{}, err
 	}
@@ -31,4 +24,24 @@ func loadInitrd(mem *memory.Memory, f *io.SectionReader, k kernel) (memory.Range
 		return memory.Range{}, fmt.Errorf("read initrd: %w", err)
 	}
 	return r, nil
+}
+
+// placeInitrd finds room for size bytes: as high as the initrd may go, out of
+// the way of a kernel that unpacks itself, or else below the kernel.
+func placeInitrd(mem *memory.Memory, size uint64, k kernel) (memory.Range, error) {
+	top := min(mem.Regions()[0].End(), k.initrdMax)
+	most := uint64(0)
+	for _, gap := range []struct{ start, end memory.GPA }{{k.end, top}, {highMemory, k.start}} {
+		start := (gap.start + memory.PageSize - 1) &^ (memory.PageSize - 1)
+		if start > gap.end {
+			continue
+		}
+		room := uint64(gap.end - start)
+		if size <= room {
+			return memory.Range{Start: (gap.end - memory.GPA(size)) &^ (memory.PageSize - 1), Size: size}, nil
+		}
+		most = max(most, room)
+	}
+	return memory.Range{}, fmt.Errorf("initrd of %d KiB does not fit into guest memory beside the kernel, where %d KiB are free in one piece: give it more with --memory",
+		size>>10, most>>10)
 }
