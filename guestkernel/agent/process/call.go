@@ -64,9 +64,9 @@ func (t *Table) Resize(id string, size stdio.Size) error {
 	return p.io.Resize(size)
 }
 
-// Delivered waits until the host has the output of every process that ended
-// and is remembered.
-func (t *Table) Delivered(ctx context.Context) error {
+// WaitSent waits until the output of every process that has ended and is
+// remembered is on its way to the host.
+func (t *Table) WaitSent(ctx context.Context) error {
 	t.mu.Lock()
 	var ended []*process
 	for _, id := range t.ended {
@@ -75,7 +75,7 @@ func (t *Table) Delivered(ctx context.Context) error {
 	t.mu.Unlock()
 	for _, p := range ended {
 		select {
-		case <-p.io.Done():
+		case <-p.io.Sent():
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -69,7 +69,7 @@ func TestManyAtOnce(t *testing.T) {
 	if err := g.WaitEmpty(ctx); err != nil {
 		t.Errorf("children are left: %v", err)
 	}
-	if err := g.Delivered(ctx); err != nil {
+	if err := g.WaitSent(ctx); err != nil {
 		t.Errorf("output is left: %v", err)
 	}
 }

@@ -34,7 +34,8 @@ type IO struct {
 	outputs []*output
 	input   *input
 	streams []*stream
-	done    chan struct{}
+	sent    chan struct{}
+	done    chan struct{} // all is closed
 }
 
 // Open waits up to 10 seconds for the connections r needs, and makes the pipes
@@ -47,7 +48,7 @@ func (h *Hub) Open(ctx context.Context, r Request) (*IO, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, errors.New("10 s have passed"))
 	defer cancel()
-	p := &IO{child: [3]int{-1, -1, -1}, done: make(chan struct{})}
+	p := &IO{child: [3]int{-1, -1, -1}, sent: make(chan struct{}), done: make(chan struct{})}
 	if err := p.open(ctx, h, r); err != nil {
 		p.Abort()
 		return nil, err
@@ -125,14 +126,15 @@ func (p *IO) End() {
 	go p.finish()
 }
 
-// Done is closed when the host has everything and has closed its side, or is
-// gone.
-func (p *IO) Done() <-chan struct{} { return p.done }
+// Sent is closed when, after End, all output is on its way to the host, or the
+// host is gone.
+func (p *IO) Sent() <-chan struct{} { return p.sent }
 
 func (p *IO) finish() {
 	for _, o := range p.outputs {
 		<-o.done
 	}
+	close(p.sent)
 	for _, s := range p.streams {
 		_ = s.SetReadDeadline(time.Now().Add(lingerTime))
 	}

@@ -62,7 +62,7 @@ func (p *plumbing) exit() {
 func (p *plumbing) waitDone(t *testing.T) {
 	t.Helper()
 	select {
-	case <-p.Done():
+	case <-p.done:
 	case <-time.After(5 * time.Second):
 		t.Error("the streams aren't done")
 	}

@@ -1,0 +1,75 @@
+// Package power ends the guest: its processes first, the machine last.
+package power
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/process"
+)
+
+const (
+	// MaxGrace is the most that processes get to end by themselves.
+	MaxGrace = 10 * time.Minute
+	// killTime is for the kernel to carry SIGKILL out.
+	killTime = 5 * time.Second
+	// sendTime is for the last output, which a host that doesn't read holds up.
+	sendTime = 2 * time.Second
+)
+
+// EndAll ends every process: by SIGTERM, and after the grace by SIGKILL. No
+// other is started from then on. It returns when all are gone and their output
+// is on its way to the host.
+func EndAll(t *process.Table, grace time.Duration) {
+	t.Close()
+	signalAll(unix.SIGTERM)
+	signalAll(unix.SIGCONT) // for who is stopped to get it
+	if !within(grace, t.WaitEmpty) {
+		signalAll(unix.SIGKILL)
+		within(killTime, t.WaitEmpty)
+	}
+	within(sendTime, t.WaitSent)
+}
+
+func within(d time.Duration, wait func(context.Context) error) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return wait(ctx) == nil
+}
+
+// signalAll signals every process but this one, which must be the first of
+// its machine: there is nobody outside then.
+func signalAll(s unix.Signal) {
+	if os.Getpid() == 1 {
+		_ = unix.Kill(-1, s) // fails when there is none
+	}
+}
+
+// Off turns the machine off. It returns only if that fails.
+func Off() error {
+	if os.Getpid() != 1 {
+		return fmt.Errorf("turn the machine off: %w: only its first process does", unix.EPERM)
+	}
+	writeSwitch()
+	return fmt.Errorf("turn the machine off: %w", unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF))
+}
+
+// The sleep control register of our machines, and what turns them off; ACPI
+// 6.5, section 4.8.3.7. A kernel without ACPI doesn't know it and would halt.
+const (
+	sleepControl = 0x600
+	sleepOff     = 1<<5 | 5<<2
+)
+
+func writeSwitch() {
+	runtime.LockOSThread() // the permission is the thread's
+	defer runtime.UnlockOSThread()
+	if unix.Ioperm(sleepControl, 1, 1) == nil {
+		outb(sleepControl, sleepOff)
+	}
+}

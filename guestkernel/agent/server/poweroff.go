@@ -1,0 +1,43 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/power"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+)
+
+// PowerOff ends all processes, leaves the disks clean and turns the machine
+// off, the last when the answer is on its way.
+func (s *Service) PowerOff(_ context.Context, r *agentv1.PowerOffRequest) (*agentv1.PowerOffResponse, error) {
+	if !s.shutDown(duration(r.GetGraceNs(), power.MaxGrace), true) {
+		return nil, toStatus(fail.Errorf(fail.Untimely, "the guest is being turned off"))
+	}
+	return &agentv1.PowerOffResponse{}, nil
+}
+
+// ShutDown is PowerOff for an order that came from within the guest.
+func (s *Service) ShutDown(grace time.Duration) { s.shutDown(grace, false) }
+
+// shutDown does everything but the last step, which it leaves to s.off, and
+// reports whether it was the first call.
+func (s *Service) shutDown(grace time.Duration, caller bool) (first bool) {
+	s.offOnce.Do(func() {
+		first = true
+		power.EndAll(s.table, grace)
+		s.mu.Lock()
+		covered := s.covered
+		s.mu.Unlock()
+		if err := mounts.Quiesce(covered); err != nil {
+			fmt.Fprintln(os.Stderr, "bulkhead-agent: turn off:", err)
+		}
+		go s.off(caller)()
+	})
+	return first
+}
