@@ -114,3 +114,14 @@ func (m *Machine) Close() error {
 
 // Memory returns the guest's RAM, valid until Close.
 func (m *Machine) Memory() *memory.Memory { return m.mem }
+
+// Registers returns the registers of every vCPU. The machine must be paused.
+func (m *Machine) Registers() ([]kvm.Regs, error) {
+	regs := make([]kvm.Regs, len(m.vcpus))
+	for i, v := range m.vcpus {
+		if err := v.Regs(&regs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return regs, nil
+}

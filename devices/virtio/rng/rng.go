@@ -24,11 +24,20 @@ type Device struct {
 // New returns a device.
 func New() *Device { return new(Device) }
 
-func (d *Device) ID() virtio.ID                 { return virtio.IDRNG }
-func (d *Device) Features() uint64              { return 0 }
-func (d *Device) QueueSizes() []uint16          { return []uint16{queueSize} }
-func (d *Device) WriteConfig(uint64, []byte)    {}
-func (d *Device) ReadConfig(_ uint64, p []byte) { clear(p) }
+// ID implements virtio.Device.
+func (d *Device) ID() virtio.ID { return virtio.IDRNG }
+
+// Features implements virtio.Device.
+func (d *Device) Features() uint64 { return 0 }
+
+// QueueSizes implements virtio.Device.
+func (d *Device) QueueSizes() []uint16 { return []uint16{queueSize} }
+
+// ReadConfig implements virtio.Device: there is no configuration space.
+func (d *Device) ReadConfig(_ uint64, data []byte) { clear(data) }
+
+// WriteConfig implements virtio.Device.
+func (d *Device) WriteConfig(uint64, []byte) {}
 
 // Activate implements virtio.Device.
 func (d *Device) Activate(a virtio.Activation) error {

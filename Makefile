@@ -1,0 +1,68 @@
+# Everything there is to do with this repository. "make help" lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export CGO_ENABLED := 0
+
+# Binaries are static and leave out what only debuggers read.
+GO_BUILD := go build -trimpath -ldflags "-s -w"
+PROGRAMS := bulkhead bulkhead-vmm
+GUEST    := bin/guest
+
+# The demo's root file system: Debian's python3 with all it depends on.
+PYTHON_ROOT := bin/python3.tar
+
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install the Debian packages that building and testing take
+	@missing=$$(go run ./guestkernel/mkguest --print-packages | xargs dpkg-query -W -f '$${db:Status-Status} $${Package}\n' 2>&1 \
+	  | sed -n -e 's/^not-installed //p' -e 's/^dpkg-query: no packages found matching //p'); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:" $$missing; \
+	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -q -y --no-install-recommends $$missing; \
+	fi
+
+.PHONY: build
+build: ## Build the programs into bin/
+	@mkdir -p bin
+	@$(GO_BUILD) -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
+
+.PHONY: guest
+guest: setup ## Build the guest's kernel, initramfs and userland into bin/guest
+	@go run ./guestkernel/mkguest -o $(GUEST)
+
+.PHONY: python-root
+python-root: setup
+	@go run ./tests/debroot -o $(PYTHON_ROOT) python3
+
+.PHONY: demo
+demo: build guest python-root ## Run a Python program in a kernel of its own
+	@tests/demo/run
+
+.PHONY: test
+test: build guest python-root ## Run all tests, on real guests where there is KVM
+	go vet ./...
+	go test ./...
+
+.PHONY: bench
+bench: build guest ## Measure against QEMU and the bare ioctl sequence; write out/bench
+	@go run ./tests/bench -o out/bench
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (default 1m)
+	@tests/fuzz $(or $(FUZZTIME),1m)
+
+.PHONY: generate
+generate: setup ## Regenerate Go code from the .proto files
+	@tests/tools/generate
+
+.PHONY: clean
+clean: ## Delete what was built here; caches outside stay
+	rm -rf bin out

@@ -1,0 +1,167 @@
+// Package imports holds the rules of who may import whom, and the test that
+// enforces them.
+package imports
+
+import (
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/bulkhead-vm/bulkhead"
+
+// rules says, for each package of this module, which others of it may be
+// imported, directly or not. A name ending in /... stands for a subtree. A
+// package that isn't covered by a rule fails the test: think about where it
+// belongs, then write it down here.
+const rules = `
+	# Guest memory knows nothing of KVM, so that everybody may use it.
+	vmm/memory:
+	vmm/timeline:
+	vmm/hostprofile:
+
+	# Devices: memory < virtqueue < virtio < {mmio, blk, net, vsock, rng}.
+	devices/eventfd:
+	devices/bus:
+	devices/serial:
+	devices/i8042:
+	devices/power:
+	devices/pvpanic:
+	devices/virtio/virtqueue: vmm/memory
+	devices/virtio/virtqueue/vqtest: vmm/memory devices/virtio/virtqueue
+	devices/virtio: vmm/memory devices/eventfd devices/virtio/virtqueue
+	devices/virtio/virtiotest: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue/...
+	devices/virtio/mmio: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue
+	devices/virtio/blk: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue
+	devices/virtio/net: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue
+	devices/virtio/rng: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue
+	devices/virtio/vsock: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue devices/backend/...
+	devices/backend/iovec:
+	devices/backend/poll:
+	devices/backend/file: devices/backend/iovec
+	devices/backend/tap: devices/backend/iovec
+
+	# Boot loaders know neither KVM nor devices.
+	boot: vmm/memory boot/elf boot/bzimage boot/params boot/pvh boot/mptable
+	boot/boottest:
+	boot/elf: vmm/memory
+	boot/bzimage: vmm/memory
+	boot/params: vmm/memory
+	boot/pvh: vmm/memory
+	boot/mptable: vmm/memory
+
+	# The machine brings them together; only here is KVM.
+	vmm/kvm:
+	vmm/kvm/kvmtest: vmm/kvm
+	vmm/emulate: vmm/kvm vmm/memory
+	vmm/vcpu: vmm/kvm vmm/memory vmm/timeline boot/...
+	vmm/machine: vmm/kvm vmm/memory vmm/timeline vmm/hostprofile vmm/emulate vmm/vcpu boot/... devices/...
+	vmm/probe: vmm/kvm vmm/hostprofile
+	vmm/api/v1:
+	vmm/worker: vmm/... boot/... devices/...
+	cmd/bulkhead-vmm: vmm/... boot/... devices/...
+
+	# The guest's side.
+	guestkernel/agentapi/v1:
+	guestkernel/agent/...: guestkernel/agent/... guestkernel/agentapi/v1
+	guestkernel/...: guestkernel/...
+	cmd/bulkhead-agent: guestkernel/agent/... guestkernel/agentapi/v1
+
+	# The node knows a machine by its worker's protocol only.
+	hypervisor/...: hypervisor/... vmm/api/v1 guestkernel/agentapi/v1 guestkernel/cache
+	cmd/bulkhead: hypervisor/... vmm/api/v1 guestkernel/agentapi/v1 guestkernel/cache
+
+	tests/...: tests/... hypervisor/... vmm/... boot/... devices/... guestkernel/...
+`
+
+// foreign says which packages from outside some program must not pull in: what
+// its memory or its attack surface has no room for.
+var foreign = map[string][]string{
+	"cmd/bulkhead-vmm":   {"google.golang.org/grpc", "net/http", "github.com/spf13/cobra"},
+	"cmd/bulkhead-agent": {"google.golang.org/grpc", "net/http", "github.com/spf13/cobra"},
+}
+
+func TestImports(t *testing.T) {
+	allowed := parse(t)
+	for _, line := range goList(t, "{{.ImportPath}} {{join .Deps \" \"}}", "./...") {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(fields[0], module+"/")
+		may, ok := match(allowed, pkg)
+		if !ok {
+			t.Errorf("%s: no rule says what it may import", pkg)
+			continue
+		}
+		for _, dep := range fields[1:] {
+			dep, own := strings.CutPrefix(dep, module+"/")
+			if own && dep != pkg && !covered(may, dep) {
+				t.Errorf("%s must not import %s", pkg, dep)
+			}
+		}
+	}
+}
+
+func TestForeignImports(t *testing.T) {
+	for program, banned := range foreign {
+		deps := goList(t, "{{join .Deps \"\\n\"}}", "./"+program)
+		for _, b := range banned {
+			if slices.Contains(deps, b) {
+				t.Errorf("%s pulls in %s", program, b)
+			}
+		}
+	}
+}
+
+// rule is one line: whom it is for, and what they may import.
+type rule struct {
+	pattern string
+	may     []string
+}
+
+func parse(t *testing.T) (all []rule) {
+	t.Helper()
+	for _, line := range strings.Split(rules, "\n") {
+		line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
+		if line == "" {
+			continue
+		}
+		pattern, may, ok := strings.Cut(line, ":")
+		if !ok {
+			t.Fatalf("not a rule: %q", line)
+		}
+		all = append(all, rule{pattern, strings.Fields(may)})
+	}
+	return all
+}
+
+// match returns the first rule for pkg.
+func match(all []rule, pkg string) ([]string, bool) {
+	for _, r := range all {
+		if covered([]string{r.pattern}, pkg) {
+			return r.may, true
+		}
+	}
+	return nil, false
+}
+
+// covered reports whether one of the patterns stands for pkg.
+func covered(patterns []string, pkg string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		if tree, ok := strings.CutSuffix(p, "/..."); ok {
+			return pkg == tree || strings.HasPrefix(pkg, tree+"/")
+		}
+		return p == pkg
+	})
+}
+
+func goList(t *testing.T, format, pattern string) []string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-f", format, pattern)
+	cmd.Dir = path.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
