@@ -33,6 +33,8 @@ type file struct {
 func parts() []part {
 	return []part{
 		kernelPart(),
+		initramfsPart(),
+		userlandPart(),
 	}
 }
 
