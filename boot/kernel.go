@@ -21,7 +21,20 @@ type kernel struct {
 	page       *params.Page // LongMode only
 }
 
+// loadKernel loads c.Kernel, whatever its format. Errors name the file, if it
+// has a name.
 func loadKernel(mem *memory.Memory, c Config) (kernel, error) {
+	k, err := loadFormat(mem, c)
+	if err != nil {
+		if f, ok := c.Kernel.(interface{ Name() string }); ok {
+			err = fmt.Errorf("%s: %w", f.Name(), err)
+		}
+		return kernel{}, err
+	}
+	return k, nil
+}
+
+func loadFormat(mem *memory.Memory, c Config) (kernel, error) {
 	var head [bzimage.MagicOffset + len(bzimage.Magic)]byte
 	n, err := c.Kernel.ReadAt(head[:], 0)
 	switch {

@@ -26,9 +26,15 @@ const lockName = "lock"
 // ErrNameTaken is wrapped when another sandbox has the name.
 var ErrNameTaken = errors.New("name is in use")
 
+// EnvRuntimeDir is the environment variable that moves the runtime directory.
+const EnvRuntimeDir = "BULKHEAD_RUNTIME_DIR"
+
 // RuntimeDir returns where bundles are kept: a directory that doesn't survive
 // a reboot.
 func RuntimeDir() string {
+	if dir := os.Getenv(EnvRuntimeDir); dir != "" {
+		return dir
+	}
 	switch dir := os.Getenv("XDG_RUNTIME_DIR"); {
 	case os.Geteuid() == 0:
 		return "/run/bulkhead"
