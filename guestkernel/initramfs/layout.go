@@ -41,7 +41,6 @@ func configuration() []node {
 // links has each command in /bin, and /bin everywhere else.
 func links(commands []string) []node {
 	list := []node{
-		{name: "/bin/sh", link: shell},
 		{name: "/sbin", link: "bin"},
 		{name: "/usr/bin", link: "../bin"},
 		{name: "/usr/sbin", link: "../bin"},

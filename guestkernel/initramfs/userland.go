@@ -11,13 +11,10 @@ import (
 	"github.com/bulkhead-vm/bulkhead/guestkernel/cache"
 )
 
-const (
-	commandPrefix = "github.com/u-root/u-root/cmds/"
-	// shell is the command that is also sh.
-	shell = "gosh"
-)
+// builder is the tool that is no command.
+const builder = "github.com/u-root/gobusybox/src/cmd/makebb"
 
-// BuildUserland builds u-root's commands as one program, in the directory
+// BuildUserland builds u-root's commands and a shell as one program, in the directory
 // scratch, and writes a root file system with it to out, an EROFS image. It
 // takes a minute.
 func (b *Builder) BuildUserland(ctx context.Context, out, scratch string) error {
@@ -26,10 +23,9 @@ func (b *Builder) BuildUserland(ctx context.Context, out, scratch string) error 
 		return err
 	}
 	bb := filepath.Join(scratch, "bb")
-	// Without the tag the shell has an editor, and a binary half as large again.
-	args := append([]string{"tool", "makebb", "-go-build-tags", "goshsmall", "-o", bb}, packages...)
+	args := append([]string{"tool", "makebb", "-o", bb}, packages...)
 	if _, err := b.goTool(ctx, b.userlandDir(), args...); err != nil {
-		return fmt.Errorf("compile u-root's commands: %w", err)
+		return fmt.Errorf("compile the userland's commands: %w", err)
 	}
 	program, err := os.Open(bb)
 	if err != nil {
@@ -54,7 +50,7 @@ func (b *Builder) commandPackages(ctx context.Context) ([]string, error) {
 	}
 	var packages []string
 	for _, p := range strings.Fields(out) {
-		if strings.HasPrefix(p, commandPrefix) {
+		if p != builder {
 			packages = append(packages, p)
 		}
 	}
@@ -68,7 +64,7 @@ func (b *Builder) UserlandKey(ctx context.Context) (*cache.Key, error) {
 	if err := b.addGo(ctx, k, b.userlandDir()); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"go.mod", "go.sum"} {
+	for _, name := range []string{"go.mod", "go.sum", "sh/main.go"} {
 		if err := k.AddFile("userland/"+name, filepath.Join(b.userlandDir(), name)); err != nil {
 			return nil, err
 		}

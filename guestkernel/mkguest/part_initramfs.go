@@ -48,7 +48,7 @@ func buildUserland(ctx context.Context, e env) ([]file, error) {
 		return nil, err
 	}
 	dir, err := e.cache.Get("userland", key, func(w cache.Work) error {
-		e.progress.Stage("compile u-root's commands")
+		e.progress.Stage("compile the userland")
 		b.Log = w.Log
 		return b.BuildUserland(ctx, filepath.Join(w.Out, userlandFile), w.Scratch)
 	})
