@@ -5,13 +5,16 @@ import (
 	"strings"
 )
 
+// BaseCmdline is what every guest's kernel is told, on every host: kvm-clock
+// goes on where a restored guest left it.
+const BaseCmdline = "console=ttyS0 quiet panic=-1 reboot=k clocksource=kvm-clock tsc=unstable"
+
 // cmdline is the kernel's command line: what every guest gets, where its
 // devices are, what the host asks for, what the caller adds. Later words
 // overrule earlier ones.
 func cmdline(c Config) string {
 	words := []string{
-		"console=ttyS0 quiet panic=-1 reboot=k",
-		"clocksource=kvm-clock tsc=unstable", // time goes on where a restored guest left it
+		BaseCmdline,
 		c.Profile.Cmdline,
 	}
 	for i := range c.Devices {

@@ -1,0 +1,101 @@
+// Bench measures Bulkhead side by side with QEMU's microvm machine and with the
+// bare ioctl sequence in C, in one run, in turns, and reports medians and
+// ratios: a table, JSON and a plot.
+//
+//	go run ./tests/bench -o out/bench
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.out, "o", "out/bench", "directory for results")
+	flag.StringVar(&o.bin, "bin", "bin", "directory with the programs and guest/")
+	flag.IntVar(&o.starts, "starts", 15, "starts up to the first KVM_RUN, each")
+	flag.IntVar(&o.boots, "boots", 3, "whole boots, each")
+	flag.IntVar(&o.exits, "exits", 200_000, "exits to time")
+	flag.Parse()
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	out, bin             string
+	starts, boots, exits int
+}
+
+// bench is a run of all measurements.
+type bench struct {
+	options
+	work   string // scratch
+	floor  string // the compiled C programs
+	shim   string
+	report report
+}
+
+func run(o options) error {
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	if o.bin, err = filepath.Abs(o.bin); err != nil {
+		return err
+	}
+	b := &bench{options: o, work: work}
+	if err := b.compile(); err != nil {
+		return err
+	}
+	for _, measure := range []func() error{b.measureStarts, b.measureBoots, b.measureExits} {
+		if err := measure(); err != nil {
+			return err
+		}
+	}
+	return b.write()
+}
+
+// compile builds the C programs with the host's compiler.
+func (b *bench) compile() error {
+	b.floor, b.shim = filepath.Join(b.work, "floor"), filepath.Join(b.work, "shim.so")
+	for _, args := range [][]string{
+		{"-O2", "-o", b.floor, "tests/bench/c/floor.c"},
+		{"-O2", "-shared", "-fPIC", "-o", b.shim, "tests/bench/c/shim.c", "-ldl"},
+	} {
+		if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("gcc: %w (make setup installs it)\n%s", err, out)
+		}
+	}
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		return errors.New("qemu-system-x86_64 is missing: apt-get install qemu-system-x86")
+	}
+	return nil
+}
+
+func (b *bench) kernel() string { return filepath.Join(b.bin, "guest/vmlinux") }
+func (b *bench) initrd() string { return filepath.Join(b.bin, "guest/initramfs.cpio") }
+
+// write prints the table and leaves the files.
+func (b *bench) write() error {
+	fmt.Print(b.report.table())
+	data, err := json.MarshalIndent(b.report, "", "  ")
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(b.out, "results.json"), append(data, '\n'), 0o644),
+		os.WriteFile(filepath.Join(b.out, "results.svg"), []byte(b.report.svg()), 0o644),
+	)
+}
