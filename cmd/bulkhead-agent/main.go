@@ -11,12 +11,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/power"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/slack"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/vsock"
 )
 
@@ -27,7 +30,11 @@ const (
 	readyPort   = 1024 // the host's
 )
 
-const maxCommandLine = 1 << 20
+const (
+	maxCommandLine = 1 << 20
+	// wordTimerSlack and a time, such as "10ms", let timers be as late.
+	wordTimerSlack = "bulkhead.timerslack="
+)
 
 func main() {
 	err := run()
@@ -45,6 +52,9 @@ func run() error {
 	}
 	line, err := files.Read("/proc/cmdline", maxCommandLine)
 	if err != nil {
+		return err
+	}
+	if err := tune(string(line)); err != nil {
 		return err
 	}
 	control, err := vsock.Listen(controlPort, vsock.Host)
@@ -74,6 +84,20 @@ func prepare() error {
 		return fmt.Errorf("limit of open files: %w", err)
 	}
 	return mounts.Proc()
+}
+
+// tune does what the command line says of the machine.
+func tune(line string) error {
+	for _, word := range strings.Fields(line) {
+		if value, ok := strings.CutPrefix(word, wordTimerSlack); ok {
+			d, err := time.ParseDuration(value)
+			if err != nil {
+				return fmt.Errorf("command line: %s: %w", word, err)
+			}
+			return slack.Set(d)
+		}
+	}
+	return nil
 }
 
 func dialHost(ctx context.Context) (net.Conn, error) {

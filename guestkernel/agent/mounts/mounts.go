@@ -28,9 +28,11 @@ type mount struct {
 
 // make makes the mount point and the mount. One that is there already is fine.
 func (m mount) make() error {
-	err := os.MkdirAll(m.target, 0o755)
-	if err == nil {
-		err = unix.Mount(m.source, m.target, m.fsType, m.flags, m.data)
+	err := unix.Mount(m.source, m.target, m.fsType, m.flags, m.data)
+	if errors.Is(err, unix.ENOENT) {
+		if err = os.MkdirAll(m.target, 0o755); err == nil {
+			err = unix.Mount(m.source, m.target, m.fsType, m.flags, m.data)
+		}
 	}
 	if err == nil || errors.Is(err, unix.EBUSY) || m.optional && (errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EROFS)) {
 		return nil

@@ -79,7 +79,7 @@ func remount(path string) error {
 // quiesce makes the disk above the root's base read-only. Memory is not worth
 // it.
 func (c *Covered) quiesce() error {
-	if err := unix.Fchdir(int(c.dir.Fd())); err != nil {
+	if err := unix.Fchdir(c.fd); err != nil {
 		return err
 	}
 	upper := c.workDir + "/" + upperDir

@@ -10,7 +10,7 @@ import (
 
 // Covered is the initramfs after another root has covered it.
 type Covered struct {
-	dir *os.File // its "/", out of every program's reach
+	fd int // its "/", out of every program's reach; open for good
 	// workDir is where Assemble worked, from there.
 	workDir string
 }
@@ -19,16 +19,16 @@ type Covered struct {
 // process, with the /dev, /proc and /sys there are, and deletes the
 // initramfs's files.
 func SwitchRoot(newRoot, workDir string) (*Covered, error) {
-	dir, err := os.Open("/")
+	fd, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open the initramfs: %w", err)
 	}
-	c := &Covered{dir: dir, workDir: workDir[1:]}
+	c := &Covered{fd: fd, workDir: workDir[1:]}
 	if err := c.switchTo(newRoot); err != nil {
-		dir.Close()
+		unix.Close(fd)
 		return nil, fmt.Errorf("switch to the root file system: %w", err)
 	}
-	c.free()
+	go c.free() // nobody waits for it
 	return c, nil
 }
 
@@ -73,11 +73,10 @@ func move(name, newRoot string) error {
 func (c *Covered) free() {
 	var fs unix.Statfs_t
 	var st unix.Stat_t
-	fd := int(c.dir.Fd())
-	if unix.Fstatfs(fd, &fs) != nil || fs.Type != unix.RAMFS_MAGIC && fs.Type != unix.TMPFS_MAGIC || unix.Fstat(fd, &st) != nil {
+	if unix.Fstatfs(c.fd, &fs) != nil || fs.Type != unix.RAMFS_MAGIC && fs.Type != unix.TMPFS_MAGIC || unix.Fstat(c.fd, &st) != nil {
 		return
 	}
-	deleteIn(fd, st.Dev)
+	deleteIn(c.fd, st.Dev)
 }
 
 // deleteIn deletes what is in the directory fd and on the device dev.
