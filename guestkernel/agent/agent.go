@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/process"
@@ -19,8 +18,6 @@ import (
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/rescue"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/server"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/stdio"
-
-	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 )
 
 // Words of the kernel's command line.
@@ -57,12 +54,6 @@ func Run(c Config) error {
 		}
 		return control.thenAnswer(c.PowerOff)
 	})
-	srv, err := ttrpc.NewServer()
-	if err != nil {
-		return fmt.Errorf("start to serve: %w", err)
-	}
-	agentv1.RegisterAgentService(srv, service)
-
 	announcer := ready.Announcer{Dial: c.Dial, Calls: control.calls}
 	go announcer.Run(ctx)
 	go hub.Serve(c.Stdio)
@@ -76,7 +67,7 @@ func Run(c Config) error {
 		}
 	}
 	go obeySignals(service)
-	return srv.Serve(ctx, control)
+	return service.RPC().Serve(control)
 }
 
 // sayReady is for tests of a kernel, and for people, who have no vsock.

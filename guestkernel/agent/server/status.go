@@ -4,39 +4,38 @@ import (
 	"context"
 	"errors"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/rpc"
 )
 
-// toStatus gives err the status code of its kind.
-func toStatus(err error) error {
+// statusOf returns err with the status code of its kind.
+func statusOf(err error) *rpc.Status {
+	code := codeOf(fail.KindOf(err))
 	switch {
 	case errors.Is(err, context.Canceled):
-		return status.Error(codes.Canceled, err.Error())
+		code = rpc.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
-		return status.Error(codes.DeadlineExceeded, err.Error())
+		code = rpc.DeadlineExceeded
 	}
-	return status.Error(codeOf(fail.KindOf(err)), err.Error())
+	return &rpc.Status{Code: code, Message: err.Error()}
 }
 
-func codeOf(k fail.Kind) codes.Code {
+func codeOf(k fail.Kind) rpc.Code {
 	switch k {
 	case fail.Invalid:
-		return codes.InvalidArgument
+		return rpc.InvalidArgument
 	case fail.NotFound:
-		return codes.NotFound
+		return rpc.NotFound
 	case fail.Denied:
-		return codes.PermissionDenied
+		return rpc.PermissionDenied
 	case fail.Exists:
-		return codes.AlreadyExists
+		return rpc.AlreadyExists
 	case fail.Untimely:
-		return codes.FailedPrecondition
+		return rpc.FailedPrecondition
 	case fail.Exhausted:
-		return codes.ResourceExhausted
+		return rpc.ResourceExhausted
 	case fail.Late:
-		return codes.DeadlineExceeded
+		return rpc.DeadlineExceeded
 	}
-	return codes.Internal
+	return rpc.Internal
 }
