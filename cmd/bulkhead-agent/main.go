@@ -1,5 +1,4 @@
-// The runtime needn't look for limits of a cgroup: the first process is in none.
-//go:debug containermaxprocs=0
+// The runtime needn't look every second how many CPUs there are now.
 //go:debug updatemaxprocs=0
 
 // Bulkhead-agent is the first process of every guest: it sets the guest up,
