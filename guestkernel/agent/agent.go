@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/process"
@@ -18,6 +19,8 @@ import (
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/rescue"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/server"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/stdio"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 )
 
 // Words of the kernel's command line.
@@ -54,6 +57,12 @@ func Run(c Config) error {
 		}
 		return control.thenAnswer(c.PowerOff)
 	})
+	srv, err := ttrpc.NewServer()
+	if err != nil {
+		return fmt.Errorf("start to serve: %w", err)
+	}
+	agentv1.RegisterAgentService(srv, service)
+
 	announcer := ready.Announcer{Dial: c.Dial, Calls: control.calls}
 	go announcer.Run(ctx)
 	go hub.Serve(c.Stdio)
@@ -67,7 +76,7 @@ func Run(c Config) error {
 		}
 	}
 	go obeySignals(service)
-	return service.RPC().Serve(control)
+	return srv.Serve(ctx, control)
 }
 
 // sayReady is for tests of a kernel, and for people, who have no vsock.

@@ -119,7 +119,7 @@ func TestKeys(t *testing.T) {
 	must(t, err)
 	k, err := b.Key(t.Context())
 	must(t, err)
-	for _, want := range []string{"cmd/bulkhead-agent/main.go", "guestkernel/agent/power/port_amd64.s", "module golang.org/x/sys", `"go"`} {
+	for _, want := range []string{"cmd/bulkhead-agent/main.go", "guestkernel/agent/power/port_amd64.s", "module github.com/containerd/ttrpc", `"go"`} {
 		if !strings.Contains(k.String(), want) {
 			t.Errorf("the key of the initramfs lacks %s:\n%s", want, k)
 		}

@@ -6,19 +6,20 @@ import (
 	"os"
 	"time"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/api"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/power"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 )
 
 // PowerOff ends all processes, leaves the disks clean and turns the machine
 // off, the last when the answer is on its way.
-func (s *Service) PowerOff(_ context.Context, r *api.PowerOffRequest) (api.Empty, error) {
-	if !s.shutDown(duration(r.GraceNs, power.MaxGrace), true) {
-		return api.Empty{}, fail.Errorf(fail.Untimely, "the guest is being turned off")
+func (s *Service) PowerOff(_ context.Context, r *agentv1.PowerOffRequest) (*agentv1.PowerOffResponse, error) {
+	if !s.shutDown(duration(r.GetGraceNs(), power.MaxGrace), true) {
+		return nil, toStatus(fail.Errorf(fail.Untimely, "the guest is being turned off"))
 	}
-	return api.Empty{}, nil
+	return &agentv1.PowerOffResponse{}, nil
 }
 
 // ShutDown is PowerOff for an order that came from within the guest.

@@ -6,12 +6,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/api"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/health"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/names"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/network"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 )
 
 const (
@@ -30,25 +31,25 @@ type plan struct {
 
 // Setup gives the guest its root, name and network. What fails before the new
 // root is in place can be tried again.
-func (s *Service) Setup(_ context.Context, r *api.SetupRequest) (api.SetupResponse, error) {
+func (s *Service) Setup(_ context.Context, r *agentv1.SetupRequest) (*agentv1.SetupResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.state {
 	case ready:
-		return api.SetupResponse{}, fail.Errorf(fail.Untimely, "the guest is set up already")
+		return nil, toStatus(fail.Errorf(fail.Untimely, "the guest is set up already"))
 	case failed:
-		return api.SetupResponse{}, fail.Errorf(fail.Untimely, "the guest's set-up failed halfway: start another guest")
+		return nil, toStatus(fail.Errorf(fail.Untimely, "the guest's set-up failed halfway: start another guest"))
 	}
 	p, err := newPlan(r)
 	if err != nil {
-		return api.SetupResponse{}, err
+		return nil, toStatus(err)
 	}
 	s.begin()
 	if err := s.setUp(p); err != nil {
-		return api.SetupResponse{}, err
+		return nil, toStatus(err)
 	}
 	s.state = ready
-	return api.SetupResponse{KernelRelease: health.KernelRelease()}, nil
+	return &agentv1.SetupResponse{KernelRelease: health.KernelRelease()}, nil
 }
 
 // begin closes s.begun. The caller holds s.mu.
@@ -88,39 +89,39 @@ func (s *Service) setUp(p plan) error {
 	return names.SetNameservers(etc, p.nameservers)
 }
 
-func newPlan(r *api.SetupRequest) (p plan, err error) {
-	p.hostname, p.nameservers = r.Hostname, r.Nameservers
+func newPlan(r *agentv1.SetupRequest) (p plan, err error) {
+	p.hostname, p.nameservers = r.GetHostname(), r.GetNameservers()
 	if err := names.CheckHostname(p.hostname); err != nil {
 		return p, err
 	}
 	if err := names.CheckNameservers(p.nameservers); err != nil {
 		return p, err
 	}
-	for _, i := range r.Interfaces {
-		parsed, err := network.Parse(i.Name, i.Addresses, i.Gateways, i.MTU)
+	for _, i := range r.GetInterfaces() {
+		parsed, err := network.Parse(i.GetName(), i.GetAddresses(), i.GetGateways(), i.GetMtu())
 		if err != nil {
 			return p, err
 		}
 		p.interfaces = append(p.interfaces, parsed)
 	}
-	if r.Root != nil {
-		p.root, err = newRoot(r.Root)
+	if r.GetRoot() != nil {
+		p.root, err = newRoot(r.GetRoot())
 	}
 	return p, err
 }
 
-func newRoot(r *api.RootFS) (*mounts.Root, error) {
-	if r.Device == "" {
+func newRoot(r *agentv1.RootFS) (*mounts.Root, error) {
+	if r.GetDevice() == "" {
 		return nil, fail.Errorf(fail.Invalid, "a root file system without a device")
 	}
-	root := mounts.Root{Device: r.Device, FSType: r.FSType}
-	switch {
-	case r.Tmpfs != nil:
-		root.Kind, root.Size = mounts.Memory, r.Tmpfs.SizeBytes
-	case r.Disk != nil:
+	root := mounts.Root{Device: r.GetDevice(), FSType: r.GetFsType()}
+	switch upper := r.GetUpper().(type) {
+	case *agentv1.RootFS_Tmpfs:
+		root.Kind, root.Size = mounts.Memory, upper.Tmpfs.GetSizeBytes()
+	case *agentv1.RootFS_Disk:
 		root.Kind = mounts.Disk
-		root.UpperDevice, root.UpperFSType = r.Disk.Device, r.Disk.FSType
-	case r.Writable:
+		root.UpperDevice, root.UpperFSType = upper.Disk.GetDevice(), upper.Disk.GetFsType()
+	case *agentv1.RootFS_Writable:
 		root.Kind = mounts.Writable
 	}
 	return &root, nil

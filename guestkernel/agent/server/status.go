@@ -4,38 +4,39 @@ import (
 	"context"
 	"errors"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/rpc"
 )
 
-// statusOf returns err with the status code of its kind.
-func statusOf(err error) *rpc.Status {
-	code := codeOf(fail.KindOf(err))
+// toStatus gives err the status code of its kind.
+func toStatus(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
-		code = rpc.Canceled
+		return status.Error(codes.Canceled, err.Error())
 	case errors.Is(err, context.DeadlineExceeded):
-		code = rpc.DeadlineExceeded
+		return status.Error(codes.DeadlineExceeded, err.Error())
 	}
-	return &rpc.Status{Code: code, Message: err.Error()}
+	return status.Error(codeOf(fail.KindOf(err)), err.Error())
 }
 
-func codeOf(k fail.Kind) rpc.Code {
+func codeOf(k fail.Kind) codes.Code {
 	switch k {
 	case fail.Invalid:
-		return rpc.InvalidArgument
+		return codes.InvalidArgument
 	case fail.NotFound:
-		return rpc.NotFound
+		return codes.NotFound
 	case fail.Denied:
-		return rpc.PermissionDenied
+		return codes.PermissionDenied
 	case fail.Exists:
-		return rpc.AlreadyExists
+		return codes.AlreadyExists
 	case fail.Untimely:
-		return rpc.FailedPrecondition
+		return codes.FailedPrecondition
 	case fail.Exhausted:
-		return rpc.ResourceExhausted
+		return codes.ResourceExhausted
 	case fail.Late:
-		return rpc.DeadlineExceeded
+		return codes.DeadlineExceeded
 	}
-	return rpc.Internal
+	return codes.Internal
 }
