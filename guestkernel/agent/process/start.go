@@ -102,7 +102,7 @@ func newCommand(s *Spec, u user.User) (*command, error) {
 			dir = "/"
 		}
 	} else if !files.IsDir(dir) {
-		return nil, fail.Errorf(fail.NotFound, "no directory %s in the guest", dir)
+		return nil, fail.Errorf(fail.Invalid, "no directory %s in the guest", dir)
 	}
 	paths, err := lookUp(s.Args[0], valueOf(env, "PATH"), dir)
 	if err != nil {

@@ -64,7 +64,7 @@ func findUser(etc, name string) (User, error) {
 	}
 	uid, ok := number(name)
 	if !ok {
-		return User{}, fail.Errorf(fail.NotFound, "no user %q in the guest's /etc/passwd", name)
+		return User{}, fail.Errorf(fail.Invalid, "no user %q in the guest's /etc/passwd", name)
 	}
 	u := User{Name: name, UID: uid, Home: "/"}
 	if uid == 0 {
@@ -77,7 +77,7 @@ func parseUser(row []string) (User, error) {
 	uid, ok := number(row[2])
 	gid, ok2 := number(row[3])
 	if !ok || !ok2 {
-		return User{}, fail.Errorf(fail.NotFound, "user %q has no valid numbers in the guest's /etc/passwd", row[0])
+		return User{}, fail.Errorf(fail.Invalid, "user %q has no valid numbers in the guest's /etc/passwd", row[0])
 	}
 	home := row[5]
 	if !strings.HasPrefix(home, "/") {
@@ -95,7 +95,7 @@ func findGroup(rows [][]string, name string) (uint32, error) {
 	if gid, ok := number(name); ok {
 		return gid, nil
 	}
-	return 0, fail.Errorf(fail.NotFound, "no group %q in the guest's /etc/group", name)
+	return 0, fail.Errorf(fail.Invalid, "no group %q in the guest's /etc/group", name)
 }
 
 func memberOf(rows [][]string, u User) []uint32 {
