@@ -14,7 +14,11 @@ GUEST    := bin/guest
 # The demo's root file system: Debian's python3 with all it depends on.
 PYTHON_ROOT := bin/python3.tar
 
-SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+# What the tests use beside what the guest's kernel takes to build.
+TEST_PACKAGES  := busybox-static cpio e2fsprogs erofs-utils iproute2 libc6-dev mount
+BENCH_PACKAGES := qemu-system-x86
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help
 help: ## List the targets
@@ -22,12 +26,7 @@ help: ## List the targets
 
 .PHONY: setup
 setup: ## Install the Debian packages that building and testing take
-	@missing=$$(go run ./guestkernel/mkguest --print-packages | xargs dpkg-query -W -f '$${db:Status-Status} $${Package}\n' 2>&1 \
-	  | sed -n -e 's/^not-installed //p' -e 's/^dpkg-query: no packages found matching //p'); \
-	if [ -n "$$missing" ]; then \
-	  echo "installing:" $$missing; \
-	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -q -y --no-install-recommends $$missing; \
-	fi
+	@tests/tools/apt-install $$(go run ./guestkernel/mkguest --print-packages) $(TEST_PACKAGES)
 
 .PHONY: build
 build: ## Build the programs into bin/
@@ -47,20 +46,28 @@ demo: build guest python-root ## Run a Python program in a kernel of its own
 	@tests/demo/run
 
 .PHONY: test
-test: build guest python-root ## Run all tests, on real guests where there is KVM
-	go vet ./...
+test: lint build guest python-root ## Run all tests, on real guests where there is KVM
 	go test ./...
 
+.PHONY: lint
+lint: ## Look for mistakes that compilers and tests don't see
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
 .PHONY: bench
-bench: build guest ## Measure against QEMU and the bare ioctl sequence; write out/bench
+bench: build guest setup-bench ## Measure against QEMU and the bare ioctl sequence; write out/bench
 	@go run ./tests/bench -o out/bench
+
+.PHONY: setup-bench
+setup-bench:
+	@tests/tools/apt-install $(BENCH_PACKAGES)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 1m)
 	@tests/fuzz $(or $(FUZZTIME),1m)
 
 .PHONY: generate
-generate: setup ## Regenerate Go code from the .proto files
+generate: ## Regenerate Go code from the .proto files
 	@tests/tools/generate
 
 .PHONY: clean

@@ -7,8 +7,8 @@ const Port = 0x505
 
 // Events a guest may report, as bits of the byte it writes.
 const (
-	eventPanicked = 1 << 0
-	eventCrashed  = 1 << 1 // panicked, and a crash kernel takes over
+	Panicked     = 1 << 0
+	eventCrashed = 1 << 1 // panicked, and a crash kernel takes over
 )
 
 // Device is a bus.Handler of one byte.
@@ -24,12 +24,12 @@ func New(panicked func()) *Device { return &Device{panicked} }
 // Read tells the guest which events may be reported.
 func (d *Device) Read(offset uint64, data []byte) {
 	clear(data)
-	data[0] = eventPanicked | eventCrashed
+	data[0] = Panicked | eventCrashed
 }
 
 // Write takes events.
 func (d *Device) Write(offset uint64, data []byte) {
-	if data[0]&eventPanicked != 0 {
+	if data[0]&Panicked != 0 {
 		d.panicked()
 	}
 }

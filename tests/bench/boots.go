@@ -19,7 +19,7 @@ import (
 // our worker does: it completes no XSAVE, and its reset is another.
 func (b *bench) qemuCmdline() (string, error) {
 	profile := strings.Replace(hostprofile.Detect().Cmdline, "xsaves,xsavec,xsaveopt", "xsave", 1)
-	words := strings.Join([]string{machine.BaseCmdline, profile, readyWord}, " ")
+	words := strings.Join([]string{machine.BaseCmdline(), profile, readyWord}, " ")
 	return strings.Replace(words, "reboot=k", "reboot=t", 1), nil
 }
 

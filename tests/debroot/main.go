@@ -36,7 +36,7 @@ const archiveName = "root.tar"
 
 func run(out string, packages []string) error {
 	if out == "" || len(packages) == 0 {
-		return errors.New("usage: debroot -o FILE PACKAGE...")
+		return errors.New("usage: debroot -o FILE PACKAGE [PACKAGE...]")
 	}
 	uris, err := resolve(packages)
 	if err != nil {

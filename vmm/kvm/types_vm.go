@@ -94,11 +94,11 @@ type irqLevel struct {
 
 // irqfd mirrors kvm_irqfd.
 type irqfd struct {
-	fd         uint32
-	gsi        uint32
-	flags      uint32
-	resampleFD uint32
-	_          [16]uint8
+	fd    uint32
+	gsi   uint32
+	flags uint32
+	_     uint32 // resamplefd
+	_     [16]uint8
 }
 
 const irqfdDeassign = 1 << 0
@@ -131,20 +131,20 @@ type MSI struct {
 
 // enableCap mirrors kvm_enable_cap.
 type enableCap struct {
-	cap   uint32
-	flags uint32
-	args  [4]uint64
-	_     [64]uint8
+	cap  uint32
+	_    uint32 // flags
+	args [4]uint64
+	_    [64]uint8
 }
 
 // routingEntry mirrors kvm_irq_routing_entry; u holds irqchip and pin, or an
 // MSI's address and data.
 type routingEntry struct {
-	gsi   uint32
-	kind  uint32
-	flags uint32
-	_     uint32
-	u     [8]uint32
+	gsi  uint32
+	kind uint32
+	_    uint32 // flags
+	_    uint32
+	u    [8]uint32
 }
 
 const (

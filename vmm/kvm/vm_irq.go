@@ -83,7 +83,7 @@ const maxRoutes = 1024
 
 type routing struct {
 	n       uint32
-	flags   uint32
+	_       uint32 // flags
 	entries [maxRoutes]routingEntry
 }
 

@@ -3,18 +3,27 @@ package machine
 import (
 	"fmt"
 	"strings"
+
+	"github.com/bulkhead-vm/bulkhead/devices/power"
+	"github.com/bulkhead-vm/bulkhead/devices/pvpanic"
 )
 
-// BaseCmdline is what every guest's kernel is told, on every host: kvm-clock
-// goes on where a restored guest left it.
-const BaseCmdline = "console=ttyS0 quiet panic=-1 reboot=k clocksource=kvm-clock tsc=unstable"
+// BaseCmdline is what every guest's kernel is told, on every host. kvm-clock
+// goes on where a restored guest left it; files of the initramfs keep the
+// pages they were loaded in if they are on a ramfs; the ports tell a power-off
+// and a panic from other resets.
+func BaseCmdline() string {
+	return fmt.Sprintf("console=ttyS0 quiet panic=-1 reboot=k clocksource=kvm-clock tsc=unstable rootfstype=ramfs"+
+		" poweroff_port=%#x,%#x panic_port=%#x,%#x",
+		power.PortControl, power.Off, pvpanic.Port, pvpanic.Panicked)
+}
 
 // cmdline is the kernel's command line: what every guest gets, where its
 // devices are, what the host asks for, what the caller adds. Later words
 // overrule earlier ones.
 func cmdline(c Config) string {
 	words := []string{
-		BaseCmdline,
+		BaseCmdline(),
 		c.Profile.Cmdline,
 	}
 	for i := range c.Devices {

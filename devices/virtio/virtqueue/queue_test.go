@@ -153,7 +153,7 @@ func TestInterruptEvent(t *testing.T) {
 		return q.Publish()
 	}
 	d.SetUsedEvent(2) // tell me after the third
-	if push(1) || push(1) {
+	if first, second := push(1), push(1); first || second {
 		t.Error("interrupt before the third entry")
 	}
 	if !push(1) {
