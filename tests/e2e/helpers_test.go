@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+)
+
+// bulkhead returns the CLI as a command, with a runtime directory of the
+// test's own.
+func bulkhead(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	requireKVM(t)
+	program, err := filepath.Abs(filepath.Join(bin, "bulkhead"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Dir = workDir(t)
+	cmd.Env = append(os.Environ(), "BULKHEAD_RUNTIME_DIR="+filepath.Join(cmd.Dir, runDir))
+	t.Cleanup(func() { waitClean(t, cmd.Dir) })
+	return cmd
+}
+
+// workDir is short: socket paths have little room.
+func workDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "e2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// waitClean waits until nothing of the test's sandboxes is left: a worker that
+// lost its owner takes a moment.
+func waitClean(t *testing.T, dir string) {
+	t.Helper()
+	var left []string
+	for start := time.Now(); time.Since(start) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
+		if left = leftovers(dir); len(left) == 0 {
+			return
+		}
+	}
+	t.Errorf("left behind: %s", strings.Join(left, ", "))
+}
+
+// shellRoot is a root file system with busybox's shell and tools.
+func shellRoot(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, sub := range []string{"bin", "etc", "dev", "proc", "sys", "tmp", "run", "root"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatalf("%v (make setup installs busybox-static)", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bin/busybox"), busybox, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tool := range []string{"sh", "stty", "sleep", "tty", "echo", "cat", "yes", "kill", "true"} {
+		if err := os.Symlink("busybox", filepath.Join(dir, "bin", tool)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// startSandbox makes a sandbox in this process.
+func startSandbox(t *testing.T, spec node.Spec) *node.Sandbox {
+	t.Helper()
+	requireKVM(t)
+	dir := workDir(t)
+	abs, err := filepath.Abs(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.New(node.Config{
+		RuntimeDir: filepath.Join(dir, runDir),
+		WorkerPath: filepath.Join(abs, "bulkhead-vmm"),
+		GuestDir:   filepath.Join(abs, "guest"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Tied = true
+	box, err := n.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := box.Close(); err != nil {
+			t.Error(err)
+		}
+		waitClean(t, dir)
+	})
+	return box
+}
+
+func startAndWaitFor(t *testing.T, cmd *exec.Cmd, word string) (stderr *lockedBuffer) {
+	t.Helper()
+	var out lockedBuffer
+	stderr = new(lockedBuffer)
+	cmd.Stdout, cmd.Stderr = &out, stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	out.waitFor(t, word)
+	return stderr
+}
+
+// lockedBuffer collects output while somebody looks.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func (b *lockedBuffer) waitFor(t *testing.T, word string) {
+	t.Helper()
+	for start := time.Now(); !strings.Contains(b.String(), word); time.Sleep(20 * time.Millisecond) {
+		if time.Since(start) > 2*time.Minute {
+			t.Fatalf("never saw %q in %q", word, b.String())
+		}
+	}
+}
+
+func workerOf(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	workers := workersIn(cmd.Dir)
+	if len(workers) != 1 {
+		t.Fatalf("%d workers: %v", len(workers), workers)
+	}
+	return workers[0]
+}
