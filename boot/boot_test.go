@@ -57,7 +57,7 @@ func TestLinuxEntry(t *testing.T) {
 		t.Errorf("command line is %q", got)
 	}
 	initrd, size := memory.GPA(le.Uint32(page[0x218:])), le.Uint32(page[0x21c:])
-	if got := read(t, mem, initrd, int(size)); string(got) != "initrd!" || initrd%4096 != 0 || initrd < 17*mib {
+	if got := read(t, mem, initrd, int(size)); string(got) != "initrd!" || initrd%initrdAlign != 0 || initrd < 17*mib {
 		t.Errorf("initrd is %q at %v", got, initrd)
 	}
 	wantE820(t, page, []uint64{0, 0x9fc00, 1, 0x9fc00, 0x60400, 2, mib, 63 * mib, 1})

@@ -7,6 +7,10 @@ import (
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
 
+// initrdAlign is more than the boot protocols ask for: a kernel that keeps the
+// initrd's pages as files can map several of them at one page fault.
+const initrdAlign = 64 << 10
+
 // loadInitrd reads the initrd and returns where it is.
 func loadInitrd(mem *memory.Memory, f *io.SectionReader, k kernel) (memory.Range, error) {
 	if f == nil || f.Size() == 0 {
@@ -32,13 +36,13 @@ func placeInitrd(mem *memory.Memory, size uint64, k kernel) (memory.Range, error
 	top := min(mem.Regions()[0].End(), k.initrdMax)
 	most := uint64(0)
 	for _, gap := range []struct{ start, end memory.GPA }{{k.end, top}, {highMemory, k.start}} {
-		start := (gap.start + memory.PageSize - 1) &^ (memory.PageSize - 1)
+		start := (gap.start + initrdAlign - 1) &^ (initrdAlign - 1)
 		if start > gap.end {
 			continue
 		}
 		room := uint64(gap.end - start)
 		if size <= room {
-			return memory.Range{Start: (gap.end - memory.GPA(size)) &^ (memory.PageSize - 1), Size: size}, nil
+			return memory.Range{Start: (gap.end - memory.GPA(size)) &^ (initrdAlign - 1), Size: size}, nil
 		}
 		most = max(most, room)
 	}

@@ -3,7 +3,6 @@ package initramfs
 import (
 	"fmt"
 	"io"
-	"strings"
 )
 
 // Modes of entries; <linux/stat.h>.
@@ -15,10 +14,11 @@ const (
 
 const (
 	headerSize = 110
-	// maxName is how long the kernel lets a name be, its NULs included.
-	maxName  = 4096
-	trailer  = "TRAILER!!!"
-	pageSize = 4096
+	trailer    = "TRAILER!!!"
+	filler     = "filler"
+	// Alignment is where the data of an aligned entry begins. The kernel maps
+	// up to so much at one page fault, if the pages lie together.
+	Alignment = 64 << 10
 )
 
 // archive writes a "newc" cpio archive, the kernel's own format of an
@@ -38,20 +38,16 @@ type entry struct {
 	mode         uint32
 	major, minor uint32 // of a device
 	data         []byte
-	aligned      bool // the data begins at a multiple of the page size
+	aligned      bool // the data begins at a multiple of Alignment
 }
 
 // add appends e. The first error stays in a.err.
 func (a *archive) add(e entry) {
+	if e.aligned {
+		a.fill(headerLength(e.name))
+	}
 	a.inode++
 	name := e.name + "\x00"
-	if e.aligned {
-		// The kernel takes a name to end at its first NUL.
-		name += strings.Repeat("\x00", int(-(a.size+headerSize+int64(len(name)))&(pageSize-1)))
-		if len(name) > maxName && a.err == nil {
-			a.err = fmt.Errorf("%s can't be aligned: put it elsewhere in the archive", e.name)
-		}
-	}
 	a.write([]byte(fmt.Sprintf("070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
 		a.inode, e.mode, 0, 0, 1, 0, len(e.data), 0, 0, e.major, e.minor, len(name), 0)))
 	a.write([]byte(name))
@@ -59,6 +55,18 @@ func (a *archive) add(e entry) {
 	a.write(e.data)
 	a.pad()
 }
+
+// fill makes what comes after next bytes begin at a multiple of Alignment. The
+// kernel passes over entries that have data and no type.
+func (a *archive) fill(next int64) {
+	n := -(a.size + headerLength(filler) + next) & (Alignment - 1)
+	if n != 0 {
+		a.add(entry{name: filler, data: make([]byte, n)})
+	}
+}
+
+// headerLength is what an entry has before its data.
+func headerLength(name string) int64 { return (headerSize + int64(len(name)) + 1 + 3) &^ 3 }
 
 // close ends the archive.
 func (a *archive) close() error {

@@ -8,9 +8,9 @@ package initramfs
 import "io"
 
 // Write writes the initramfs: init as /init, and what a program needs before
-// it has mounted anything. The content of /init begins at a multiple of the
-// page size, so that a kernel that finds the archive page-aligned in memory
-// can use the pages as they are.
+// it has mounted anything. The content of /init begins at a multiple of
+// Alignment, so that a kernel that finds the archive so aligned in memory can
+// use the pages as they are, and map many of them at once.
 func Write(w io.Writer, init []byte) error {
 	a := &archive{w: w}
 	for _, dir := range []string{"dev", "mnt", "proc", "sys"} {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/containerd/ttrpc"
 	"google.golang.org/grpc/status"
 
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
@@ -23,8 +25,8 @@ func (e *EndedError) Error() string {
 	if m := e.GetMessage(); m != "" {
 		text += ": " + m
 	}
-	if line := lastLine(e.GetConsoleTail()); line != "" && e.GetReason() != vmmv1.EndReason_END_REASON_STOPPED {
-		text += fmt.Sprintf(" (its console said last: %q; see all of it with --console)", line)
+	if line := tellingLine(e.GetConsoleTail()); line != "" && e.GetReason() != vmmv1.EndReason_END_REASON_STOPPED {
+		text += fmt.Sprintf(" (its console said: %q; see all of it with --console)", line)
 	}
 	return text
 }
@@ -59,6 +61,14 @@ func (s *Sandbox) blame(ctx context.Context, err error) error {
 	case cause != nil:
 		return cause
 	}
+	if errors.Is(err, ttrpc.ErrClosed) && s.agent != nil {
+		// The guest's connections go before the worker can say why.
+		select {
+		case <-s.ended:
+			return &EndedError{s.end}
+		case <-time.After(stopTime):
+		}
+	}
 	return plain(s.worker.Explain(err))
 }
 
@@ -76,7 +86,14 @@ func reasonText(r vmmv1.EndReason) string {
 	return strings.ToLower(strings.ReplaceAll(name, "_", " "))
 }
 
-func lastLine(console []byte) string {
+// tellingLine is the line of a console's output that says why the guest ended:
+// the panic's, or else the last one.
+func tellingLine(console []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(console)), "\n")
+	for _, line := range lines {
+		if strings.Contains(line, "Kernel panic") {
+			return strings.TrimSpace(line)
+		}
+	}
 	return strings.TrimSpace(lines[len(lines)-1])
 }

@@ -22,6 +22,10 @@ func pvm() Profile {
 			"nofsgsbase", "noinvpcid", "nopcid",
 			// Work that buys nothing on emulated code and costs seconds.
 			"rodata=off", "mitigations=off", "no_timer_check", "noreplace-smp", "percpu_alloc=page",
+			// Words of our kernel's patches: guestkernel/patches.
+			"lean_boot", "lazy_memmap",
+			// A tick is milliseconds long, and so is each wake-up by a timer.
+			"tick_stretch=20", "bulkhead.timerslack=50ms",
 		}, " "),
 		MaskKVMFeatures:      featurePVUnhalt | featurePVSendIPI | featurePVSchedYield,
 		CompleteInstructions: true,
