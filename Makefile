@@ -11,7 +11,7 @@ GO_BUILD := go build -trimpath -ldflags "-s -w"
 PROGRAMS := bulkhead bulkhead-vmm
 GUEST    := bin/guest
 
-# The demo's root file system: Debian's python3 with all it depends on.
+# The demo's root file system: Debian's python3 with all it depends on, and a shell.
 PYTHON_ROOT := bin/python3.tar
 
 # What the tests use beside what the guest's kernel takes to build.
@@ -39,7 +39,7 @@ guest: setup ## Build the guest's kernel, initramfs and userland into bin/guest
 
 .PHONY: python-root
 python-root: setup
-	@go run ./tests/debroot -o $(PYTHON_ROOT) python3
+	@go run ./tests/debroot -o $(PYTHON_ROOT) python3 coreutils dash
 
 .PHONY: demo
 demo: build guest python-root ## Run a Python program in a kernel of its own

@@ -51,7 +51,7 @@ func TestOwnerKilled(t *testing.T) {
 // the second ends it.
 func TestInterrupts(t *testing.T) {
 	t.Parallel()
-	cmd := bulkhead(t, "run", "--", "sh", "-c", "trap 'echo caught' INT; echo up; while :; do sleep 1; done")
+	cmd := bulkhead(t, "run", "--rootfs", shellRoot(t), "--", "sh", "-c", "trap 'echo caught' INT; echo up; while :; do sleep 1; done")
 	var out lockedBuffer
 	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {
