@@ -1,6 +1,8 @@
 package virtio
 
 import (
+	"sync/atomic"
+
 	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
@@ -68,6 +70,8 @@ type Queue struct {
 	Kick *eventfd.EventFD
 	// Interrupt tells the driver to look at the used ring.
 	Interrupt func()
+
+	stopping atomic.Bool // by Loop.Stop: chains that are left stay where they are
 }
 
 // Flush shows the driver what was pushed and interrupts it if it wants that.
@@ -78,11 +82,13 @@ func (q *Queue) Flush() {
 }
 
 // Each serves chain after chain until the queue is empty and the driver has
-// promised to notify of the next. serve returns how many bytes it wrote.
+// promised to notify of the next, or until the queue's Loop is being stopped:
+// a driver may make chains as fast as they are served. serve returns how many
+// bytes it wrote.
 func (q *Queue) Each(c *virtqueue.Chain, serve func(*virtqueue.Chain) (uint32, error)) error {
 	for {
 		q.DisableKicks()
-		for {
+		for !q.stopping.Load() {
 			ok, err := q.Pop(c)
 			if err != nil {
 				return err
@@ -97,7 +103,7 @@ func (q *Queue) Each(c *virtqueue.Chain, serve func(*virtqueue.Chain) (uint32, e
 			q.Push(c.Head, n)
 		}
 		q.Flush()
-		if !q.EnableKicks() {
+		if q.stopping.Load() || !q.EnableKicks() {
 			return nil
 		}
 	}

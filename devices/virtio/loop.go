@@ -1,11 +1,8 @@
 package virtio
 
-import "sync/atomic"
-
 // Loop is the goroutine that serves one queue.
 type Loop struct {
 	q    *Queue
-	stop atomic.Bool
 	done chan struct{}
 }
 
@@ -13,13 +10,14 @@ type Loop struct {
 // serve goes to fail and ends the loop.
 func StartLoop(q *Queue, serve func() error, fail func(error)) *Loop {
 	l := &Loop{q: q, done: make(chan struct{})}
+	q.stopping.Store(false)
 	go l.run(serve, fail)
 	return l
 }
 
 func (l *Loop) run(serve func() error, fail func(error)) {
 	defer close(l.done)
-	for !l.stop.Load() {
+	for !l.q.stopping.Load() {
 		if err := serve(); err != nil {
 			fail(err)
 			return
@@ -35,7 +33,7 @@ func (l *Loop) Stop() {
 	if l == nil {
 		return
 	}
-	l.stop.Store(true)
+	l.q.stopping.Store(true)
 	l.q.Kick.Signal() // fails only if closed, which ends the loop as well
 	<-l.done
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,7 @@ const memoryMiB = 128
 const (
 	readyWord = "bulkhead.ready=console"
 	readyLine = "bulkhead-agent: ready"
-	bootLimit = 3 * time.Minute
+	bootLimit = 90 * time.Second
 )
 
 // now reads CLOCK_MONOTONIC, which the contestants report in as well.
@@ -99,9 +100,12 @@ func (v *vm) step(name string) (time.Duration, error) {
 // waitReady reads the console until the agent is ready.
 func waitReady(console io.Reader, since time.Duration) (time.Duration, error) {
 	found := make(chan time.Duration, 1)
+	var last atomic.Value
+	last.Store("")
 	go func() {
 		lines := bufio.NewScanner(console)
 		for lines.Scan() {
+			last.Store(lines.Text())
 			if strings.Contains(lines.Text(), readyLine) {
 				found <- now() - since
 				break
@@ -113,7 +117,7 @@ func waitReady(console io.Reader, since time.Duration) (time.Duration, error) {
 	case d := <-found:
 		return d, nil
 	case <-time.After(bootLimit):
-		return 0, fmt.Errorf("the guest did not come up within %v", bootLimit)
+		return 0, fmt.Errorf("the guest did not come up within %v; its console said last: %q", bootLimit, last.Load())
 	}
 }
 

@@ -76,6 +76,12 @@ func frame(payload string) []byte { return append(make([]byte, 12), payload...) 
 func TestTransmit(t *testing.T) {
 	h, w := start(t)
 	f := frame("who has 10.0.0.1?")
+	hostile := bytes.Clone(f)
+	copy(hostile, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff") // offloads nobody offered stay here
+	h.Do(tx, h.Queues[tx].Out(hostile[:7]), h.Queues[tx].Out(hostile[7:]))
+	if got := <-w.fromGuest; !bytes.Equal(got, f) {
+		t.Errorf("the wire carried % x", got)
+	}
 	h.Do(tx, h.Queues[tx].Out(f[:7]), h.Queues[tx].Out(f[7:]))
 	if got := <-w.fromGuest; !bytes.Equal(got, f) {
 		t.Errorf("the wire carried % x", got)

@@ -19,6 +19,8 @@ const (
 	// maxReplies bounds the resets owed to packets that belong to no
 	// connection.
 	maxReplies = 256
+	// maxReady bounds the connections in turn, those that are over included.
+	maxReady = 2 * maxConns
 	// maxHeld bounds the bytes held for host processes, all together.
 	maxHeld = 64 << 20
 	// burst is how many packets go one way before the other has its turn.

@@ -33,9 +33,9 @@ func (e *engine) fromGuest() error {
 }
 
 // stalled reports whether the guest isn't listened to for now: it is to take
-// its resets first, or host processes are to read what it sent.
+// what it is owed first, or host processes are to read what it sent.
 func (e *engine) stalled() bool {
-	return len(e.replies) >= maxReplies || e.held >= maxHeld
+	return len(e.replies) >= maxReplies || len(e.ready) >= maxReady || e.held >= maxHeld
 }
 
 // packet serves one packet of the guest's.

@@ -1,6 +1,7 @@
 package vsock
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue/vqtest"
@@ -34,17 +35,21 @@ func TestMalformed(t *testing.T) {
 			g.WaitFailure()
 		})
 	}
-	t.Run("small receive buffer", func(t *testing.T) {
-		g := newGuest(t)
-		for range 32 { // use up the good ones
-			g.send(header{srcPort: 1, dstPort: 2, op: opRequest}, "")
-			h, _ := g.WaitUsed(queueRX)
-			delete(g.buffers, h)
-		}
-		g.post(g.Queues[queueRX].In(headerSize - 1))
-		g.sendNoWait(header{srcPort: 1, dstPort: 2, op: opRequest})
-		g.WaitFailure()
-	})
+	for _, size := range []int{headerSize - 1, headerSize} {
+		t.Run(fmt.Sprintf("receive buffer of %d bytes", size), func(t *testing.T) { smallBuffer(t, size) })
+	}
+}
+
+func smallBuffer(t *testing.T, size int) {
+	g := newGuest(t)
+	for range 32 { // use up the good ones
+		g.send(header{srcPort: 1, dstPort: 2, op: opRequest}, "")
+		h, _ := g.WaitUsed(queueRX)
+		delete(g.buffers, h)
+	}
+	g.post(g.Queues[queueRX].In(size))
+	g.sendNoWait(header{srcPort: 1, dstPort: 2, op: opRequest})
+	g.WaitFailure()
 }
 
 func (g *guest) sendNoWait(h header) {
@@ -125,7 +130,7 @@ func TestResetsNobodyTakes(t *testing.T) {
 	if _, _, ok := g.Queues[queueTX].Used(); ok {
 		t.Errorf("device took more than %d packets that it owes a reset", taken)
 	}
-	b := g.Queues[queueRX].In(headerSize)
+	b := g.Queues[queueRX].In(headerSize + 1)
 	g.post(b)
 	g.WaitUsed(queueRX)
 	g.WaitUsed(queueTX) // now there is room for one more

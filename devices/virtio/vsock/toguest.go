@@ -28,8 +28,8 @@ func (e *engine) toGuest() error {
 			e.rxWork = e.rx.EnableKicks()
 			continue
 		}
-		if e.rxChain.WriteLen() < headerSize {
-			return &virtqueue.ProtocolError{Section: "5.10.6", What: "receive buffer smaller than a packet's header"}
+		if e.rxChain.WriteLen() <= headerSize {
+			return &virtqueue.ProtocolError{Section: "5.10.6", What: "receive buffer with no room for data"}
 		}
 		if !e.send(&e.rxChain) {
 			e.rx.Undo() // there was nothing to send after all
@@ -45,7 +45,7 @@ func (e *engine) send(chain *virtqueue.Chain) bool {
 		e.replies = e.replies[1:]
 		return true
 	}
-	for len(e.ready) > 0 {
+	for range len(e.ready) { // settling may put a connection in turn again
 		c := e.ready[0]
 		e.ready = e.ready[1:]
 		c.queued = false
@@ -55,7 +55,9 @@ func (e *engine) send(chain *virtqueue.Chain) bool {
 			return true
 		}
 	}
-	e.ready = nil // give the array back
+	if len(e.ready) == 0 {
+		e.ready = nil // give the array back
+	}
 	return false
 }
 
