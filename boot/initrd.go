@@ -20,6 +20,7 @@ func loadInitrd(mem *memory.Memory, f *io.SectionReader, k kernel) (memory.Range
 	if err != nil {
 		return memory.Range{}, err
 	}
+	mem.Populate(r)
 	dst, err := mem.Slice(r.Start, r.Size)
 	if err != nil {
 		return memory.Range{}, err

@@ -87,16 +87,20 @@ func prepare() error {
 
 // tune does what the command line says of the machine.
 func tune(line string) error {
-	for _, word := range strings.Fields(line) {
-		if value, ok := strings.CutPrefix(word, wordTimerSlack); ok {
-			d, err := time.ParseDuration(value)
-			if err != nil {
-				return fmt.Errorf("command line: %s: %w", word, err)
-			}
-			return slack.Set(d)
+	value := ""
+	for _, word := range strings.Fields(line) { // the last one counts
+		if v, ok := strings.CutPrefix(word, wordTimerSlack); ok {
+			value = v
 		}
 	}
-	return nil
+	if value == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil {
+		return fmt.Errorf("command line: %s%s: %w", wordTimerSlack, value, err)
+	}
+	return slack.Set(d)
 }
 
 func dialHost(ctx context.Context) (net.Conn, error) {

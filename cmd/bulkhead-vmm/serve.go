@@ -24,6 +24,9 @@ import (
 // answerTime is how long the answer to Shutdown has to get out.
 const answerTime = time.Second
 
+// closeTime is how long the machine has to end when nobody needs it any more.
+const closeTime = 3 * time.Second
+
 // serve runs a worker until it is told to shut down, by a call, by SIGTERM or
 // by the end of the lifeline.
 func serve(tl *timeline.Timeline, args []string) error {
@@ -101,5 +104,10 @@ func endWith(w *worker.Worker, lifeline int) {
 	case <-w.Done():
 		return
 	}
-	w.Close()
+	go w.Close()
+	select {
+	case <-w.Done():
+	case <-time.After(closeTime):
+		os.Exit(1) // nobody is left to wait for what doesn't end
+	}
 }

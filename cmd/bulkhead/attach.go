@@ -1,9 +1,14 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -20,43 +25,78 @@ type attachment struct {
 }
 
 // copying is the output on its way.
-type copying struct{ sync.WaitGroup }
+type copying struct {
+	group  sync.WaitGroup
+	done   chan struct{} // closed when all of it has arrived
+	failed atomic.Pointer[error]
+}
 
-// wait returns when all of it has arrived.
-func (c *copying) wait() { c.Wait() }
+// waitFor gives the output some time to arrive.
+func (c *copying) waitFor(d time.Duration) {
+	select {
+	case <-c.done:
+	case <-time.After(d):
+	}
+}
+
+// err returns why output was lost. That nobody reads it is no failure.
+func (c *copying) err() error {
+	if err := c.failed.Load(); err != nil {
+		return fmt.Errorf("output lost: %w", *err)
+	}
+	return nil
+}
 
 // connect carries the command's stdio until each stream ends.
 func (a *attachment) connect(p *guest.Process, t *node.Timings) (*copying, error) {
-	if err := a.terminal.makeRaw(); err != nil {
-		return nil, err
-	}
 	if a.options.interactive {
+		if err := a.terminal.makeRaw(); err != nil {
+			return nil, err
+		}
 		go func() {
 			io.Copy(p.Stdin, os.Stdin) // ends with either side
 			p.Stdin.CloseWrite()
 		}()
 	}
-	c := new(copying)
+	c := &copying{done: make(chan struct{})}
 	first := sync.OnceFunc(func() { t.Mark("first output") })
-	c.Go(func() { deliver(os.Stdout, p.Stdout, first) })
+	c.group.Go(func() { c.deliver(&lineKeeper{os.Stdout, &a.result.midLine}, p.Stdout, first) })
 	if p.Stderr != nil {
-		c.Go(func() { deliver(os.Stderr, p.Stderr, first) })
+		c.group.Go(func() { c.deliver(os.Stderr, p.Stderr, first) })
 	}
+	go func() {
+		c.group.Wait()
+		close(c.done)
+	}()
 	return c, nil
+}
+
+// lineKeeper remembers whether what was written ends within a line.
+type lineKeeper struct {
+	io.Writer
+	midLine *atomic.Bool
+}
+
+func (k *lineKeeper) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		k.midLine.Store(p[len(p)-1] != '\n')
+	}
+	return k.Writer.Write(p)
 }
 
 // deliver copies output. Where nobody reads it any more, the guest's end is
 // closed too, which the command notices as in a pipeline.
-func deliver(to io.Writer, from io.Reader, first func()) {
+func (c *copying) deliver(to io.Writer, from io.ReadCloser, first func()) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
 			first()
 			if _, err := to.Write(buf[:n]); err != nil {
-				if c, ok := from.(io.Closer); ok {
-					c.Close()
+				if !errors.Is(err, syscall.EPIPE) {
+					c.failed.Store(&err)
 				}
+				from.Close()
 				return
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -32,9 +33,22 @@ func execute(args []string) int {
 	return exit.code
 }
 
-// oneLine puts errors that were joined into one line.
+// maxMessage bounds what is printed of an error.
+const maxMessage = 2048
+
+// oneLine puts errors that were joined into one line. Parts of it may come from
+// a guest, and no part is to move a terminal's cursor.
 func oneLine(err error) string {
-	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	if len(text) > maxMessage {
+		text = text[:maxMessage] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 func newRoot() *cobra.Command {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -43,7 +45,11 @@ func parseDisks(args []string) (disks []node.Disk, err error) {
 		if d.Path == "" {
 			return nil, fmt.Errorf("--disk %q: no path given: use PATH or PATH:ro", arg)
 		}
-		if _, err := os.Stat(d.Path); err != nil {
+		switch _, err := os.Stat(d.Path); {
+		case err == nil:
+		case d.ReadOnly || !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("--disk %q: %w", arg, err)
+		default:
 			return nil, fmt.Errorf("--disk %q: %w (make one with \"truncate -s 1G %s\")", arg, err, d.Path)
 		}
 		disks = append(disks, d)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
@@ -29,7 +30,9 @@ type result struct {
 	Timings   []timing   `json:"timings,omitempty"`
 	Resources *resources `json:"resources,omitempty"`
 
-	err error
+	started bool        // the command was
+	midLine atomic.Bool // standard output ends within a line
+	err     error
 }
 
 type timing struct {
@@ -114,7 +117,7 @@ func (r *result) conclude(err error) {
 		r.ExitCode, r.EndReason = exitNotExecutable, endError
 	case errors.As(err, &ended):
 		r.EndReason = ended.Reason()
-		if ended.ByGuest() { // which is how it chose to end
+		if r.started && ended.ByGuest() { // which is how it chose to end
 			r.err, r.Error = nil, ""
 			return
 		}
@@ -135,6 +138,9 @@ func (r *result) print(to string) error {
 	}
 	b = append(b, '\n')
 	if to == jsonToStdout {
+		if r.midLine.Load() {
+			b = append([]byte("\n"), b...)
+		}
 		_, err = os.Stdout.Write(b)
 		return err
 	}

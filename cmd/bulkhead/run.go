@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -100,6 +101,9 @@ func (o *runOptions) spec() (node.Spec, error) {
 	}
 	if err := checkCPUs(o.cpus); err != nil {
 		return s, err
+	}
+	if o.timeout < 0 {
+		return s, fmt.Errorf("--timeout %v is in the past: give a time such as 90s, or none", o.timeout)
 	}
 	var err error
 	if s.Memory, err = parseMemory(o.memory); err != nil {

@@ -9,24 +9,18 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
-
-	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 )
 
 const (
 	// bootTime is the most a guest may take to come up.
 	bootTime = 5 * time.Minute
-	// termTime is how long a command has from SIGTERM to its end.
-	termTime = 2 * time.Second
 	// finishTime is how long a guest has to write its disks.
 	finishTime = 30 * time.Second
+	// lastWordsTime is how long output has to arrive when its end is none.
+	lastWordsTime = time.Second
 )
 
-var (
-	errBootTime  = fmt.Errorf("the guest did not come up within %v: see what it does with --console", bootTime)
-	errTimeout   = errors.New("the command ran out of its time")
-	errSignalled = errors.New("ended by a signal")
-)
+var errBootTime = fmt.Errorf("the guest did not come up within %v: see what it does with --console", bootTime)
 
 // run makes a sandbox, runs the command in it and returns with the exit code.
 func (o *runOptions) run(ctx context.Context, args []string) error {
@@ -74,6 +68,10 @@ func (o *runOptions) session(ctx context.Context, args []string, r *result) (err
 	console.started()
 	defer func() {
 		r.collect(box)
+		if errors.Is(err, errSignalled) { // at once
+			err = errors.Join(err, box.Close())
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), finishTime)
 		defer cancel()
 		err = errors.Join(err, box.Stop(ctx))
@@ -96,11 +94,12 @@ func boot(ctx context.Context, n *node.Node, spec node.Spec, signals *signals) (
 
 // runCommand runs the command with this process's stdio.
 func runCommand(ctx context.Context, box *node.Sandbox, c guest.Command, a *attachment) error {
-	p, err := box.Exec(ctx, c)
+	p, err := start(ctx, box, c, a.signals)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
+	a.result.started = true
 	copied, err := a.connect(p, box.Timings)
 	if err != nil {
 		return err
@@ -111,63 +110,25 @@ func runCommand(ctx context.Context, box *node.Sandbox, c guest.Command, a *atta
 		status, err := box.Wait(ctx, p)
 		ended <- ending{status, err}
 	}()
-	end, err := a.supervise(ctx, p, ended)
+	clock := a.clock()
+	end, err := a.supervise(ctx, p, ended, clock)
+	if err == nil {
+		err = end.err
+	}
 	if err != nil {
+		copied.waitFor(lastWordsTime)
 		return err
 	}
-	if end.err != nil {
-		return end.err
-	}
 	box.Timings.Mark("command ended")
-	copied.wait()
 	a.result.finish(end.status)
-	return nil
+	return a.drain(copied, clock)
 }
 
-// ending is how a command ended.
-type ending struct {
-	status *agentv1.WaitResponse
-	err    error
-}
-
-// supervise waits for the command's end while it passes signals on and watches
-// the clock.
-func (a *attachment) supervise(ctx context.Context, p *guest.Process, ended <-chan ending) (ending, error) {
-	var clock <-chan time.Time
-	if a.options.timeout > 0 {
-		clock = time.After(a.options.timeout)
-	}
-	interrupts := 0
-	for {
-		select {
-		case e := <-ended:
-			return e, nil
-		case <-clock:
-			return ending{}, a.terminate(ctx, p, ended)
-		case <-a.signals.resize:
-			if size := a.terminal.size(); size != nil {
-				p.Resize(ctx, *size) // a guest that has gone is told of below
-			}
-		case s := <-a.signals.forward:
-			if endsAtSecond(s) {
-				interrupts++
-			}
-			if interrupts > 1 {
-				return ending{}, &exitError{exitSignal + int(s), errSignalled}
-			}
-			p.Signal(ctx, int(s)) // likewise
-		}
-	}
-}
-
-// terminate asks the command to end and gives it a moment.
-func (a *attachment) terminate(ctx context.Context, p *guest.Process, ended <-chan ending) error {
-	p.Signal(ctx, sigTerm) // if it can't be asked, it is ended anyway
-	select {
-	case <-ended:
-	case <-time.After(termTime):
-	}
-	return &exitError{exitTimeout, fmt.Errorf("%w: --timeout %v", errTimeout, a.options.timeout)}
+// start starts the command unless a signal comes first.
+func start(ctx context.Context, box *node.Sandbox, c guest.Command, signals *signals) (*guest.Process, error) {
+	ctx, stop := signals.cancelOnFirst(ctx)
+	defer stop()
+	return box.Exec(ctx, c)
 }
 
 // notify shows what there is to wait for.

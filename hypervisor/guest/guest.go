@@ -66,7 +66,7 @@ func (l *Listener) Accept(ctx context.Context) (*Agent, error) {
 			}
 			return nil, err
 		}
-		if err := readReady(conn); err != nil {
+		if err := readReady(ctx, conn); err != nil {
 			conn.Close()
 			continue // whoever that was, it wasn't the agent
 		}
@@ -74,7 +74,9 @@ func (l *Listener) Accept(ctx context.Context) (*Agent, error) {
 	}
 }
 
-func readReady(conn net.Conn) error {
+func readReady(ctx context.Context, conn net.Conn) error {
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
 	conn.SetDeadline(time.Now().Add(lineTime))
 	defer conn.SetDeadline(time.Time{})
 	if line, err := readLine(conn); err != nil || line != readyLine {

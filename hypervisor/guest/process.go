@@ -41,7 +41,7 @@ type Process struct {
 	Stdin *net.UnixConn
 	// Stdout and Stderr carry its output, and end with it. On a terminal
 	// Stderr is nil. Each must be read: a process that isn't is made to wait.
-	Stdout, Stderr io.Reader
+	Stdout, Stderr io.ReadCloser
 
 	agent *Agent
 	id    string

@@ -41,10 +41,10 @@ func (e *EndedError) Reason() string {
 	return reasonText(e.GetReason())
 }
 
-// ByGuest reports whether the guest ended on its own, in good order.
+// ByGuest reports whether the guest turned itself off. A reboot is no such end:
+// it is also what the panic of a kernel without a panic port looks like.
 func (e *EndedError) ByGuest() bool {
-	r := e.GetReason()
-	return r == vmmv1.EndReason_END_REASON_POWER_OFF || r == vmmv1.EndReason_END_REASON_REBOOT
+	return e.GetReason() == vmmv1.EndReason_END_REASON_POWER_OFF
 }
 
 // blame finds the reason behind an error of a call: the machine's end, the

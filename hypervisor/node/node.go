@@ -1,5 +1,4 @@
-// Package node runs sandboxes on this host. The CLI uses it in process; the
-// node daemon serves it to others.
+// Package node runs sandboxes on this host, in the process that uses it.
 //
 //	Spec ─▶ image: root file system ─▶ supervise: bundle, worker ─▶ machine
 //	     ─▶ guest: agent ready ─▶ root mounted ─▶ processes

@@ -104,6 +104,12 @@ func (s *Sandbox) launch(ctx context.Context, spec Spec) (err error) {
 	if s.agent, err = s.listener.Accept(ctx); err != nil {
 		return fmt.Errorf("wait for the guest to come up: %w", err)
 	}
+	// Nobody accepts from here on: what else the guest connects to it would
+	// only take memory of the host's.
+	err, s.listener = s.listener.Close(), nil
+	if err != nil {
+		return err
+	}
 	s.Timings.Mark("agent ready")
 	if _, err := s.agent.Setup(ctx, s.plan.setup); err != nil {
 		return fmt.Errorf("set up the guest: %w", plain(err))
@@ -175,17 +181,31 @@ func (s *Sandbox) Stats(ctx context.Context) (*vmmv1.StatsResponse, error) {
 }
 
 // Stop ends the sandbox: if a disk keeps what the guest wrote, the guest is
-// asked to finish first, until ctx is done.
+// asked to finish first, until ctx is done. That it didn't is an error.
 func (s *Sandbox) Stop(ctx context.Context) error {
-	if s.plan.writable {
-		if _, err := s.agent.PowerOff(ctx, &agentv1.PowerOffRequest{GraceNs: uint64(time.Second)}); err == nil {
-			select {
-			case <-s.ended:
-			case <-ctx.Done():
-			}
-		}
+	if !s.plan.writable {
+		return s.Close()
 	}
-	return s.Close()
+	return errors.Join(s.finish(ctx), s.Close())
+}
+
+// finish has the guest write its disks and turn itself off.
+func (s *Sandbox) finish(ctx context.Context) error {
+	select {
+	case <-s.ended:
+		return nil // it can't any more, and whoever waited has heard of it
+	default:
+	}
+	_, err := s.agent.PowerOff(ctx, &agentv1.PowerOffRequest{GraceNs: uint64(time.Second)})
+	if err != nil {
+		return fmt.Errorf("the guest did not finish writing its disks: %w", plain(err))
+	}
+	select {
+	case <-s.ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the guest did not finish writing its disks: %w", ctx.Err())
+	}
 }
 
 // Close ends the sandbox at once and removes everything that is its own.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/image"
@@ -95,7 +96,7 @@ func (n *Node) plan(s Spec, vsockPath string) (p plan, err error) {
 		p.machine.Vsock.Paths = append(p.machine.Vsock.Paths, &vmmv1.VsockPath{Path: path})
 	}
 	p.setup = &agentv1.SetupRequest{
-		Hostname: s.Name,
+		Hostname: hostname(s.Name),
 		Root: &agentv1.RootFS{
 			Device: "/dev/vda",
 			FsType: root.FSType,
@@ -104,6 +105,9 @@ func (n *Node) plan(s Spec, vsockPath string) (p plan, err error) {
 	}
 	return p, nil
 }
+
+// hostname is a sandbox's name as a host may have it.
+func hostname(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
 func (n *Node) rootImage(path string) (image.Image, error) {
 	if path == "" {

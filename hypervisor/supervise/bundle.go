@@ -21,7 +21,8 @@ type Bundle struct {
 	lock *os.File
 }
 
-const lockName = "lock"
+// lockName marks a directory as a bundle. No sandbox can have this name.
+const lockName = ".bulkhead-lock"
 
 // ErrNameTaken is wrapped when another sandbox has the name.
 var ErrNameTaken = errors.New("name is in use")
@@ -50,7 +51,7 @@ func NewBundle(root, name string) (*Bundle, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(root, 0o700); err != nil {
+	if err := makeRoot(root); err != nil {
 		return nil, fmt.Errorf("runtime directory: %w", err)
 	}
 	unlock, err := lockRoot(root)
@@ -69,16 +70,32 @@ func NewBundle(root, name string) (*Bundle, error) {
 	case err != nil:
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
-	if b.lock, err = lock(b.Dir, unix.LOCK_NB); err != nil {
+	if b.lock, err = lock(b.Dir, os.O_CREATE, unix.LOCK_NB); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(b.Dir))
 	}
 	return b, nil
 }
 
+// makeRoot makes the directory of bundles, or sees that nobody else can put
+// anything into the one that is there.
+func makeRoot(root string) error {
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(root, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		return fmt.Errorf("%s belongs to another user, or others can write to it: choose one of your own with %s", root, EnvRuntimeDir)
+	}
+	return nil
+}
+
 // lockRoot keeps others from sweeping while a bundle is being made, when
 // nobody has locked it yet.
 func lockRoot(root string) (unlock func(), err error) {
-	f, err := lock(root, 0)
+	f, err := lock(root, os.O_CREATE, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -99,9 +116,10 @@ func checkName(name string) error {
 	return nil
 }
 
-// lock locks a directory. With LOCK_NB it fails if somebody has.
-func lock(dir string, flags int) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+// lock locks a directory, which with O_CREATE needs no lock file yet. With
+// LOCK_NB it fails if somebody else has locked it.
+func lock(dir string, create, flags int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|create, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
@@ -116,11 +134,16 @@ func (b *Bundle) Path(name string) string { return filepath.Join(b.Dir, name) }
 
 // Remove deletes the bundle.
 func (b *Bundle) Remove() error {
+	unlock, err := lockRoot(filepath.Dir(b.Dir))
+	if err != nil {
+		return errors.Join(err, b.lock.Close())
+	}
+	defer unlock()
 	return errors.Join(os.RemoveAll(b.Dir), b.lock.Close())
 }
 
-// sweep deletes the bundles below root that belong to nobody. The caller holds
-// the lock of root.
+// sweep deletes the bundles below root that belong to nobody, and nothing that
+// isn't a bundle. The caller holds the lock of root.
 func sweep(root string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -131,9 +154,9 @@ func sweep(root string) error {
 		if !e.IsDir() {
 			continue
 		}
-		f, err := lock(dir, unix.LOCK_NB)
+		f, err := lock(dir, 0, unix.LOCK_NB)
 		if err != nil {
-			continue // in use, or gone already
+			continue // in use, no bundle, or gone already
 		}
 		err = errors.Join(os.RemoveAll(dir), f.Close())
 		if err != nil {

@@ -2,9 +2,11 @@ package supervise
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -56,6 +58,54 @@ func TestDeadBundlesAreSwept(t *testing.T) {
 	}
 }
 
+// TestForeignDirectoriesStay: a runtime directory may hold what isn't ours.
+func TestForeignDirectoriesStay(t *testing.T) {
+	root := t.TempDir()
+	foreign := filepath.Join(root, "documents")
+	if err := os.MkdirAll(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b, err := NewBundle(root, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Remove()
+	if _, err := os.Stat(foreign); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOthersCanWrite: whoever can write to it could take a bundle's place.
+func TestOthersCanWrite(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Chmod(root, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewBundle(root, "web"); err == nil || !strings.Contains(err.Error(), EnvRuntimeDir) {
+		t.Errorf("a bundle where everybody can write: %v", err)
+	}
+}
+
+// TestManyAtOnce makes and removes bundles while others sweep.
+func TestManyAtOnce(t *testing.T) {
+	root := t.TempDir()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 25 {
+				b, err := NewBundle(root, fmt.Sprint("box", i))
+				if err == nil {
+					err = b.Remove()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 func TestBadNames(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "a/b", "-x", ".x", "a b", "ü", strings.Repeat("x", 49), "a\n"} {
 		if _, err := NewBundle(t.TempDir(), name); err == nil || !strings.Contains(err.Error(), "invalid sandbox name") {
@@ -65,6 +115,7 @@ func TestBadNames(t *testing.T) {
 }
 
 func TestRuntimeDirOfRoot(t *testing.T) {
+	t.Setenv(EnvRuntimeDir, "")
 	if os.Geteuid() == 0 && RuntimeDir() != "/run/bulkhead" {
 		t.Errorf("root's bundles go to %s", RuntimeDir())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -43,7 +44,6 @@ type Worker struct {
 	cmd      *exec.Cmd
 	lifeline *os.File // nil if not tied
 	exited   chan struct{}
-	state    error // how it exited, set before exited is closed
 }
 
 // Start starts a worker in the bundle. The caller ends it with Shutdown.
@@ -54,7 +54,7 @@ func Start(b *Bundle, o Options) (*Worker, error) {
 		return nil, fmt.Errorf("start the worker: %w", err)
 	}
 	go func() {
-		w.state = w.cmd.Wait()
+		w.cmd.Wait() // the process's state says how it went
 		close(w.exited)
 	}()
 	conn, err := net.Dial("unix", b.Path(controlName))
@@ -131,19 +131,39 @@ func (w *Worker) Explain(err error) error {
 	case <-time.After(time.Second):
 		return fmt.Errorf("the worker closed its control socket: %w", err)
 	}
-	if last := w.lastWords(); last != "" {
+	status, _ := w.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if last := w.lastWords(); last != "" && !status.Signaled() {
 		return fmt.Errorf("the worker is gone (%v): %s", w.cmd.ProcessState, last)
 	}
 	return fmt.Errorf("the worker is gone (%v): somebody killed it, or the host ran out of memory (see dmesg)", w.cmd.ProcessState)
 }
 
-// lastWords returns the last line of the worker's log.
+// maxLastWords bounds what is read of a worker's log.
+const maxLastWords = 16 << 10
+
+// lastWords returns the line of the worker's log that says most: a crash's
+// first, or else the last.
 func (w *Worker) lastWords() string {
-	b, err := os.ReadFile(w.bundle.Path(logName))
+	f, err := os.Open(w.bundle.Path(logName))
 	if err != nil {
 		return ""
 	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	defer f.Close()
+	b := make([]byte, maxLastWords)
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	n, err := f.ReadAt(b, max(0, info.Size()-maxLastWords))
+	if err != nil && err != io.EOF {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(b[:n])), "\n")
+	for _, line := range lines {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			return line
+		}
+	}
 	return lines[len(lines)-1]
 }
 

@@ -63,7 +63,7 @@ func clean(ts *testscript.TestScript, neg bool, args []string) {
 func leftovers(work string) (left []string) {
 	bundles, _ := filepath.Glob(filepath.Join(work, runDir, "*"))
 	for _, b := range bundles {
-		if filepath.Base(b) != "lock" {
+		if filepath.Base(b) != ".bulkhead-lock" {
 			left = append(left, b)
 		}
 	}

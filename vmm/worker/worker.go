@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -44,8 +45,9 @@ type Worker struct {
 	machine *machine.Machine
 	buried  bool // the machine gave back what it held
 	closing sync.Once
-	ended   chan struct{} // closed once the machine is gone and end is set
-	end     *vmmv1.WaitResponse
+	ended   chan struct{}       // closed once the machine is gone and end is set
+	end     *vmmv1.WaitResponse // set before ended is closed
+	reports atomic.Int64
 }
 
 // New returns a worker without a machine.
@@ -101,17 +103,25 @@ func refuse(err error, res resources) error {
 	return status.Error(code, errors.Join(err, res.Close()).Error())
 }
 
+// maxReports bounds what a guest can have written to the host's log.
+const maxReports = 64
+
 // report logs the evidence against a guest's driver.
 func (w *Worker) report(device string, err error) {
-	w.config.Log.Warn("device needs a reset", "device", device, "evidence", err)
+	switch n := w.reports.Add(1); {
+	case n <= maxReports:
+		w.config.Log.Warn("device needs a reset", "device", device, "evidence", err)
+	case n == maxReports+1:
+		w.config.Log.Warn("more devices need resets: no more of it here")
+	}
 }
 
 // bury waits for the machine's end and gives back what it held.
 func (w *Worker) bury(m *machine.Machine, res resources) {
 	end := m.End()
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.buried = true
+	w.buried = true // nobody looks at its memory any more
+	w.mu.Unlock()
 	if err := errors.Join(m.Close(), res.Close(), w.console.Close()); err != nil {
 		w.config.Log.Error("give back the machine's resources", "error", err)
 	}

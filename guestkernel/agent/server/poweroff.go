@@ -16,8 +16,12 @@ import (
 // PowerOff ends all processes, leaves the disks clean and turns the machine
 // off, the last when the answer is on its way.
 func (s *Service) PowerOff(_ context.Context, r *agentv1.PowerOffRequest) (*agentv1.PowerOffResponse, error) {
-	if !s.shutDown(duration(r.GetGraceNs(), power.MaxGrace), true) {
-		return nil, toStatus(fail.Errorf(fail.Untimely, "the guest is being turned off"))
+	first, err := s.shutDown(duration(r.GetGraceNs(), power.MaxGrace), true)
+	if !first {
+		err = fail.Errorf(fail.Untimely, "the guest is being turned off")
+	}
+	if err != nil {
+		return nil, toStatus(err)
 	}
 	return &agentv1.PowerOffResponse{}, nil
 }
@@ -26,18 +30,18 @@ func (s *Service) PowerOff(_ context.Context, r *agentv1.PowerOffRequest) (*agen
 func (s *Service) ShutDown(grace time.Duration) { s.shutDown(grace, false) }
 
 // shutDown does everything but the last step, which it leaves to s.off, and
-// reports whether it was the first call.
-func (s *Service) shutDown(grace time.Duration, caller bool) (first bool) {
+// reports whether it was the first call and whether the disks are clean.
+func (s *Service) shutDown(grace time.Duration, caller bool) (first bool, err error) {
 	s.offOnce.Do(func() {
 		first = true
 		power.EndAll(s.table, grace)
 		s.mu.Lock()
 		covered := s.covered
 		s.mu.Unlock()
-		if err := mounts.Quiesce(covered); err != nil {
+		if err = mounts.Quiesce(covered); err != nil {
 			fmt.Fprintln(os.Stderr, "bulkhead-agent: turn off:", err)
 		}
 		go s.off(caller)()
 	})
-	return first
+	return first, err
 }

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+)
+
+const (
+	// termTime is how long a command has from SIGTERM to its end.
+	termTime = 2 * time.Second
+	// askTime is how long a guest has to answer what needs no work.
+	askTime = time.Second
+)
+
+var (
+	errTimeout   = errors.New("the command ran out of its time")
+	errSignalled = errors.New("ended by a signal")
+)
+
+// ending is how a command ended.
+type ending struct {
+	status *agentv1.WaitResponse
+	err    error
+}
+
+// clock returns what ticks when the command's time is up: nil if never.
+func (a *attachment) clock() <-chan time.Time {
+	if a.options.timeout <= 0 {
+		return nil
+	}
+	return time.After(a.options.timeout)
+}
+
+func (a *attachment) timedOut() error {
+	return &exitError{exitTimeout, fmt.Errorf("%w: --timeout %v", errTimeout, a.options.timeout)}
+}
+
+// supervise waits for the command's end while it passes signals on and watches
+// the clock. No guest can keep it from either: it is asked in the background.
+func (a *attachment) supervise(ctx context.Context, p *guest.Process, ended <-chan ending, clock <-chan time.Time) (ending, error) {
+	ask, stop := asker(ctx)
+	defer stop()
+	interrupts := 0
+	for {
+		select {
+		case e := <-ended:
+			return e, nil
+		case <-clock:
+			ask(func(ctx context.Context) { p.Signal(ctx, sigTerm) })
+			select {
+			case <-ended:
+			case <-time.After(termTime):
+			}
+			return ending{}, a.timedOut()
+		case <-a.signals.resize:
+			if size := a.terminal.size(); size != nil {
+				ask(func(ctx context.Context) { p.Resize(ctx, *size) })
+			}
+		case s := <-a.signals.forward:
+			if endsAtSecond(s) {
+				interrupts++
+			}
+			if interrupts > 1 {
+				return ending{}, &exitError{exitSignal + int(s), errSignalled}
+			}
+			ask(func(ctx context.Context) { p.Signal(ctx, int(s)) })
+		}
+	}
+}
+
+// asker returns a function that calls the guest in the background, one call
+// after the other. Failures are nobody's: a guest that has gone is noticed
+// elsewhere, and one that doesn't listen is ended by the clock or a signal.
+func asker(ctx context.Context) (ask func(func(context.Context)), stop func()) {
+	calls := make(chan func(context.Context), 16)
+	go func() {
+		for call := range calls {
+			ctx, cancel := context.WithTimeout(ctx, askTime)
+			call(ctx)
+			cancel()
+		}
+	}()
+	ask = func(call func(context.Context)) {
+		select {
+		case calls <- call:
+		default: // it hasn't answered the last sixteen either
+		}
+	}
+	return ask, func() { close(calls) }
+}
+
+// drain waits until all output has arrived, which takes as long as some process
+// in the guest holds it open: until the clock or a signal says otherwise.
+func (a *attachment) drain(c *copying, clock <-chan time.Time) error {
+	for {
+		select {
+		case <-c.done:
+			return c.err()
+		case <-clock:
+			return a.timedOut()
+		case s := <-a.signals.forward:
+			if endsAtSecond(s) {
+				return &exitError{exitSignal + int(s), errSignalled}
+			}
+		}
+	}
+}
