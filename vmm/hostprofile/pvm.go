@@ -21,7 +21,7 @@ func pvm() Profile {
 				"smep,pcid,clflushopt,clwb,umip,xsaves,xsavec,xsaveopt",
 			"nofsgsbase", "noinvpcid", "nopcid",
 			// Work that buys nothing on emulated code and costs seconds.
-			"rodata=off", "mitigations=off", "no_timer_check", "noreplace-smp", "percpu_alloc=page",
+			"rodata=off", "mitigations=off", "noreplace-smp",
 			// Words of our kernel's patches: guestkernel/patches.
 			"lean_boot", "lazy_memmap",
 			// A tick is milliseconds long, and so is each wake-up by a timer.
