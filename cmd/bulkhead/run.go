@@ -97,7 +97,7 @@ func (o *runOptions) spec() (node.Spec, error) {
 		Name: o.name, CPUs: o.cpus,
 		RootFS: o.rootfs, VsockPath: o.vsock,
 		Kernel: o.kernel, Initrd: o.initrd, Cmdline: o.cmdline,
-		Tied: true,
+		Tied: true, BootTimeout: bootTime,
 	}
 	if err := checkCPUs(o.cpus); err != nil {
 		return s, err

@@ -20,8 +20,6 @@ const (
 	lastWordsTime = time.Second
 )
 
-var errBootTime = fmt.Errorf("the guest did not come up within %v: see what it does with --console", bootTime)
-
 // run makes a sandbox, runs the command in it and returns with the exit code.
 func (o *runOptions) run(ctx context.Context, args []string) error {
 	r := &result{}
@@ -85,8 +83,6 @@ func (o *runOptions) session(ctx context.Context, args []string, r *result) (err
 
 // boot starts the sandbox unless a signal comes first.
 func boot(ctx context.Context, n *node.Node, spec node.Spec, signals *signals) (*node.Sandbox, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, bootTime, errBootTime)
-	defer cancel()
 	ctx, stop := signals.cancelOnFirst(ctx)
 	defer stop()
 	return n.Start(ctx, spec)

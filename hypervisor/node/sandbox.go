@@ -69,7 +69,7 @@ func (s *Sandbox) boot(ctx context.Context, n *Node, spec Spec) (err error) {
 		return err
 	}
 	vsock := s.bundle.Path(vsockName)
-	if s.plan, err = n.plan(spec, vsock); err != nil {
+	if s.plan, err = n.planUnless(ctx, spec, vsock); err != nil {
 		return err
 	}
 	s.Timings.Mark("images ready")
@@ -83,6 +83,12 @@ func (s *Sandbox) boot(ctx context.Context, n *Node, spec Spec) (err error) {
 		return err
 	}
 	s.Timings.Mark("worker started")
+	if spec.BootTimeout > 0 {
+		var cancel context.CancelFunc
+		late := fmt.Errorf("the guest did not come up within %v: see what it does with --console", spec.BootTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, spec.BootTimeout, late)
+		defer cancel()
+	}
 	if err := s.launch(ctx, spec); err != nil {
 		return s.blame(ctx, err)
 	}

@@ -1,10 +1,12 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/image"
@@ -35,6 +37,9 @@ type Spec struct {
 	Console *os.File
 	// Tied sandboxes end with this process, however it ends.
 	Tied bool
+	// BootTimeout is the most that a guest may take to come up; packing its
+	// root file system doesn't count. 0: no limit.
+	BootTimeout time.Duration
 }
 
 // Disk is a disk image for the guest.
@@ -50,6 +55,28 @@ type Network struct {
 
 // vsockName is the socket of a bundle that leads to the guest's vsock.
 const vsockName = "vsock.sock"
+
+// planned is the outcome of plan.
+type planned struct {
+	plan
+	err error
+}
+
+// planUnless returns the plan, or ctx's cause when ctx is done first: packing a
+// root file system takes long, and goes on for the next who asks.
+func (n *Node) planUnless(ctx context.Context, s Spec, vsock string) (plan, error) {
+	done := make(chan planned, 1)
+	go func() {
+		p, err := n.plan(s, vsock)
+		done <- planned{p, err}
+	}()
+	select {
+	case p := <-done:
+		return p.plan, p.err
+	case <-ctx.Done():
+		return plan{}, context.Cause(ctx)
+	}
+}
 
 // plan is what becomes of a Spec.
 type plan struct {

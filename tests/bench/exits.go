@@ -84,7 +84,7 @@ func (c *clock) Write(uint64, []byte) {
 }
 
 func (b *bench) timeExits() (ns, allocations float64, err error) {
-	v, release, err := counterVCPU()
+	v, release, err := tinyVCPU(counterGuest)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -107,8 +107,8 @@ func (b *bench) timeExits() (ns, allocations float64, err error) {
 	return c.took[batches/2], perExit, nil
 }
 
-// counterVCPU makes a machine of 64 KiB about to run counterGuest.
-func counterVCPU() (*kvm.VCPU, func(), error) {
+// tinyVCPU makes a machine of 64 KiB about to run code in real mode.
+func tinyVCPU(code []byte) (*kvm.VCPU, func(), error) {
 	sys, err := kvm.Open("")
 	if err != nil {
 		return nil, nil, err
@@ -122,7 +122,7 @@ func counterVCPU() (*kvm.VCPU, func(), error) {
 		return nil, nil, err
 	}
 	const codeGPA = 0x1000
-	copy(ram[codeGPA:], counterGuest)
+	copy(ram[codeGPA:], code)
 	if err := vm.SetMemorySlot(kvm.MemorySlot{Bytes: ram}); err != nil {
 		return nil, nil, err
 	}

@@ -59,7 +59,7 @@ func run(o options) error {
 	if err := b.compile(); err != nil {
 		return err
 	}
-	for _, measure := range []func() error{b.measureStarts, b.measureBoots, b.measureExits} {
+	for _, measure := range []func() error{b.measureStarts, b.measureInstructions, b.measureBoots, b.measureExits} {
 		if err := measure(); err != nil {
 			return err
 		}

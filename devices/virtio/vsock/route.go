@@ -43,6 +43,9 @@ func listen(r Route) (l *listener, err error) {
 		return nil, fmt.Errorf("vsock: %w", err)
 	}
 	err = unix.Bind(fd, &unix.SockaddrUnix{Name: r.Path})
+	if errors.Is(err, unix.EADDRINUSE) && abandoned(r.Path) && os.Remove(r.Path) == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: r.Path})
+	}
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
 		err = fmt.Errorf("vsock: %s exists: choose another path, or remove it if nobody uses it", r.Path)
@@ -58,6 +61,21 @@ func listen(r Route) (l *listener, err error) {
 		err = errors.Join(fmt.Errorf("vsock: listen on %s: %w", r.Path, err), os.Remove(r.Path))
 	}
 	return nil, errors.Join(err, unix.Close(fd))
+}
+
+// abandoned reports whether path is a socket that nobody listens on any more, as
+// a process leaves it that was killed.
+func abandoned(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return false
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) == unix.ECONNREFUSED
 }
 
 // close stops listening and removes the socket.
