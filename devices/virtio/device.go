@@ -11,6 +11,7 @@ import (
 // ID is a device type; section 5.
 type ID uint32
 
+// The types of devices that are here, or that the kernel of a guest knows.
 const (
 	IDNet     ID = 1
 	IDBlock   ID = 2

@@ -10,6 +10,7 @@ import (
 // Area is one of the three parts of a queue; section 2.7.
 type Area int
 
+// The areas of a queue; section 2.7.
 const (
 	AreaDesc Area = iota
 	AreaDriver

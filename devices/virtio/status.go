@@ -5,6 +5,7 @@ import "strings"
 // Status is the device status field; section 2.1.
 type Status uint8
 
+// The bits of the field, as section 2.1 has them.
 const (
 	StatusAcknowledge Status = 1
 	StatusDriver      Status = 2

@@ -85,17 +85,42 @@ func TestExportedAreDocumented(t *testing.T) {
 			return
 		}
 		for _, d := range file.Decls {
-			f, ok := d.(*ast.FuncDecl)
-			if !ok || f.Doc != nil || !f.Name.IsExported() || !receiverExported(f) {
-				continue
-			}
-			switch f.Name.Name {
-			case "Error", "Unwrap", "String":
-			default:
-				t.Errorf("%s: %s has no comment", name, f.Name.Name)
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				checkFunction(t, name, d)
+			case *ast.GenDecl:
+				checkGroup(t, name, d)
 			}
 		}
 	})
+}
+
+func checkFunction(t *testing.T, file string, f *ast.FuncDecl) {
+	if f.Doc != nil || !f.Name.IsExported() || !receiverExported(f) {
+		return
+	}
+	switch f.Name.Name {
+	case "Error", "Unwrap", "String":
+	default:
+		t.Errorf("%s: %s has no comment", file, f.Name.Name)
+	}
+}
+
+// checkGroup wants a comment on each type, and on each group of constants or
+// variables if not on every one of it.
+func checkGroup(t *testing.T, file string, g *ast.GenDecl) {
+	for _, s := range g.Specs {
+		switch s := s.(type) {
+		case *ast.TypeSpec:
+			if s.Name.IsExported() && s.Doc == nil && g.Doc == nil {
+				t.Errorf("%s: type %s has no comment", file, s.Name.Name)
+			}
+		case *ast.ValueSpec:
+			if s.Names[0].IsExported() && s.Doc == nil && s.Comment == nil && g.Doc == nil {
+				t.Errorf("%s: %s has no comment", file, s.Names[0].Name)
+			}
+		}
+	}
 }
 
 func receiverExported(f *ast.FuncDecl) bool {
