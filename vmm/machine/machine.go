@@ -97,9 +97,11 @@ func (m *Machine) End() End {
 	return m.end
 }
 
-// Close stops the machine and gives back all it holds.
+// Close stops the machine and gives back all it holds. Start does nothing after
+// that.
 func (m *Machine) Close() error {
 	m.Stop()
+	m.start.Do(func() {})
 	m.running.Wait()
 	var errs []error
 	for i := len(m.close) - 1; i >= 0; i-- {
