@@ -62,7 +62,7 @@ func loadSegment(mem *memory.Memory, f io.ReaderAt, s segment) error {
 	if s.filesz > s.memsz {
 		return fmt.Errorf("ELF segment at %v has more bytes in the file (%d) than in memory (%d)", s.paddr, s.filesz, s.memsz)
 	}
-	mem.Populate(memory.Range{Start: s.paddr, Size: s.memsz})
+	mem.Populate(memory.Range{Start: s.paddr, Size: s.filesz})
 	dst, err := mem.Slice(s.paddr, s.memsz)
 	if err != nil {
 		return fmt.Errorf("kernel segment does not fit into guest memory (give it more with --memory): %w", err)

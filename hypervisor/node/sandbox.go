@@ -149,9 +149,6 @@ func (s *Sandbox) whileRunning(ctx context.Context) (context.Context, context.Ca
 
 var errEnded = errors.New("the machine ended")
 
-// Ended is closed when the machine is over, for whatever reason.
-func (s *Sandbox) Ended() <-chan struct{} { return s.ended }
-
 // End says how the machine ended. It waits for that.
 func (s *Sandbox) End() End {
 	<-s.ended

@@ -63,6 +63,7 @@ func NewBundle(root, name string) (*Bundle, error) {
 		return nil, err
 	}
 	b := &Bundle{Dir: filepath.Join(root, name)}
+	os.Remove(b.Dir) // empty if its owner was killed while making or removing it
 	err = os.Mkdir(b.Dir, 0o700)
 	switch {
 	case errors.Is(err, fs.ErrExist):
@@ -139,7 +140,25 @@ func (b *Bundle) Remove() error {
 		return errors.Join(err, b.lock.Close())
 	}
 	defer unlock()
-	return errors.Join(os.RemoveAll(b.Dir), b.lock.Close())
+	return errors.Join(removeAll(b.Dir), b.lock.Close())
+}
+
+// removeAll deletes a bundle, its lock file last: what is left when this process
+// is killed meanwhile is a bundle still, or empty.
+func removeAll(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == lockName {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(dir)
 }
 
 // sweep deletes the bundles below root that belong to nobody, and nothing that
@@ -158,7 +177,7 @@ func sweep(root string) error {
 		if err != nil {
 			continue // in use, no bundle, or gone already
 		}
-		err = errors.Join(os.RemoveAll(dir), f.Close())
+		err = errors.Join(removeAll(dir), f.Close())
 		if err != nil {
 			return fmt.Errorf("clear away what a dead sandbox left: %w", err)
 		}

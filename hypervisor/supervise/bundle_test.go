@@ -86,6 +86,21 @@ func TestOthersCanWrite(t *testing.T) {
 	}
 }
 
+// TestEmptyBundleIsNobodys is what a kill between two steps leaves.
+func TestEmptyBundleIsNobodys(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "web"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b, err := NewBundle(root, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Remove(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestManyAtOnce makes and removes bundles while others sweep.
 func TestManyAtOnce(t *testing.T) {
 	root := t.TempDir()

@@ -114,12 +114,6 @@ func (w *Worker) pass(flag string, f *os.File) {
 	w.cmd.ExtraFiles = append(w.cmd.ExtraFiles, f)
 }
 
-// PID returns the worker's process ID.
-func (w *Worker) PID() int { return w.cmd.Process.Pid }
-
-// Exited is closed when the process is gone.
-func (w *Worker) Exited() <-chan struct{} { return w.exited }
-
 // Explain turns an error of an API call into what happened: if the worker is
 // gone, how it went and what it said last.
 func (w *Worker) Explain(err error) error {
