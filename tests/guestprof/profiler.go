@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"fmt"
 	"io"
-	"os"
+	"maps"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -23,15 +21,16 @@ type profiler struct {
 	mu      sync.Mutex
 	current *phase
 	phases  []*phase
+	last    time.Time // of the latest sample
 }
 
 // phase is a part of the guest's life.
 type phase struct {
-	name    string
-	start   time.Time
-	took    time.Duration
-	samples int
-	counts  map[string]int
+	name  string
+	start time.Time
+	took  time.Duration
+	// self is the time spent in each function, total that with all it called.
+	self, total map[string]time.Duration
 }
 
 func newProfiler(m *machine.Machine, s symbols, interval time.Duration) *profiler {
@@ -49,7 +48,7 @@ func (p *profiler) phase(name string) {
 	}
 	p.current = nil
 	if name != "" {
-		p.current = &phase{name: name, start: now, counts: map[string]int{}}
+		p.current = &phase{name: name, start: now, self: map[string]time.Duration{}, total: map[string]time.Duration{}}
 		p.phases = append(p.phases, p.current)
 	}
 }
@@ -62,79 +61,61 @@ func (p *profiler) sample() {
 			return
 		case <-time.After(p.interval):
 		}
-		p.machine.Pause()
-		regs, err := p.machine.Registers()
-		p.machine.Resume()
-		if err == nil {
-			p.count(regs[0].RIP)
-		}
+		p.look()
 	}
 }
 
-func (p *profiler) count(rip uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.current == nil {
+// look counts the time since the latest look for where the vCPU is now.
+func (p *profiler) look() {
+	p.machine.Pause()
+	regs, err := p.machine.Registers()
+	var callers []string
+	if err == nil {
+		callers = p.symbols.stack(p.machine.Memory(), regs[0].RSP)
+	}
+	p.machine.Resume()
+	if err != nil {
 		return
 	}
-	p.current.samples++
-	p.current.counts[p.symbols.name(rip)]++
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	since := now.Sub(p.last)
+	p.last = now
+	if p.current == nil || since > time.Second {
+		return
+	}
+	self := p.symbols.name(regs[0].RIP)
+	p.current.self[self] += since
+	seen := map[string]bool{}
+	for _, name := range append(callers, self) {
+		if !seen[name] {
+			p.current.total[name] += since
+		}
+		seen[name] = true
+	}
 }
 
 func (p *profiler) print(w io.Writer, top int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, ph := range p.phases {
-		fmt.Fprintf(w, "\n%s: %v, %d samples\n", ph.name, ph.took.Round(time.Millisecond), ph.samples)
-		names := make([]string, 0, len(ph.counts))
-		for name := range ph.counts {
-			names = append(names, name)
-		}
-		slices.SortFunc(names, func(a, b string) int { return cmp.Compare(ph.counts[b], ph.counts[a]) })
-		for _, name := range names[:min(top, len(names))] {
-			share := float64(ph.counts[name]) / float64(ph.samples)
-			fmt.Fprintf(w, "%6.1f%%  %7.0f ms  %s\n", 100*share, share*float64(ph.took.Milliseconds()), name)
+		fmt.Fprintf(w, "\n%s: %v\n", ph.name, ph.took.Round(time.Millisecond))
+		self, total := longest(ph.self), longest(ph.total)
+		for i := range min(top, max(len(self), len(total))) {
+			fmt.Fprintf(w, "%s   %s\n", column(ph.self, self, i), column(ph.total, total, i))
 		}
 	}
 }
 
-// symbols is a kernel's functions by ascending address.
-type symbols []symbol
-
-type symbol struct {
-	address uint64
-	name    string
+// longest returns the names by time, longest first.
+func longest(times map[string]time.Duration) []string {
+	return slices.SortedFunc(maps.Keys(times), func(a, b string) int { return cmp.Compare(times[b], times[a]) })
 }
 
-// readSymbols reads a System.map.
-func readSymbols(path string) (s symbols, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+func column(times map[string]time.Duration, names []string, i int) string {
+	if i >= len(names) {
+		return fmt.Sprintf("%49s", "")
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		var sym symbol
-		var kind string
-		if _, err := fmt.Sscanf(lines.Text(), "%x %s %s", &sym.address, &kind, &sym.name); err == nil && (kind == "t" || kind == "T") {
-			s = append(s, sym)
-		}
-	}
-	slices.SortFunc(s, func(a, b symbol) int { return cmp.Compare(a.address, b.address) })
-	return s, lines.Err()
-}
-
-// kernelBase is where the kernel's half of the address space begins.
-const kernelBase = 1 << 63
-
-func (s symbols) name(rip uint64) string {
-	if rip < kernelBase {
-		return "(user code)"
-	}
-	i := sort.Search(len(s), func(i int) bool { return s[i].address > rip })
-	if i == 0 {
-		return fmt.Sprintf("%#x", rip)
-	}
-	return s[i-1].name
+	return fmt.Sprintf("%6d ms  %-38.38s", times[names[i]].Milliseconds(), names[i])
 }
