@@ -16,10 +16,13 @@ import (
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
 
+// featureXSAVE is Linux's number of that CPU feature, as clearcpuid takes it.
+const featureXSAVE = "154"
+
 // qemuCmdline is our machines' command line, changed where QEMU can't do what
 // our worker does: it completes no XSAVE, and its reset is another.
 func (b *bench) qemuCmdline() (string, error) {
-	profile := strings.Replace(hostprofile.Detect().Cmdline, "xsaves,xsavec,xsaveopt", "xsave", 1)
+	profile := strings.Replace(hostprofile.Detect().Cmdline, "clearcpuid=", "clearcpuid="+featureXSAVE+",", 1)
 	words := strings.Join([]string{machine.BaseCmdline(), profile, readyWord}, " ")
 	return strings.Replace(words, "reboot=k", "reboot=t", 1), nil
 }
