@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/devices/backend/iovec"
+	"github.com/bulkhead-vm/bulkhead/devices/iovec"
 )
 
 // HeaderSize is the size of the virtio_net_hdr_v1 in front of each frame, both

@@ -47,11 +47,24 @@ func TestHostAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tp.Close()
-	request := arpRequest()
-	if err := tp.Send([][]byte{request[:20], request[20:]}); err != nil {
-		t.Fatal(err)
-	}
-	time.AfterFunc(10*time.Second, tp.Interrupt)
+	// More than once: until the interface's carrier is up, what the host sends
+	// is dropped.
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		request := arpRequest()
+		for range 100 {
+			if err := tp.Send([][]byte{request[:20], request[20:]}); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		tp.Interrupt()
+	}()
 	header, frame := make([]byte, HeaderSize), make([]byte, 2000)
 	for {
 		n, err := tp.Receive([][]byte{header, frame})
