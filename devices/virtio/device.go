@@ -1,12 +1,6 @@
 package virtio
 
-import (
-	"sync/atomic"
-
-	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
-	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
-	"github.com/bulkhead-vm/bulkhead/vmm/memory"
-)
+import "github.com/bulkhead-vm/bulkhead/vmm/memory"
 
 // ID is a device type; section 5.
 type ID uint32
@@ -62,50 +56,4 @@ type Activation struct {
 	Fail func(error)
 	// ConfigChanged tells the driver to read the configuration space again.
 	ConfigChanged func()
-}
-
-// Queue is a virtqueue with its two doorbells.
-type Queue struct {
-	*virtqueue.Queue
-	// Kick counts the driver's notifications.
-	Kick *eventfd.EventFD
-	// Interrupt tells the driver to look at the used ring.
-	Interrupt func()
-
-	stopping atomic.Bool // by Loop.Stop: chains that are left stay where they are
-}
-
-// Flush shows the driver what was pushed and interrupts it if it wants that.
-func (q *Queue) Flush() {
-	if q.Publish() {
-		q.Interrupt()
-	}
-}
-
-// Each serves chain after chain until the queue is empty and the driver has
-// promised to notify of the next, or until the queue's Loop is being stopped:
-// a driver may make chains as fast as they are served. serve returns how many
-// bytes it wrote.
-func (q *Queue) Each(c *virtqueue.Chain, serve func(*virtqueue.Chain) (uint32, error)) error {
-	for {
-		q.DisableKicks()
-		for !q.stopping.Load() {
-			ok, err := q.Pop(c)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				break
-			}
-			n, err := serve(c)
-			if err != nil {
-				return err
-			}
-			q.Push(c.Head, n)
-		}
-		q.Flush()
-		if q.stopping.Load() || !q.EnableKicks() {
-			return nil
-		}
-	}
 }

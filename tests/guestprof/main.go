@@ -140,7 +140,7 @@ func assemble(o options, vsockPath string) (*machine.Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	disk, err := file.Open(o.rootfs, true)
+	disk, err := file.Open(o.rootfs, file.Options{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}

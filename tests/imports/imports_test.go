@@ -24,6 +24,7 @@ const rules = `
 
 	# Devices: memory < virtqueue < virtio < {mmio, blk, net, vsock, rng}.
 	devices/eventfd:
+	devices/iovec:
 	devices/bus:
 	devices/serial:
 	devices/i8042:
@@ -34,14 +35,15 @@ const rules = `
 	devices/virtio: vmm/memory devices/eventfd devices/virtio/virtqueue
 	devices/virtio/virtiotest: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue/...
 	devices/virtio/mmio: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue
-	devices/virtio/blk: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue
-	devices/virtio/net: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue
+	devices/virtio/blk: vmm/memory devices/eventfd devices/iovec devices/virtio devices/virtio/virtqueue
+	devices/virtio/blk/blktest:
+	devices/virtio/net: vmm/memory devices/eventfd devices/iovec devices/virtio devices/virtio/virtqueue
 	devices/virtio/rng: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue
-	devices/virtio/vsock: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue devices/backend/...
-	devices/backend/iovec:
+	devices/virtio/vsock: vmm/memory devices/eventfd devices/iovec devices/virtio devices/virtio/virtqueue devices/backend/...
 	devices/backend/poll:
-	devices/backend/file: devices/backend/iovec
-	devices/backend/tap: devices/backend/iovec
+	devices/backend/file: devices/iovec
+	devices/backend/tap: devices/iovec
+	devices/backend/overlay: devices/iovec devices/backend/file
 
 	# Boot loaders know neither KVM nor devices.
 	boot: vmm/memory boot/elf boot/bzimage boot/params boot/pvh boot/mptable

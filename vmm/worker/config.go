@@ -85,7 +85,7 @@ func openInitrd(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
 
 func openDisks(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
 	for i, disk := range c.GetDisks() {
-		f, err := file.Open(disk.GetPath(), disk.GetReadOnly())
+		f, err := file.Open(disk.GetPath(), file.Options{ReadOnly: disk.GetReadOnly()})
 		if err != nil {
 			return err
 		}

@@ -6,39 +6,53 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/bulkhead-vm/bulkhead/devices/backend/iovec"
 )
 
-// File is an open disk image. Reads, writes and flushes may overlap; Close may
-// not overlap any of them.
+// Options say how an image is opened.
+type Options struct {
+	ReadOnly bool
+	// Direct moves data between disk and guest without the host's page cache:
+	// for guests that cache by themselves, on a fast disk.
+	Direct bool
+}
+
+// File is an open disk image. All its methods but Close may overlap.
 type File struct {
-	f        *os.File
-	size     uint64
-	readOnly bool
+	f *os.File
+	Options
+	blockSize uint32
+	size      atomic.Uint64
+	noNowait  atomic.Bool // the file system can't say whether a read would wait
 }
 
 // Open opens the image at path and locks it: many may read it at once, but who
 // writes it is alone with it.
-func Open(path string, readOnly bool) (*File, error) {
+func Open(path string, o Options) (*File, error) {
 	flag := os.O_RDWR
-	if readOnly {
+	if o.ReadOnly {
 		flag = os.O_RDONLY
+	}
+	if o.Direct {
+		flag |= unix.O_DIRECT
 	}
 	f, err := os.OpenFile(path, flag, 0)
 	if err != nil {
+		if o.Direct && errors.Is(err, unix.EINVAL) {
+			err = fmt.Errorf("%w: its file system has no direct I/O", err)
+		}
 		return nil, fmt.Errorf("disk image: %w", err)
 	}
-	d, err := newFile(f, readOnly)
+	d, err := newFile(f, o)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("disk image %s: %w", path, err), f.Close())
 	}
 	return d, nil
 }
 
-func newFile(f *os.File, readOnly bool) (*File, error) {
+func newFile(f *os.File, o Options) (*File, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -48,7 +62,7 @@ func newFile(f *os.File, readOnly bool) (*File, error) {
 		return nil, fmt.Errorf("neither a regular file nor a block device")
 	}
 	how := unix.LOCK_EX
-	if readOnly {
+	if o.ReadOnly {
 		how = unix.LOCK_SH
 	}
 	if err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err != nil {
@@ -57,47 +71,39 @@ func newFile(f *os.File, readOnly bool) (*File, error) {
 		}
 		return nil, err
 	}
-	end, err := f.Seek(0, io.SeekEnd) // a block device's Stat has no size
-	if err != nil {
-		return nil, err
+	d := &File{f: f, Options: o, blockSize: sectorSize}
+	if o.Direct {
+		if d.blockSize, err = directBlockSize(f, mode); err != nil {
+			return nil, err
+		}
 	}
-	return &File{f: f, size: uint64(end), readOnly: readOnly}, nil
+	return d, d.Refresh()
 }
 
-// Size returns the bytes of the disk.
-func (d *File) Size() uint64 { return d.size }
+// Refresh looks at the image's size again, for an image that was made larger
+// or smaller under a running guest.
+func (d *File) Refresh() error {
+	end, err := d.f.Seek(0, io.SeekEnd) // a block device's Stat has no size
+	if err != nil {
+		return fmt.Errorf("size of disk image: %w", err)
+	}
+	d.size.Store(uint64(end) / uint64(d.blockSize) * uint64(d.blockSize))
+	return nil
+}
+
+// Size returns the bytes of the disk: whole blocks.
+func (d *File) Size() uint64 { return d.size.Load() }
 
 // ReadOnly reports whether WriteAt will fail.
-func (d *File) ReadOnly() bool { return d.readOnly }
+func (d *File) ReadOnly() bool { return d.Options.ReadOnly }
 
-// ReadAt fills bufs from off on. It fails with io.ErrUnexpectedEOF if the file
-// has become shorter than it was.
-func (d *File) ReadAt(bufs [][]byte, off int64) error {
-	n, err := iovec.Preadv(int(d.f.Fd()), bufs, off)
-	if err == nil && n < total(bufs) {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// WriteAt writes bufs from off on.
-func (d *File) WriteAt(bufs [][]byte, off int64) error {
-	n, err := iovec.Pwritev(int(d.f.Fd()), bufs, off)
-	if err == nil && n < total(bufs) {
-		err = io.ErrShortWrite // the disk is full
-	}
-	return err
-}
+// BlockSize returns the unit of reads and writes.
+func (d *File) BlockSize() uint32 { return d.blockSize }
 
 // Flush makes every write that has returned survive a crash of the host.
-func (d *File) Flush() error { return unix.Fdatasync(int(d.f.Fd())) }
+func (d *File) Flush() error { return unix.Fdatasync(d.fd()) }
 
 // Close releases the image.
 func (d *File) Close() error { return d.f.Close() }
 
-func total(bufs [][]byte) (n int) {
-	for _, b := range bufs {
-		n += len(b)
-	}
-	return n
-}
+func (d *File) fd() int { return int(d.f.Fd()) }

@@ -21,7 +21,7 @@ func image(t *testing.T, size int) string {
 
 func open(t *testing.T, path string, readOnly bool) *File {
 	t.Helper()
-	d, err := Open(path, readOnly)
+	d, err := Open(path, Options{ReadOnly: readOnly})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,19 +66,19 @@ func TestWriterIsAlone(t *testing.T) {
 	path := image(t, 4096)
 	open(t, path, true)
 	open(t, path, true)
-	if _, err := Open(path, false); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := Open(path, Options{}); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("opened for writing beside readers: %v", err)
 	}
 }
 
 func TestOpenRefuses(t *testing.T) {
-	if _, err := Open(filepath.Join(t.TempDir(), "absent"), true); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Open(filepath.Join(t.TempDir(), "absent"), Options{ReadOnly: true}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("absent file: %v", err)
 	}
-	if _, err := Open(t.TempDir(), true); err == nil {
+	if _, err := Open(t.TempDir(), Options{ReadOnly: true}); err == nil {
 		t.Error("opened a directory")
 	}
-	if _, err := Open("/dev/null", true); err == nil {
+	if _, err := Open("/dev/null", Options{ReadOnly: true}); err == nil {
 		t.Error("opened a character device")
 	}
 }

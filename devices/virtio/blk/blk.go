@@ -1,42 +1,23 @@
 // Package blk is the virtio block device, virtio 1.2 section 5.2.
+//
+//	chain ─▶ request ─▶ Prompt backend: done at once
+//	                 └▶ lane: in flight, up to maxLanes for each queue ─▶ Backend
 package blk
 
 import (
-	"encoding/binary"
 	"errors"
+	"fmt"
+	"math/bits"
+	"sync"
+	"sync/atomic"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
-	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
-// Feature bits; section 5.2.3.
-const (
-	featureSegMax   = 1 << 2
-	featureReadOnly = 1 << 5
-	featureFlush    = 1 << 9
-)
+const queueSize = 256
 
-const (
-	queueSize = 256
-	// segMax leaves room for header and status in a chain.
-	segMax = queueSize - 2
-
-	// Configuration space; section 5.2.4.
-	configSize  = 60
-	offCapacity = 0
-	offSegMax   = 12
-)
-
-// Backend stores the disk's bytes. Its methods may overlap. Offsets and
-// lengths are whole sectors of 512 bytes within Size.
-type Backend interface {
-	Size() uint64 // bytes
-	ReadOnly() bool
-	ReadAt(bufs [][]byte, off int64) error
-	WriteAt(bufs [][]byte, off int64) error
-	// Flush makes every write that has returned durable.
-	Flush() error
-}
+// maxQueues is one for each vCPU of the largest machine.
+const maxQueues = 32
 
 // Config describes a disk.
 type Config struct {
@@ -44,28 +25,45 @@ type Config struct {
 	// Serial is what the guest can read as the disk's serial number, up to 20
 	// bytes.
 	Serial string
+	Queues int // for vCPUs to use side by side, 1 to 32; 0 means 1
 }
 
 // Device is a disk.
 type Device struct {
 	backend  Backend
+	prompt   Prompt
 	serial   [idSize]byte
-	capacity uint64 // sectors
-	config   [configSize]byte
-	loop     *virtio.Loop
+	config   *config
+	capacity atomic.Uint64 // sectors
+	count    int           // of queues
+
+	mu      sync.Mutex // the rest; no other lock is taken under it
+	changed func()     // tells the driver of a new capacity; nil while there is none
+	queues  []*queue
 }
 
 // New returns a device for c.
 func New(c Config) (*Device, error) {
-	d := &Device{backend: c.Backend, capacity: c.Backend.Size() / sectorSize}
-	if d.capacity == 0 {
+	if c.Queues == 0 {
+		c.Queues = 1
+	}
+	d := &Device{backend: c.Backend, count: c.Queues}
+	switch size := c.Backend.BlockSize(); {
+	case c.Backend.Size() < sectorSize:
 		return nil, errors.New("disk image is empty")
+	case size < sectorSize || bits.OnesCount32(size) != 1:
+		return nil, fmt.Errorf("disk has blocks of %d bytes, not a power of two from %d on", size, sectorSize)
+	case c.Queues < 1 || c.Queues > maxQueues:
+		return nil, fmt.Errorf("disk with %d queues: it has 1 to %d", c.Queues, maxQueues)
+	case copy(d.serial[:], c.Serial) < len(c.Serial):
+		return nil, fmt.Errorf("disk serial number is longer than %d bytes", idSize)
 	}
-	if copy(d.serial[:], c.Serial) < len(c.Serial) {
-		return nil, errors.New("disk serial number is longer than 20 bytes")
+	d.capacity.Store(c.Backend.Size() / sectorSize)
+	d.config = newConfig(c.Backend, c.Queues)
+	d.prompt = slow{}
+	if p, ok := c.Backend.(Prompt); ok {
+		d.prompt = p
 	}
-	binary.LittleEndian.PutUint64(d.config[offCapacity:], d.capacity)
-	binary.LittleEndian.PutUint32(d.config[offSegMax:], segMax)
 	return d, nil
 }
 
@@ -74,102 +72,67 @@ func (d *Device) ID() virtio.ID { return virtio.IDBlock }
 
 // Features implements virtio.Device.
 func (d *Device) Features() uint64 {
-	f := uint64(featureSegMax | featureFlush)
-	if d.backend.ReadOnly() {
-		f |= featureReadOnly
+	f := uint64(featureSizeMax | featureSegMax | featureBlockSize | featureTopology | featureFlush)
+	if d.count > 1 {
+		f |= featureMultiQueue
 	}
-	return f
+	if d.backend.ReadOnly() {
+		return f | featureReadOnly
+	}
+	return f | featureDiscard | featureWriteZeroes
 }
 
 // QueueSizes implements virtio.Device.
-func (d *Device) QueueSizes() []uint16 { return []uint16{queueSize} }
+func (d *Device) QueueSizes() []uint16 {
+	sizes := make([]uint16, d.count)
+	for i := range sizes {
+		sizes[i] = queueSize
+	}
+	return sizes
+}
 
 // ReadConfig implements virtio.Device.
-func (d *Device) ReadConfig(offset uint64, data []byte) {
-	virtio.ReadConfig(d.config[:], offset, data)
-}
+func (d *Device) ReadConfig(offset uint64, data []byte) { d.config.read(offset, data) }
 
 // WriteConfig implements virtio.Device: nothing here is writable.
 func (d *Device) WriteConfig(uint64, []byte) {}
 
+// Resized tells the device, and the driver, that the backend's size is
+// another now. It may be called from any goroutine.
+func (d *Device) Resized() {
+	sectors := d.backend.Size() / sectorSize
+	d.capacity.Store(sectors)
+	d.config.setCapacity(sectors)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.changed != nil {
+		d.changed()
+	}
+}
+
 // Activate implements virtio.Device.
 func (d *Device) Activate(a virtio.Activation) error {
-	q := a.Queues[0]
-	if q == nil {
-		return nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changed = a.ConfigChanged
+	// Section 5.2.6.2: a driver that can't flush expects every write to be
+	// durable when it completes.
+	writeThrough := a.Features&featureFlush == 0
+	for _, q := range a.Queues {
+		if q != nil {
+			d.queues = append(d.queues, startQueue(d, q, writeThrough, a.Fail))
+		}
 	}
-	w := &worker{
-		Device: d,
-		// Section 5.2.6.2: a driver that can't flush expects every write to
-		// be durable when it completes.
-		writeThrough: a.Features&featureFlush == 0,
-	}
-	d.loop = virtio.StartLoop(q, func() error { return q.Each(&w.chain, w.serve) }, a.Fail)
 	return nil
 }
 
 // Reset implements virtio.Device.
 func (d *Device) Reset() {
-	d.loop.Stop()
-	d.loop = nil
-}
-
-// worker serves one queue.
-type worker struct {
-	*Device
-	writeThrough bool
-	chain        virtqueue.Chain
-	view         [][]byte // of the request's data, reused
-}
-
-// serve carries out one request and returns how many bytes it wrote to the
-// chain, status included.
-func (w *worker) serve(c *virtqueue.Chain) (uint32, error) {
-	r, err := w.parse(c)
-	if err != nil {
-		return 0, err
+	d.mu.Lock()
+	queues := d.queues
+	d.queues, d.changed = nil, nil
+	d.mu.Unlock()
+	for _, q := range queues {
+		q.stop()
 	}
-	status, n := w.do(&r)
-	c.WriteAt([]byte{status}, c.WriteLen()-1)
-	return uint32(n + 1), nil
-}
-
-// do carries out r. Whatever the host's disk has to say becomes a status.
-func (w *worker) do(r *request) (status byte, n int) {
-	switch r.kind {
-	case typeIn:
-		off, ok := r.offset(w.capacity)
-		if !ok || w.backend.ReadAt(r.data, off) != nil {
-			return statusIOErr, 0
-		}
-		return statusOK, r.dataLen
-	case typeOut:
-		off, ok := r.offset(w.capacity)
-		if !ok || w.backend.ReadOnly() || w.backend.WriteAt(r.data, off) != nil {
-			return statusIOErr, 0
-		}
-		if w.writeThrough {
-			return w.flush(), 0
-		}
-		return statusOK, 0
-	case typeFlush:
-		return w.flush(), 0
-	case typeGetID:
-		return statusOK, w.getID(r)
-	}
-	return statusUnsupported, 0
-}
-
-func (w *worker) flush() byte {
-	if w.backend.Flush() != nil {
-		return statusIOErr
-	}
-	return statusOK
-}
-
-func (w *worker) getID(r *request) (n int) {
-	for _, b := range r.data {
-		n += copy(b, w.serial[n:])
-	}
-	return n
 }

@@ -2,16 +2,20 @@ package blk
 
 import (
 	"encoding/binary"
+	"fmt"
 
+	"github.com/bulkhead-vm/bulkhead/devices/iovec"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
 // Request types and status; section 5.2.6.
 const (
-	typeIn    = 0
-	typeOut   = 1
-	typeFlush = 4
-	typeGetID = 8
+	typeIn          = 0
+	typeOut         = 1
+	typeFlush       = 4
+	typeGetID       = 8
+	typeDiscard     = 11
+	typeWriteZeroes = 13
 
 	statusOK          = 0
 	statusIOErr       = 1
@@ -22,49 +26,76 @@ const (
 	sectorSize = 512
 )
 
-// request is the host's own copy of a request's header, with what lies around
-// the data.
+// maxData is what one request may move: all that sizeMax and segMax allow. Who
+// asks for more gets an error, or a device could not be reset for as long as a
+// disk takes for 4 GiB.
+const maxData = sizeMax * segMax
+
+// request is one chain, with the host's own copy of its header. It is reused.
 type request struct {
+	chain  virtqueue.Chain
 	kind   uint32
 	sector uint64
-	// data are the buffers between header and status: to write to the disk
-	// for typeOut, to fill from it otherwise.
-	data    [][]byte
-	dataLen int
+	// data are the buffers between header and status: for the disk to take
+	// unless incoming.
+	data     [][]byte
+	dataLen  int
+	incoming bool
 }
 
 // parse checks the shape of a request: 16 bytes of header to read, one byte of
 // status at the end of what is to be written. The driver may cut it into
 // buffers as it likes; section 2.7.4.
-func (w *worker) parse(c *virtqueue.Chain) (request, error) {
+func (r *request) parse() error {
 	var header [headerSize]byte
-	if c.Read(header[:]) < headerSize {
-		return request{}, &virtqueue.ProtocolError{Section: "5.2.6", What: "request with less than a header to read"}
+	if n := r.chain.Read(header[:]); n < headerSize {
+		return &virtqueue.ProtocolError{Section: "5.2.6", What: fmt.Sprintf("request with %d bytes to read, less than a header", n)}
 	}
-	if c.WriteLen() < 1 {
-		return request{}, &virtqueue.ProtocolError{Section: "5.2.6", What: "request without room for its status"}
+	if r.chain.WriteLen() < 1 {
+		return &virtqueue.ProtocolError{Section: "5.2.6", What: "request without room for its status"}
 	}
-	r := request{
-		kind:   binary.LittleEndian.Uint32(header[0:]),
-		sector: binary.LittleEndian.Uint64(header[8:]),
+	r.kind = binary.LittleEndian.Uint32(header[0:])
+	r.sector = binary.LittleEndian.Uint64(header[8:])
+	switch r.kind {
+	case typeOut, typeDiscard, typeWriteZeroes:
+		r.incoming = false
+		r.dataLen = r.chain.ReadLen() - headerSize
+		r.data = iovec.Cut(r.data[:0], r.chain.Readable, headerSize, r.dataLen)
+	default:
+		r.incoming = true
+		r.dataLen = r.chain.WriteLen() - 1
+		r.data = iovec.Cut(r.data[:0], r.chain.Writable, 0, r.dataLen)
 	}
-	if r.kind == typeOut {
-		r.dataLen = c.ReadLen() - headerSize
-		w.view = virtqueue.Skip(w.view[:0], c.Readable, headerSize, r.dataLen)
-	} else {
-		r.dataLen = c.WriteLen() - 1
-		w.view = virtqueue.Skip(w.view[:0], c.Writable, 0, r.dataLen)
-	}
-	r.data = w.view
-	return r, nil
+	return nil
 }
 
-// offset returns where on the disk the request's data goes. It reports false
-// if that isn't whole sectors of the disk; section 5.2.6.1.
-func (r *request) offset(capacity uint64) (int64, bool) {
-	sectors := uint64(r.dataLen) / sectorSize
-	if r.dataLen%sectorSize != 0 || r.sector > capacity || sectors > capacity-r.sector {
-		return 0, false
+// finish writes the status and returns how many bytes were written in all.
+func (r *request) finish(status byte) uint32 {
+	r.chain.WriteAt([]byte{status}, r.chain.WriteLen()-1)
+	if r.incoming && status == statusOK {
+		return uint32(r.dataLen + 1)
 	}
-	return int64(r.sector * sectorSize), true
+	return 1
+}
+
+// extent is a part of the disk in bytes.
+type extent struct{ off, n int64 }
+
+// extentOf checks that sectors lie within the disk and are whole blocks;
+// section 5.2.6.1.
+func (d *Device) extentOf(sector, sectors uint64) (extent, bool) {
+	capacity := d.capacity.Load()
+	perBlock := uint64(d.backend.BlockSize() / sectorSize)
+	if sector > capacity || sectors > capacity-sector || sector%perBlock != 0 || sectors%perBlock != 0 {
+		return extent{}, false
+	}
+	return extent{int64(sector * sectorSize), int64(sectors * sectorSize)}, true
+}
+
+// extent returns where on the disk the request's data belongs.
+func (d *Device) extent(r *request) (extent, bool) {
+	if r.dataLen%sectorSize != 0 || r.dataLen > maxData {
+		return extent{}, false
+	}
+	return d.extentOf(r.sector, uint64(r.dataLen)/sectorSize)
 }

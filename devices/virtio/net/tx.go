@@ -1,6 +1,7 @@
 package net
 
 import (
+	"github.com/bulkhead-vm/bulkhead/devices/iovec"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
@@ -23,7 +24,7 @@ func (s *sender) serve(c *virtqueue.Chain) (uint32, error) {
 		return 0, &virtqueue.ProtocolError{Section: "5.1.6.2", What: "frame without a header"}
 	}
 	if c.ReadLen() <= maxFrame {
-		s.view = virtqueue.Skip(append(s.view[:0], s.header[:]), c.Readable, headerSize, c.ReadLen()-headerSize)
+		s.view = iovec.Cut(append(s.view[:0], s.header[:]), c.Readable, headerSize, c.ReadLen()-headerSize)
 		s.port.Send(s.view)
 	}
 	return 0, nil

@@ -29,6 +29,7 @@ type Harness struct {
 
 	mu       sync.Mutex
 	failures []error
+	changes  int           // of the configuration space
 	failed   chan struct{} // closed at the first failure
 }
 
@@ -76,7 +77,7 @@ func (h *Harness) activate(features uint64) {
 		Memory:        h.Heap.Mem,
 		Features:      features,
 		Fail:          h.fail,
-		ConfigChanged: func() {},
+		ConfigChanged: h.configChanged,
 	}
 	for i, d := range h.Queues {
 		d.Config.Indirect = true
@@ -99,6 +100,20 @@ func (h *Harness) fail(err error) {
 	if len(h.failures) == 1 {
 		close(h.failed)
 	}
+}
+
+func (h *Harness) configChanged() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.changes++
+}
+
+// ConfigChanges returns how often the device said that its configuration space
+// changed.
+func (h *Harness) ConfigChanges() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.changes
 }
 
 // Reset resets the device, once, as the driver would.

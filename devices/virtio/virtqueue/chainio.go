@@ -45,25 +45,3 @@ func (c *Chain) WriteAt(p []byte, off int) int {
 	}
 	return n
 }
-
-// Skip appends to dst the parts of bufs from byte off on, at most n bytes, and
-// returns it: a view for readv or writev.
-func Skip(dst, bufs [][]byte, off, n int) [][]byte {
-	for _, b := range bufs {
-		if n == 0 {
-			break
-		}
-		if off >= len(b) {
-			off -= len(b)
-			continue
-		}
-		b = b[off:]
-		off = 0
-		if len(b) > n {
-			b = b[:n]
-		}
-		n -= len(b)
-		dst = append(dst, b)
-	}
-	return dst
-}

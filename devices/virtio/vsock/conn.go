@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/devices/backend/iovec"
+	"github.com/bulkhead-vm/bulkhead/devices/iovec"
 )
 
 // bufAlloc is how many bytes of one connection the device holds for a host

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/devices/backend/poll"
+	"github.com/bulkhead-vm/bulkhead/devices/iovec"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
@@ -122,7 +123,7 @@ func (e *engine) data(c *conn, h *header, chain *virtqueue.Chain) {
 		e.owe(c, oweReset)
 		return
 	}
-	e.view = virtqueue.Skip(e.view[:0], chain.Readable, headerSize, n)
+	e.view = iovec.Cut(e.view[:0], chain.Readable, headerSize, n)
 	c.forward(e.view, n)
 	if c.fwdCount-c.toldFwdCount >= bufAlloc/2 {
 		e.owe(c, oweCreditUpdate)

@@ -3,7 +3,7 @@ package vsock
 import (
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/devices/backend/iovec"
+	"github.com/bulkhead-vm/bulkhead/devices/iovec"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
@@ -117,7 +117,7 @@ func (c *conn) guestLost() {
 // sendData reads from the socket straight into the receive buffer.
 func (e *engine) sendData(c *conn, chain *virtqueue.Chain) bool {
 	room := min(chain.WriteLen()-headerSize, int(min(c.credit(), maxPayload)))
-	e.view = virtqueue.Skip(e.view[:0], chain.Writable, headerSize, room)
+	e.view = iovec.Cut(e.view[:0], chain.Writable, headerSize, room)
 	if len(e.view) == 0 {
 		return false
 	}

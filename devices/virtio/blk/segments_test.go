@@ -1,0 +1,106 @@
+package blk_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk/blktest"
+)
+
+const discard, writeZeroes = 11, 13
+
+func segment(sector uint64, sectors, flags uint32) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, sector)
+	b = binary.LittleEndian.AppendUint32(b, sectors)
+	return binary.LittleEndian.AppendUint32(b, flags)
+}
+
+func TestSegments(t *testing.T) {
+	join := func(b ...[]byte) []byte { return bytes.Join(b, nil) }
+	tests := []struct {
+		name string
+		kind uint32
+		data []byte
+		want byte
+	}{
+		{"discard", discard, segment(8, 8, 0), ok},
+		{"discard two", discard, join(segment(8, 8, 0), segment(16, 1, 0)), ok},
+		{"discard nothing of the disk", discard, segment(8, 0, 0), ok},
+		{"discard to the last sector", discard, segment(lastSector, 1, 0), ok},
+		{"discard past the end", discard, segment(lastSector, 2, 0), ioErr},
+		{"discard far past the end", discard, segment(1<<63, 1, 0), ioErr},
+		{"the second is past the end", discard, join(segment(8, 8, 0), segment(lastSector, 2, 0)), ioErr},
+		{"discard with unmap", discard, segment(8, 8, 1), unsupported},
+		{"discard with an unknown flag", discard, segment(8, 8, 2), unsupported},
+		{"33 segments", discard, bytes.Repeat(segment(8, 8, 0), 33), ioErr},
+		{"32 segments", discard, bytes.Repeat(segment(8, 8, 0), 32), ok},
+		{"no segment", discard, nil, ioErr},
+		{"half a segment", discard, segment(8, 8, 0)[:8], ioErr},
+		{"zero", writeZeroes, segment(8, 8, 0), ok},
+		{"zero and unmap", writeZeroes, segment(8, 8, 1), ok},
+		{"zero with an unknown flag", writeZeroes, segment(8, 8, 3), unsupported},
+		{"zero two", writeZeroes, join(segment(8, 8, 0), segment(16, 1, 0)), ioErr},
+		{"zero too much", writeZeroes, segment(0, 1<<18+1, 0), ioErr},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			disk := blktest.New(diskSize)
+			before := bytes.Clone(disk.Bytes)
+			f := &fixture{Harness: attach(t, disk, 1), t: t}
+			d := f.Queues[0]
+			status := d.In(1)
+			f.Do(0, d.Out(append(header(tt.kind, 0), tt.data...)), status)
+			if s := d.Bytes(status)[0]; s != tt.want {
+				t.Fatalf("status %d, want %d", s, tt.want)
+			}
+			if tt.want != ok && !bytes.Equal(disk.Bytes, before) {
+				t.Error("refused, and yet the disk changed")
+			}
+			if len(f.Failures()) > 0 {
+				t.Errorf("device asked for a reset: %v", f.Failures())
+			}
+		})
+	}
+}
+
+func TestSegmentsReachTheDisk(t *testing.T) {
+	disk := blktest.New(diskSize)
+	f := &fixture{Harness: attach(t, disk, 1), t: t}
+	for kind, fill := range map[uint32]byte{discard: 0xff, writeZeroes: 0} {
+		if s := f.do(kind, 0, f.Queues[0].Out(segment(64, 2, 0))); s != ok {
+			t.Fatalf("type %d: status %d", kind, s)
+		}
+		want := append(bytes.Repeat([]byte{63}, 512), bytes.Repeat([]byte{fill}, 1024)...)
+		want = append(want, bytes.Repeat([]byte{66}, 512)...)
+		if !bytes.Equal(disk.Bytes[63*512:67*512], want) {
+			t.Errorf("type %d changed something else", kind)
+		}
+	}
+	disk.Err = func(string) error { return errors.New("full") }
+	if s := f.do(writeZeroes, 0, f.Queues[0].Out(segment(64, 2, 0))); s != ioErr {
+		t.Errorf("status %d, want an I/O error", s)
+	}
+}
+
+func TestBlocksOf4K(t *testing.T) {
+	disk := blktest.New(diskSize)
+	disk.Block = 4096
+	f := &fixture{Harness: attach(t, disk, 1), t: t}
+	d := f.Queues[0]
+	for _, tt := range []struct {
+		sector uint64
+		n      int
+		want   byte
+	}{{8, 4096, ok}, {8, 512, ioErr}, {1, 4096, ioErr}} {
+		if s := f.do(in, tt.sector, d.In(tt.n)); s != tt.want {
+			t.Errorf("read of %d bytes at sector %d: status %d, want %d", tt.n, tt.sector, s, tt.want)
+		}
+	}
+	var size [4]byte
+	f.Device.ReadConfig(20, size[:])
+	if binary.LittleEndian.Uint32(size[:]) != 4096 {
+		t.Errorf("blk_size %x", size)
+	}
+}

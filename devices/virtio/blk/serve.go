@@ -1,0 +1,73 @@
+package blk
+
+// start carries r out if that takes no disk, and reports false if it does.
+// Whatever the host's disk has to say becomes a status.
+func (q *queue) start(r *request) (status byte, done bool) {
+	switch r.kind {
+	case typeIn:
+		e, ok := q.dev.extent(r)
+		if !ok {
+			return statusIOErr, true
+		}
+		done, err := q.dev.prompt.TryReadAt(r.data, e.off)
+		return statusOf(err), done || err != nil
+	case typeOut:
+		e, ok := q.dev.extent(r)
+		if !ok || q.dev.backend.ReadOnly() {
+			return statusIOErr, true
+		}
+		if q.writeThrough {
+			return 0, false
+		}
+		done, err := q.dev.prompt.TryWriteAt(r.data, e.off)
+		return statusOf(err), done || err != nil
+	case typeDiscard, typeWriteZeroes:
+		return statusIOErr, q.dev.backend.ReadOnly()
+	case typeFlush:
+		return 0, false
+	case typeGetID:
+		q.dev.getID(r)
+		return statusOK, true
+	}
+	return statusUnsupported, true
+}
+
+// finish carries out what start could not.
+func (q *queue) finish(r *request) byte {
+	b := q.dev.backend
+	switch r.kind {
+	case typeIn:
+		e, ok := q.dev.extent(r) // again: the disk may have shrunk
+		if !ok {
+			return statusIOErr
+		}
+		return statusOf(b.ReadAt(r.data, e.off))
+	case typeOut:
+		e, ok := q.dev.extent(r)
+		if !ok || b.WriteAt(r.data, e.off) != nil {
+			return statusIOErr
+		}
+		if q.writeThrough {
+			return statusOf(b.Flush())
+		}
+		return statusOK
+	case typeFlush:
+		return statusOf(b.Flush())
+	}
+	return q.dev.segments(r)
+}
+
+func statusOf(err error) byte {
+	if err != nil {
+		return statusIOErr
+	}
+	return statusOK
+}
+
+func (d *Device) getID(r *request) {
+	n := 0
+	for _, b := range r.data {
+		n += copy(b, d.serial[n:])
+	}
+	r.dataLen = n
+}
