@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -33,36 +31,6 @@ func parseMemory(s string) (uint64, error) {
 		return 0, fmt.Errorf("--memory %q is too small: a guest needs at least 32M", s)
 	}
 	return (uint64(n) + page - 1) &^ (page - 1), nil
-}
-
-// parseDisks reads PATH or PATH:ro.
-func parseDisks(args []string) (disks []node.Disk, err error) {
-	for _, arg := range args {
-		d := node.Disk{Path: arg}
-		if path, mode, ok := cutLast(arg, ":"); ok && (mode == "ro" || mode == "rw") {
-			d.Path, d.ReadOnly = path, mode == "ro"
-		}
-		if d.Path == "" {
-			return nil, fmt.Errorf("--disk %q: no path given: use PATH or PATH:ro", arg)
-		}
-		switch _, err := os.Stat(d.Path); {
-		case err == nil:
-		case d.ReadOnly || !errors.Is(err, fs.ErrNotExist):
-			return nil, fmt.Errorf("--disk %q: %w", arg, err)
-		default:
-			return nil, fmt.Errorf("--disk %q: %w (make one with \"truncate -s 1G %s\")", arg, err, d.Path)
-		}
-		disks = append(disks, d)
-	}
-	return disks, nil
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+len(sep):], true
 }
 
 func parseNet(s string) (*node.Network, error) {

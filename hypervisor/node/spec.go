@@ -46,6 +46,23 @@ type Spec struct {
 type Disk struct {
 	Path     string
 	ReadOnly bool
+	// Overlay is a file that takes what the guest writes, made if there is
+	// none; Path is only read then, and others may use it too. Empty: none.
+	Overlay string
+	Direct  bool // without the host's page cache
+}
+
+// forWorker makes the paths absolute: the worker's directory may be another.
+func (d Disk) forWorker() (*vmmv1.Disk, error) {
+	disk := &vmmv1.Disk{ReadOnly: d.ReadOnly, Direct: d.Direct}
+	var err error
+	if disk.Path, err = filepath.Abs(d.Path); err == nil && d.Overlay != "" {
+		disk.Overlay, err = filepath.Abs(d.Overlay)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("disk %s: %w", d.Path, err)
+	}
+	return disk, nil
 }
 
 // Network is an interface on a tap of the host's.
@@ -109,7 +126,11 @@ func (n *Node) plan(s Spec, vsockPath string) (p plan, err error) {
 		return plan{}, err
 	}
 	for _, d := range s.Disks {
-		p.machine.Disks = append(p.machine.Disks, &vmmv1.Disk{Path: d.Path, ReadOnly: d.ReadOnly})
+		disk, err := d.forWorker()
+		if err != nil {
+			return plan{}, err
+		}
+		p.machine.Disks = append(p.machine.Disks, disk)
 		p.writable = p.writable || !d.ReadOnly
 	}
 	if s.Network != nil {

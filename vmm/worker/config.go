@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/bulkhead-vm/bulkhead/boot"
 	"github.com/bulkhead-vm/bulkhead/devices/backend/file"
+	"github.com/bulkhead-vm/bulkhead/devices/backend/overlay"
 	"github.com/bulkhead-vm/bulkhead/devices/backend/tap"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/net"
@@ -83,20 +85,42 @@ func openInitrd(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
 	return nil
 }
 
+// maxDiskQueues is how many vCPUs of a machine have a queue of each disk for
+// themselves: one costs memory in host and guest.
+const maxDiskQueues = 8
+
 func openDisks(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
 	for i, disk := range c.GetDisks() {
-		f, err := file.Open(disk.GetPath(), file.Options{ReadOnly: disk.GetReadOnly()})
+		backend, err := openDisk(disk)
 		if err != nil {
 			return err
 		}
-		*r = append(*r, f)
-		dev, err := blk.New(blk.Config{Backend: f})
+		*r = append(*r, backend)
+		dev, err := blk.New(blk.Config{Backend: backend, Queues: min(max(m.CPUs, 1), maxDiskQueues)})
 		if err != nil {
 			return fmt.Errorf("%s: %w", disk.GetPath(), err)
 		}
 		m.Devices = append(m.Devices, machine.Device{Name: fmt.Sprintf("blk%d", i), Device: dev})
 	}
 	return nil
+}
+
+// diskBackend is an open disk.
+type diskBackend interface {
+	blk.Backend
+	io.Closer
+}
+
+func openDisk(d *vmmv1.Disk) (diskBackend, error) {
+	readOnly := d.GetReadOnly() || d.GetOverlay() != ""
+	image, err := file.Open(d.GetPath(), file.Options{ReadOnly: readOnly, Direct: d.GetDirect()})
+	if err != nil || d.GetOverlay() == "" {
+		return image, err
+	}
+	if err := overlay.Create(d.GetOverlay(), image.Size()); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, errors.Join(err, image.Close())
+	}
+	return overlay.Open(d.GetOverlay(), image)
 }
 
 func openNetworks(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {

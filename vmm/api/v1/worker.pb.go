@@ -300,8 +300,13 @@ func (x *MachineConfig) GetVsock() *Vsock {
 type Disk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A regular file or a block device.
-	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	ReadOnly      bool   `protobuf:"varint,2,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	Path     string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	ReadOnly bool   `protobuf:"varint,2,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	// Where writes go, so that path is only read and may be shared: an overlay
+	// file, made if there is none. Empty: to path itself.
+	Overlay string `protobuf:"bytes,3,opt,name=overlay,proto3" json:"overlay,omitempty"`
+	// Without the host's page cache.
+	Direct        bool `protobuf:"varint,4,opt,name=direct,proto3" json:"direct,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,6 +351,20 @@ func (x *Disk) GetPath() string {
 func (x *Disk) GetReadOnly() bool {
 	if x != nil {
 		return x.ReadOnly
+	}
+	return false
+}
+
+func (x *Disk) GetOverlay() string {
+	if x != nil {
+		return x.Overlay
+	}
+	return ""
+}
+
+func (x *Disk) GetDirect() bool {
+	if x != nil {
+		return x.Direct
 	}
 	return false
 }
@@ -1298,10 +1317,12 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\rboot_protocol\x18\x06 \x01(\x0e2\x1d.bulkhead.vmm.v1.BootProtocolR\fbootProtocol\x12+\n" +
 	"\x05disks\x18\a \x03(\v2\x15.bulkhead.vmm.v1.DiskR\x05disks\x124\n" +
 	"\bnetworks\x18\b \x03(\v2\x18.bulkhead.vmm.v1.NetworkR\bnetworks\x12,\n" +
-	"\x05vsock\x18\t \x01(\v2\x16.bulkhead.vmm.v1.VsockR\x05vsock\"7\n" +
+	"\x05vsock\x18\t \x01(\v2\x16.bulkhead.vmm.v1.VsockR\x05vsock\"i\n" +
 	"\x04Disk\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
-	"\tread_only\x18\x02 \x01(\bR\breadOnly\"-\n" +
+	"\tread_only\x18\x02 \x01(\bR\breadOnly\x12\x18\n" +
+	"\aoverlay\x18\x03 \x01(\tR\aoverlay\x12\x16\n" +
+	"\x06direct\x18\x04 \x01(\bR\x06direct\"-\n" +
 	"\aNetwork\x12\x10\n" +
 	"\x03tap\x18\x01 \x01(\tR\x03tap\x12\x10\n" +
 	"\x03mac\x18\x02 \x01(\fR\x03mac\"V\n" +
