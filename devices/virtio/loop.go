@@ -11,6 +11,7 @@ type Loop struct {
 func StartLoop(q *Queue, serve func() error, fail func(error)) *Loop {
 	l := &Loop{q: q, done: make(chan struct{})}
 	q.stopping.Store(false)
+	q.stop = make(chan struct{})
 	go l.run(serve, fail)
 	return l
 }
@@ -34,6 +35,7 @@ func (l *Loop) Stop() {
 		return
 	}
 	l.q.stopping.Store(true)
+	close(l.q.stop)
 	l.q.Kick.Signal() // fails only if closed, which ends the loop as well
 	<-l.done
 }

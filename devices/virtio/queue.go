@@ -3,8 +3,10 @@ package virtio
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
+	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
@@ -17,8 +19,27 @@ type Queue struct {
 	// Interrupt tells the driver to look at the used ring.
 	Interrupt func()
 
-	used     sync.Mutex  // the used ring; no other lock is taken under it
-	stopping atomic.Bool // by Loop.Stop: chains that are left stay where they are
+	used     sync.Mutex    // the used ring; no other lock is taken under it
+	stopping atomic.Bool   // by Loop.Stop: chains that are left stay where they are
+	stop     chan struct{} // closed then, too; nil without a Loop
+}
+
+// Pass waits until limit lets an operation of n bytes pass. It reports false if
+// the queue's Loop is being stopped first. What was pushed so far is flushed
+// before it waits.
+func (q *Queue) Pass(limit *ratelimit.Limiter, n int) bool {
+	for {
+		wait := limit.Take(n)
+		if wait == 0 {
+			return true
+		}
+		q.Flush()
+		select {
+		case <-time.After(wait):
+		case <-q.stop:
+			return false
+		}
+	}
 }
 
 // Push gives a chain back to the driver: the device has written its first n

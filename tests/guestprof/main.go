@@ -155,7 +155,7 @@ func assemble(o options, vsockPath string) (*machine.Machine, error) {
 	return machine.New(sys, machine.Config{
 		Memory: o.memory << 20, Cmdline: o.cmdline,
 		Kernel: kernel, Initrd: io.NewSectionReader(initrd, 0, info.Size()),
-		Devices: []machine.Device{{Name: "root", Device: root}, {Name: "vsock", Device: socket}, {Name: "rng", Device: rng.New()}},
+		Devices: []machine.Device{{Name: "root", Device: root}, {Name: "vsock", Device: socket}, {Name: "rng", Device: rng.New(rng.Config{})}},
 		Console: os.Stderr, Profile: hostprofile.Detect(),
 	})
 }

@@ -25,6 +25,7 @@ const rules = `
 	# Devices: memory < virtqueue < virtio < {mmio, blk, net, vsock, rng}.
 	devices/eventfd:
 	devices/iovec:
+	devices/ratelimit:
 	devices/bus:
 	devices/serial:
 	devices/i8042:
@@ -32,14 +33,14 @@ const rules = `
 	devices/pvpanic:
 	devices/virtio/virtqueue: vmm/memory
 	devices/virtio/virtqueue/vqtest: vmm/memory devices/virtio/virtqueue
-	devices/virtio: vmm/memory devices/eventfd devices/virtio/virtqueue
-	devices/virtio/virtiotest: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue/...
-	devices/virtio/mmio: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue
-	devices/virtio/blk: vmm/memory devices/eventfd devices/iovec devices/virtio devices/virtio/virtqueue
+	devices/virtio: vmm/memory devices/eventfd devices/ratelimit devices/virtio/virtqueue
+	devices/virtio/virtiotest: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue/...
+	devices/virtio/mmio: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
+	devices/virtio/blk: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue
 	devices/virtio/blk/blktest:
-	devices/virtio/net: vmm/memory devices/eventfd devices/iovec devices/virtio devices/virtio/virtqueue
-	devices/virtio/rng: vmm/memory devices/eventfd devices/virtio devices/virtio/virtqueue
-	devices/virtio/vsock: vmm/memory devices/eventfd devices/iovec devices/virtio devices/virtio/virtqueue devices/backend/...
+	devices/virtio/net: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue
+	devices/virtio/rng: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
+	devices/virtio/vsock: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue devices/backend/...
 	devices/backend/poll:
 	devices/backend/file: devices/iovec
 	devices/backend/tap: devices/iovec

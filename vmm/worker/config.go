@@ -161,6 +161,6 @@ func openVsock(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
 }
 
 func openRNG(_ *vmmv1.MachineConfig, m *machine.Config, _ *resources) error {
-	m.Devices = append(m.Devices, machine.Device{Name: "rng", Device: rng.New()})
+	m.Devices = append(m.Devices, machine.Device{Name: "rng", Device: rng.New(rng.Config{})})
 	return nil
 }

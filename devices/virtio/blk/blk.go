@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 )
 
@@ -26,6 +27,9 @@ type Config struct {
 	// bytes.
 	Serial string
 	Queues int // for vCPUs to use side by side, 1 to 32; 0 means 1
+	// Limit is what the disk may move; nil is no limit. It stays the
+	// caller's, to be changed at any time.
+	Limit *ratelimit.Limiter
 }
 
 // Device is a disk.
@@ -34,6 +38,7 @@ type Device struct {
 	prompt   Prompt
 	serial   [idSize]byte
 	config   *config
+	limit    *ratelimit.Limiter
 	capacity atomic.Uint64 // sectors
 	count    int           // of queues
 
@@ -47,7 +52,7 @@ func New(c Config) (*Device, error) {
 	if c.Queues == 0 {
 		c.Queues = 1
 	}
-	d := &Device{backend: c.Backend, count: c.Queues}
+	d := &Device{backend: c.Backend, limit: c.Limit, count: c.Queues}
 	switch size := c.Backend.BlockSize(); {
 	case c.Backend.Size() < sectorSize:
 		return nil, errors.New("disk image is empty")

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk/blktest"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
@@ -118,6 +119,32 @@ func TestResize(t *testing.T) {
 	}
 	if s := f.do(in, 2048, h.Queues[0].In(512)); s != ok {
 		t.Errorf("read of the new part: status %d", s)
+	}
+}
+
+func TestLimit(t *testing.T) {
+	limit := ratelimit.New(ratelimit.Config{Operations: ratelimit.Rate{PerSecond: 1}})
+	dev, err := blk.New(blk.Config{Backend: blktest.New(1 << 20), Limit: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := virtiotest.Start(t, dev, virtiotest.Options{Features: featureFlush})
+	d := h.Queues[0]
+	get := func() { d.Add(d.Out(header(getID, 0)), d.In(20), d.In(1)); h.Kick(0) }
+	get()
+	h.WaitUsed(0) // while the second, a second later, is still to come
+	get()
+	limit.Set(ratelimit.Config{})
+	h.WaitUsed(0)
+
+	limit.Set(ratelimit.Config{Operations: ratelimit.Rate{PerSecond: 1}})
+	for range 10 {
+		get()
+	}
+	start := time.Now()
+	h.Reset()
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("reset waited %v for the limit", took)
 	}
 }
 

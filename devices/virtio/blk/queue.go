@@ -51,6 +51,9 @@ func (q *queue) one() (more bool, err error) {
 	if err := r.parse(); err != nil {
 		return false, err
 	}
+	if !q.q.Pass(q.dev.limit, r.dataLen) {
+		return false, nil
+	}
 	if status, done := q.start(r); done {
 		q.q.Push(r.chain.Head, r.finish(status))
 		return true, nil

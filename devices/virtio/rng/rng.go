@@ -4,6 +4,7 @@ package rng
 import (
 	"crypto/rand"
 
+	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
@@ -14,15 +15,23 @@ const queueSize = 64
 // device give less than there is room for.
 const maxRequest = 4096
 
+// Config describes an entropy source.
+type Config struct {
+	// Limit is how much it gives; nil is no limit. It stays the caller's, to
+	// be changed at any time.
+	Limit *ratelimit.Limiter
+}
+
 // Device is an entropy source fed by the host's.
 type Device struct {
+	limit *ratelimit.Limiter
 	loop  *virtio.Loop
 	chain virtqueue.Chain
 	buf   [maxRequest]byte
 }
 
-// New returns a device.
-func New() *Device { return new(Device) }
+// New returns a device for c.
+func New(c Config) *Device { return &Device{limit: c.Limit} }
 
 // ID implements virtio.Device.
 func (d *Device) ID() virtio.ID { return virtio.IDRNG }
@@ -42,7 +51,7 @@ func (d *Device) WriteConfig(uint64, []byte) {}
 // Activate implements virtio.Device.
 func (d *Device) Activate(a virtio.Activation) error {
 	if q := a.Queues[0]; q != nil {
-		d.loop = virtio.StartLoop(q, func() error { return q.Each(&d.chain, d.serve) }, a.Fail)
+		d.loop = virtio.StartLoop(q, func() error { return q.Drain(func() (bool, error) { return d.one(q) }) }, a.Fail)
 	}
 	return nil
 }
@@ -53,12 +62,20 @@ func (d *Device) Reset() {
 	d.loop = nil
 }
 
-// serve fills one request.
-func (d *Device) serve(c *virtqueue.Chain) (uint32, error) {
-	if c.WriteLen() == 0 {
-		return 0, &virtqueue.ProtocolError{Section: "5.4.6.1", What: "request without a writable buffer"}
+// one fills one request.
+func (d *Device) one(q *virtio.Queue) (more bool, err error) {
+	ok, err := q.Pop(&d.chain)
+	if !ok || err != nil {
+		return false, err
 	}
-	b := d.buf[:min(c.WriteLen(), maxRequest)]
+	if d.chain.WriteLen() == 0 {
+		return false, &virtqueue.ProtocolError{Section: "5.4.6.1", What: "request without a writable buffer"}
+	}
+	b := d.buf[:min(d.chain.WriteLen(), maxRequest)]
+	if !q.Pass(d.limit, len(b)) {
+		return false, nil
+	}
 	rand.Read(b) // never fails
-	return uint32(c.Write(b)), nil
+	q.Push(d.chain.Head, uint32(d.chain.Write(b)))
+	return true, nil
 }

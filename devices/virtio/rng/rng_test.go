@@ -9,7 +9,7 @@ import (
 )
 
 func TestFill(t *testing.T) {
-	h := virtiotest.Start(t, rng.New(), virtiotest.Options{})
+	h := virtiotest.Start(t, rng.New(rng.Config{}), virtiotest.Options{})
 	d := h.Queues[0]
 	a, b := d.In(64), d.In(64)
 	if n := h.Do(0, a, b); n != 128 {
@@ -21,14 +21,14 @@ func TestFill(t *testing.T) {
 }
 
 func TestRequestIsBounded(t *testing.T) {
-	h := virtiotest.Start(t, rng.New(), virtiotest.Options{})
+	h := virtiotest.Start(t, rng.New(rng.Config{}), virtiotest.Options{})
 	if n := h.Do(0, h.Queues[0].In(1<<20)); n != 4096 {
 		t.Errorf("device wrote %d bytes, want 4096", n)
 	}
 }
 
 func TestNothingWritable(t *testing.T) {
-	h := virtiotest.Start(t, rng.New(), virtiotest.Options{})
+	h := virtiotest.Start(t, rng.New(rng.Config{}), virtiotest.Options{})
 	h.Queues[0].Add(h.Queues[0].Out([]byte("x")))
 	h.Kick(0)
 	h.WaitFailure()
