@@ -39,6 +39,7 @@ const rules = `
 	devices/virtio/blk: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue
 	devices/virtio/blk/blktest:
 	devices/virtio/net: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue
+	devices/virtio/net/nettest:
 	devices/virtio/rng: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
 	devices/virtio/vsock: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue devices/backend/...
 	devices/backend/poll:

@@ -125,7 +125,7 @@ func openDisk(d *vmmv1.Disk) (diskBackend, error) {
 
 func openNetworks(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
 	for i, network := range c.GetNetworks() {
-		t, err := tap.Open(network.GetTap())
+		t, err := tap.Open(network.GetTap(), m.CPUs)
 		if err != nil {
 			return err
 		}

@@ -6,114 +6,146 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/bulkhead-vm/bulkhead/devices/iovec"
 )
 
 // HeaderSize is the size of the virtio_net_hdr_v1 in front of each frame, both
 // ways; virtio 1.2, section 5.1.6.
 const HeaderSize = 12
 
-// Tap is an open tap interface. One goroutine may read while another writes.
+// Tap is an open tap interface with one or more queues, each a wire. On a wire,
+// one goroutine may receive while another sends.
 type Tap struct {
-	f    *os.File
-	raw  syscall.RawConn
-	recv transfer
-	send transfer
+	name   string
+	queues []*queue
+	used   int // of them, attached
 }
 
-// transfer is one direction. The function is made once, so that a frame costs
-// no allocation.
-type transfer struct {
-	do   func(fd uintptr) (done bool)
-	bufs [][]byte
-	n    int
-	err  error
-}
-
-func (t *transfer) init(call func(int, [][]byte) (int, error)) {
-	t.do = func(fd uintptr) bool {
-		t.n, t.err = call(int(fd), t.bufs)
-		return t.err != unix.EAGAIN
-	}
-}
-
-// run waits with wait until the transfer could be made.
-func (t *transfer) run(wait func(func(uintptr) bool) error, bufs [][]byte) (int, error) {
-	t.bufs = bufs
-	if err := wait(t.do); err != nil {
-		return 0, err
-	}
-	return t.n, t.err
-}
+// maxQueues is how many queues are opened of a tap that has several.
+const maxQueues = 8
 
 // Open attaches to the tap interface called name, which must exist: to make
-// one takes privileges that a VMM shouldn't have.
-func Open(name string) (*Tap, error) {
+// one takes privileges that a VMM shouldn't have. Of a tap that was made with
+// multi_queue it takes up to queues.
+func Open(name string, queues int) (*Tap, error) {
 	if _, err := net.InterfaceByName(name); err != nil {
 		return nil, fmt.Errorf("tap interface %q does not exist: make it with \"ip tuntap add %s mode tap && ip link set %s up\"", name, name, name)
 	}
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("tap interface %q: open /dev/net/tun: %w (modprobe tun, or run with access to it)", name, err)
+	t := &Tap{name: name, used: 1}
+	// What kind it is shows when the wrong one is refused.
+	err := t.open(1, 0)
+	if errors.Is(err, unix.EINVAL) {
+		err = t.open(min(max(queues, 1), maxQueues), unix.IFF_MULTI_QUEUE)
 	}
-	if err := attach(fd, name); err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
+	switch {
+	case err == nil:
+		return t, t.Use(1)
+	case errors.Is(err, unix.EBUSY):
+		err = fmt.Errorf("tap interface %q is in use by another process", name)
+	case errors.Is(err, unix.EINVAL):
+		err = fmt.Errorf("interface %q is not a tap: make one with \"ip tuntap add %s mode tap\"", name, name)
+	default:
+		err = fmt.Errorf("tap interface %q: %w", name, err)
 	}
-	f := os.NewFile(uintptr(fd), name) // non-blocking: known to the poller
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	t := &Tap{f: f, raw: raw}
-	t.recv.init(iovec.Readv)
-	t.send.init(iovec.Writev)
-	return t, nil
+	return nil, errors.Join(err, t.Close())
 }
 
-func attach(fd int, name string) error {
-	req, err := unix.NewIfreq(name)
-	if err != nil {
-		return fmt.Errorf("tap interface %q: %w", name, err)
+func (t *Tap) open(queues int, flags uint16) error {
+	for range queues {
+		q, err := openQueue(t.name, flags)
+		if err != nil {
+			return err
+		}
+		t.queues = append(t.queues, q)
 	}
-	req.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-	err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
-	switch {
-	case errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("tap interface %q is in use by another process", name)
-	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("interface %q is not a tap, or one with several queues: make it with \"ip tuntap add %s mode tap\"", name, name)
-	case err != nil:
-		return fmt.Errorf("tap interface %q: %w", name, err)
+	t.used = len(t.queues)
+	return nil
+}
+
+// Wires returns how many queues there are.
+func (t *Tap) Wires() int { return len(t.queues) }
+
+// Use has the host spread frames over the first n queues. It may not overlap
+// itself.
+func (t *Tap) Use(n int) error {
+	for ; t.used < n && t.used < len(t.queues); t.used++ {
+		if err := t.queues[t.used].attach(t.name, true); err != nil {
+			return err
+		}
 	}
-	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, HeaderSize); err != nil {
-		return fmt.Errorf("tap interface %q: set header size: %w", name, err)
+	for ; t.used > max(n, 1); t.used-- {
+		if err := t.queues[t.used-1].attach(t.name, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The bits of VIRTIO_NET_F_GUEST_*; virtio 1.2, section 5.1.3.
+const (
+	guestCsum = 1 << 1
+	guestTSO4 = 1 << 7
+	guestTSO6 = 1 << 8
+	guestECN  = 1 << 9
+)
+
+// SetOffloads says which frames the guest takes that the host hasn't finished:
+// bits of VIRTIO_NET_F_GUEST_*.
+func (t *Tap) SetOffloads(features uint64) error {
+	flags := 0
+	for _, o := range []struct {
+		feature uint64
+		flag    int
+	}{{guestCsum, unix.TUN_F_CSUM}, {guestTSO4, unix.TUN_F_TSO4}, {guestTSO6, unix.TUN_F_TSO6}, {guestECN, unix.TUN_F_TSO_ECN}} {
+		if features&o.feature != 0 {
+			flags |= o.flag
+		}
+	}
+	if flags&unix.TUN_F_CSUM == 0 {
+		flags = 0 // the rest means nothing without
+	}
+	for _, q := range t.queues[:1] { // they are the interface's
+		if err := q.control(func(fd int) error { return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, flags) }); err != nil {
+			return fmt.Errorf("tap interface %q: set offloads: %w", t.name, err)
+		}
 	}
 	return nil
 }
 
 // Receive waits for a frame and reads it, header first, into bufs. What
-// doesn't fit is cut off. It fails with os.ErrDeadlineExceeded once Interrupt
-// was called.
-func (t *Tap) Receive(bufs [][]byte) (int, error) { return t.recv.run(t.raw.Read, bufs) }
+// doesn't fit is cut off. It calls idle before it waits, and fails with
+// os.ErrDeadlineExceeded once Interrupt was called.
+func (t *Tap) Receive(wire int, bufs [][]byte, idle func()) (int, error) {
+	q := t.queues[wire]
+	return q.recv.run(q.raw.Read, bufs, idle)
+}
 
 // Send writes one frame, header first. While the host's queue is full it
 // waits, until Interrupt is called.
-func (t *Tap) Send(bufs [][]byte) error {
-	_, err := t.send.run(t.raw.Write, bufs)
+func (t *Tap) Send(wire int, bufs [][]byte) error {
+	q := t.queues[wire]
+	_, err := q.send.run(q.raw.Write, bufs, nil)
 	return err
 }
 
 // Interrupt ends every Receive and Send, those to come included, until Rearm.
-func (t *Tap) Interrupt() { t.f.SetDeadline(time.Unix(1, 0)) }
+func (t *Tap) Interrupt() { t.setDeadline(time.Unix(1, 0)) }
 
 // Rearm undoes Interrupt.
-func (t *Tap) Rearm() { t.f.SetDeadline(time.Time{}) }
+func (t *Tap) Rearm() { t.setDeadline(time.Time{}) }
+
+func (t *Tap) setDeadline(at time.Time) {
+	for _, q := range t.queues {
+		q.f.SetDeadline(at) // can't fail: the poller knows the descriptor
+	}
+}
 
 // Close detaches from the interface.
-func (t *Tap) Close() error { return t.f.Close() }
+func (t *Tap) Close() (err error) {
+	for _, q := range t.queues {
+		err = errors.Join(err, q.f.Close())
+	}
+	return err
+}

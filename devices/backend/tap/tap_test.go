@@ -42,7 +42,7 @@ func arpRequest() []byte {
 
 // TestHostAnswers sends a real frame to the real stack and reads its answer.
 func TestHostAnswers(t *testing.T) {
-	tp, err := Open(inNamespace(t))
+	tp, err := Open(inNamespace(t), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestHostAnswers(t *testing.T) {
 	go func() {
 		request := arpRequest()
 		for range 100 {
-			if err := tp.Send([][]byte{request[:20], request[20:]}); err != nil {
+			if err := tp.Send(0, [][]byte{request[:20], request[20:]}); err != nil {
 				t.Error(err)
 			}
 			select {
@@ -67,7 +67,7 @@ func TestHostAnswers(t *testing.T) {
 	}()
 	header, frame := make([]byte, HeaderSize), make([]byte, 2000)
 	for {
-		n, err := tp.Receive([][]byte{header, frame})
+		n, err := tp.Receive(0, [][]byte{header, frame}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,14 +79,14 @@ func TestHostAnswers(t *testing.T) {
 }
 
 func TestInterrupt(t *testing.T) {
-	tp, err := Open(inNamespace(t))
+	tp, err := Open(inNamespace(t), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tp.Close()
 	time.AfterFunc(10*time.Millisecond, tp.Interrupt)
 	for { // the stack may send frames of its own
-		if _, err = tp.Receive([][]byte{make([]byte, 2000)}); err != nil {
+		if _, err = tp.Receive(0, [][]byte{make([]byte, 2000)}, nil); err != nil {
 			break
 		}
 	}
@@ -94,25 +94,25 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("Receive = %v, want ErrDeadlineExceeded", err)
 	}
 	tp.Rearm()
-	if err := tp.Send([][]byte{arpRequest()}); err != nil {
+	if err := tp.Send(0, [][]byte{arpRequest()}); err != nil {
 		t.Errorf("Send after Rearm: %v", err)
 	}
 }
 
 func TestOpenRefuses(t *testing.T) {
 	name := inNamespace(t)
-	if _, err := Open("absent0"); err == nil || !strings.Contains(err.Error(), "ip tuntap add absent0") {
+	if _, err := Open("absent0", 1); err == nil || !strings.Contains(err.Error(), "ip tuntap add absent0") {
 		t.Errorf("absent tap: %v; want the command that makes it", err)
 	}
-	if _, err := Open("lo"); err == nil {
+	if _, err := Open("lo", 1); err == nil {
 		t.Error("opened the loopback interface")
 	}
-	first, err := Open(name)
+	first, err := Open(name, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	if _, err := Open(name); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := Open(name, 1); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("second Open: %v", err)
 	}
 }

@@ -1,45 +1,45 @@
 // Package net is the virtio network device, virtio 1.2 section 5.1.
+//
+//	guest ─▶ transmit queue ─▶ sender: header checked ─▶ Port
+//	guest ◀─ receive queue ◀─ receiver: straight into the guest's buffers ◀─ Port
+//	guest ─▶ control queue ─▶ control: how many queues, which offloads, MAC
 package net
 
 import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
+	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 )
 
-// Feature bits; section 5.1.3.
 const (
-	featureMAC    = 1 << 5
-	featureStatus = 1 << 16
+	queueSize   = 256
+	controlSize = 16
+	maxPairs    = 16
 )
 
-const (
-	queueRX   = 0
-	queueTX   = 1
-	queueSize = 256
-
-	headerSize = 12 // virtio_net_hdr_v1, section 5.1.6
-	// minBuffer is the smallest receive buffer without large receive
-	// offloads; section 5.1.6.3.1.
-	minBuffer = headerSize + 1514
-
-	// Configuration space; section 5.1.4.
-	configSize   = 8 // mac, status
-	offStatus    = 6
-	statusLinkUp = 1
-	macSize      = 6
-)
-
-// Port is the host's end of the wire. Frames carry a virtio_net_hdr_v1 in
-// front. One goroutine may be in Receive while another is in Send.
+// Port is the host's end of the cable: one or more wires, each of which
+// carries frames both ways with a virtio_net_hdr_v1 in front. On a wire, one
+// goroutine may be in Receive while another is in Send.
 type Port interface {
-	// Receive waits for a frame and reads it into bufs.
-	Receive(bufs [][]byte) (int, error)
+	Wires() int
+	// Use says over how many of the wires, from the first on, frames are
+	// spread; 1 at first.
+	Use(wires int) error
+	// SetOffloads says what Receive may return: the bits of
+	// VIRTIO_NET_F_GUEST_*, section 5.1.3.
+	SetOffloads(features uint64) error
+	// Receive waits for a frame and reads it into bufs; what doesn't fit is
+	// lost. It calls idle before it waits.
+	Receive(wire int, bufs [][]byte, idle func()) (int, error)
 	// Send writes a frame. Frames may be lost without an error.
-	Send(bufs [][]byte) error
-	// Interrupt makes Receive and Send fail until Rearm.
+	Send(wire int, bufs [][]byte) error
+	// Interrupt makes Receive and Send fail with os.ErrDeadlineExceeded until
+	// Rearm.
 	Interrupt()
 	Rearm()
 }
@@ -48,18 +48,25 @@ type Port interface {
 type Config struct {
 	Port Port   // stays the caller's, to be closed after the device's last Reset
 	MAC  []byte // six bytes; nil: made up
+	MTU  uint16 // of the guest's interface; 0: the guest's own choice
+	// LimitRX and LimitTX are what goes to the guest and what comes from it;
+	// nil is no limit. They stay the caller's, to be changed at any time.
+	LimitRX, LimitTX *ratelimit.Limiter
 }
 
 // Device is a network interface.
 type Device struct {
-	port   Port
-	config [configSize]byte
+	c      Config
+	pairs  int // of queues
+	config *config
+	linkUp atomic.Bool
 
-	rx *receiver
-	tx *virtio.Loop
+	mu      sync.Mutex // the rest; no other lock is taken under it
+	changed func()     // tells the driver of a new status; nil while there is none
+	loops   []*virtio.Loop
 }
 
-// New returns a device for c.
+// New returns a device for c, with its link up.
 func New(c Config) (*Device, error) {
 	mac := c.MAC
 	if mac == nil {
@@ -67,52 +74,119 @@ func New(c Config) (*Device, error) {
 		rand.Read(mac)            // never fails
 		mac[0] = mac[0]&^1 | 1<<1 // unicast, locally administered
 	}
+	if err := checkMAC(mac); err != nil {
+		return nil, err
+	}
+	// Section 5.1.4.1: a device that has an MTU has one of 68 or more.
+	if c.MTU != 0 && c.MTU < 68 {
+		return nil, fmt.Errorf("MTU of %d bytes: it is 68 or more", c.MTU)
+	}
+	d := &Device{c: c, pairs: 1}
+	if c.Port != nil {
+		d.pairs = min(c.Port.Wires(), maxPairs)
+	}
+	d.config = newConfig(mac, d.pairs, c.MTU)
+	d.linkUp.Store(true)
+	return d, nil
+}
+
+func checkMAC(mac []byte) error {
 	if len(mac) != macSize {
-		return nil, fmt.Errorf("MAC address of %d bytes, want %d", len(mac), macSize)
+		return fmt.Errorf("MAC address of %d bytes, want %d", len(mac), macSize)
 	}
 	if mac[0]&1 != 0 {
-		return nil, errors.New("MAC address is a multicast address")
+		return errors.New("MAC address is a multicast address")
 	}
-	d := &Device{port: c.Port}
-	copy(d.config[:], mac)
-	d.config[offStatus] = statusLinkUp
-	return d, nil
+	return nil
 }
 
 // ID implements virtio.Device.
 func (d *Device) ID() virtio.ID { return virtio.IDNet }
 
 // Features implements virtio.Device.
-func (d *Device) Features() uint64 { return featureMAC | featureStatus }
-
-// QueueSizes implements virtio.Device.
-func (d *Device) QueueSizes() []uint16 { return []uint16{queueRX: queueSize, queueTX: queueSize} }
-
-// ReadConfig implements virtio.Device.
-func (d *Device) ReadConfig(offset uint64, data []byte) {
-	virtio.ReadConfig(d.config[:], offset, data)
+func (d *Device) Features() uint64 {
+	f := uint64(featureMAC | featureStatus | featureMergeable | featureControl | featureControlMAC | featureControlRX |
+		featureCsum | featureHostTSO4 | featureHostTSO6 | featureHostECN | guestOffloads | featureControlOffloads)
+	if d.pairs > 1 {
+		f |= featureMultiQueue
+	}
+	if d.c.MTU != 0 {
+		f |= featureMTU
+	}
+	return f
 }
 
-// WriteConfig implements virtio.Device: nothing here is writable.
+// QueueSizes implements virtio.Device: receive and transmit for each pair,
+// then control.
+func (d *Device) QueueSizes() []uint16 {
+	var sizes []uint16
+	for range d.pairs {
+		sizes = append(sizes, queueSize, queueSize)
+	}
+	return append(sizes, controlSize)
+}
+
+// ReadConfig implements virtio.Device.
+func (d *Device) ReadConfig(offset uint64, data []byte) { d.config.read(offset, data) }
+
+// WriteConfig implements virtio.Device: nothing here is writable, the MAC
+// address is set by way of the control queue.
 func (d *Device) WriteConfig(uint64, []byte) {}
+
+// SetLink plugs the cable in or pulls it. It may be called from any goroutine.
+func (d *Device) SetLink(up bool) {
+	if d.linkUp.Swap(up) == up {
+		return
+	}
+	d.config.setLink(up)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.changed != nil {
+		d.changed()
+	}
+}
 
 // Activate implements virtio.Device.
 func (d *Device) Activate(a virtio.Activation) error {
-	d.port.Rearm()
-	if q := a.Queues[queueRX]; q != nil {
-		d.rx = startReceiver(d.port, q, a.Fail)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	port := d.c.Port
+	port.Rearm()
+	if err := errors.Join(port.SetOffloads(a.Features&guestOffloads), port.Use(1)); err != nil {
+		return fmt.Errorf("network port: %w", err)
 	}
-	if q := a.Queues[queueTX]; q != nil {
-		s := &sender{port: d.port}
-		d.tx = virtio.StartLoop(q, func() error { return q.Each(&s.chain, s.serve) }, a.Fail)
+	d.changed = a.ConfigChanged
+	// Section 5.1.2: without VIRTIO_NET_F_MQ there is one pair, and the
+	// control queue is the one behind it.
+	pairs := 1
+	if a.Features&featureMultiQueue != 0 {
+		pairs = d.pairs
+	}
+	for i := range pairs {
+		if q := a.Queues[2*i]; q != nil {
+			r := newReceiver(d, i, q, a.Features)
+			d.loops = append(d.loops, virtio.StartLoop(q, r.serve, a.Fail))
+		}
+		if q := a.Queues[2*i+1]; q != nil {
+			s := newSender(d, i, q, a.Features)
+			d.loops = append(d.loops, virtio.StartLoop(q, s.serve, a.Fail))
+		}
+	}
+	if q := a.Queues[2*pairs]; q != nil && a.Features&featureControl != 0 {
+		c := &control{dev: d, q: q, pairs: pairs, features: a.Features}
+		d.loops = append(d.loops, virtio.StartLoop(q, c.serve, a.Fail))
 	}
 	return nil
 }
 
 // Reset implements virtio.Device.
 func (d *Device) Reset() {
-	d.port.Interrupt()
-	d.rx.Stop()
-	d.tx.Stop()
-	d.rx, d.tx = nil, nil
+	d.mu.Lock()
+	loops := d.loops
+	d.loops, d.changed = nil, nil
+	d.mu.Unlock()
+	d.c.Port.Interrupt()
+	for _, l := range loops {
+		l.Stop()
+	}
 }

@@ -5,93 +5,148 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
-const offNumBuffers = 10 // of the header
+// maxHeld and maxBuffers are how many chains, and buffers in them, one frame
+// may be spread over: enough for the largest in buffers as small as frames get.
+const maxHeld, maxBuffers = 64, 128
 
-// receiver takes frames from the port to the guest, straight into the buffers
-// the guest has made available.
+// receiver takes frames from one wire of the port to the guest, straight into
+// the buffers that the guest has made available.
 type receiver struct {
-	port  Port
-	q     *virtio.Queue
-	chain virtqueue.Chain
-	stop  atomic.Bool
-	done  chan struct{}
+	dev       *Device
+	wire      int
+	q         *virtio.Queue
+	mergeable bool
+	need      int // bytes for the largest frame that may come
+
+	held  []*virtqueue.Chain // taken from the queue, in order
+	spare []*virtqueue.Chain
+	room  int // bytes in held
+	bufs  [][]byte
 }
 
-func startReceiver(port Port, q *virtio.Queue, fail func(error)) *receiver {
-	r := &receiver{port: port, q: q, done: make(chan struct{})}
-	go func() {
-		defer close(r.done)
-		if err := r.run(); err != nil {
-			fail(err)
-		}
-	}()
+func newReceiver(d *Device, wire int, q *virtio.Queue, features uint64) *receiver {
+	r := &receiver{dev: d, wire: wire, q: q, mergeable: features&featureMergeable != 0, need: minBuffer}
+	if mtu := int(d.c.MTU); mtu > 1500 {
+		r.need = headerSize + ethernetHeader + mtu
+	}
+	if features&(featureGuestTSO4|featureGuestTSO6) != 0 {
+		r.need = maxFrame - 4 // section 5.1.6.3.1 leaves out the VLAN tag
+	}
 	return r
 }
 
-// Stop ends the receiver and waits for it. The port must be interrupted. A nil
-// receiver is stopped already.
-func (r *receiver) Stop() {
-	if r == nil {
-		return
-	}
-	r.stop.Store(true)
-	r.q.Kick.Signal() // fails only if closed, which ends run as well
-	<-r.done
-}
-
-func (r *receiver) run() error {
+// serve receives until there are no buffers for more, or until the port is
+// interrupted.
+func (r *receiver) serve() error {
 	for {
-		if ok, err := r.buffer(); !ok {
+		if ok, err := r.gather(); !ok || err != nil {
+			r.q.Flush()
 			return err
 		}
-		n, err := r.port.Receive(r.chain.Writable)
-		if errors.Is(err, os.ErrDeadlineExceeded) || r.stop.Load() {
+		n, err := r.dev.c.Port.Receive(r.wire, r.bufs, r.q.Flush)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("receive from the host's network: %w", err)
 		}
+		cut := n == r.room && r.room < r.need
+		if cut || n < headerSize || !r.dev.linkUp.Load() {
+			continue // lost, as frames may be
+		}
+		if !r.q.Pass(r.dev.c.LimitRX, n-headerSize) {
+			return nil
+		}
 		r.deliver(n)
 	}
 }
 
-// buffer waits for a receive buffer. It reports false when the receiver is to
-// end.
-func (r *receiver) buffer() (bool, error) {
-	for !r.stop.Load() {
-		r.q.DisableKicks()
-		ok, err := r.q.Pop(&r.chain)
+// gather takes buffers for a frame from the queue, as many as the largest
+// needs if there are. It reports false if there are too few for any, and the
+// driver has promised to notify of the next.
+func (r *receiver) gather() (bool, error) {
+	r.q.DisableKicks()
+	for !r.full() {
+		c := r.chain()
+		ok, err := r.q.Pop(c)
 		if err != nil {
 			return false, err
 		}
 		if ok {
-			if r.chain.WriteLen() < minBuffer {
-				return false, &virtqueue.ProtocolError{Section: "5.1.6.3.1",
-					What: fmt.Sprintf("receive buffer of %d bytes, need %d", r.chain.WriteLen(), minBuffer)}
+			if err := r.hold(c); err != nil {
+				return false, err
 			}
-			return true, nil
-		}
-		if r.q.EnableKicks() {
 			continue
 		}
-		if _, err := r.q.Kick.Wait(); err != nil {
-			return false, nil // closed: the machine is going away
+		r.spare = append(r.spare, c)
+		if r.room >= minBuffer {
+			return true, nil // all there is; larger frames are lost
+		}
+		if !r.q.EnableKicks() {
+			return false, nil
 		}
 	}
-	return false, nil
+	return true, nil
 }
 
-// deliver gives the frame of n bytes in r.chain to the guest.
+// full reports whether what is held does for any frame.
+func (r *receiver) full() bool {
+	if !r.mergeable {
+		return len(r.held) == 1
+	}
+	return r.room >= r.need || len(r.held) == maxHeld || len(r.bufs) >= maxBuffers
+}
+
+func (r *receiver) chain() *virtqueue.Chain {
+	if n := len(r.spare); n > 0 {
+		c := r.spare[n-1]
+		r.spare = r.spare[:n-1]
+		return c
+	}
+	return new(virtqueue.Chain)
+}
+
+func (r *receiver) hold(c *virtqueue.Chain) error {
+	least := r.need
+	if r.mergeable {
+		least = headerSize
+	}
+	if c.WriteLen() < least {
+		return &virtqueue.ProtocolError{Section: "5.1.6.3.1",
+			What: fmt.Sprintf("receive buffer of %d bytes, need %d", c.WriteLen(), least)}
+	}
+	r.held = append(r.held, c)
+	r.bufs = append(r.bufs, c.Writable...)
+	r.room += c.WriteLen()
+	return nil
+}
+
+// deliver gives the frame of n bytes in the chains held to the guest, and keeps
+// those that it doesn't fill; section 5.1.6.4.1.
 func (r *receiver) deliver(n int) {
-	var one [2]byte
-	binary.LittleEndian.PutUint16(one[:], 1)
-	r.chain.WriteAt(one[:], offNumBuffers) // section 5.1.6.4.1: 1 without MRG_RXBUF
-	r.q.Push(r.chain.Head, uint32(n))
-	r.q.Flush()
+	used, covered := 0, 0
+	for covered < n {
+		covered += r.held[used].WriteLen()
+		used++
+	}
+	var count [2]byte
+	binary.LittleEndian.PutUint16(count[:], uint16(used))
+	r.held[0].WriteAt(count[:], offNumBuffers)
+	for _, c := range r.held[:used] {
+		filled := min(n, c.WriteLen())
+		n -= filled
+		r.room -= c.WriteLen()
+		r.q.Push(c.Head, uint32(filled))
+	}
+	r.spare = append(r.spare, r.held[:used]...)
+	r.held = append(r.held[:0], r.held[used:]...)
+	r.bufs = r.bufs[:0]
+	for _, c := range r.held {
+		r.bufs = append(r.bufs, c.Writable...)
+	}
 }

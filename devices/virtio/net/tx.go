@@ -1,31 +1,59 @@
 package net
 
 import (
+	"errors"
+	"os"
+
 	"github.com/bulkhead-vm/bulkhead/devices/iovec"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
-// maxFrame bounds what a guest may send: a header and 64 KiB.
-const maxFrame = headerSize + 1<<16
-
-// sender takes frames from the guest to the port.
+// sender takes frames from the guest to one wire of the port, straight from
+// guest memory, behind a header of our own.
 type sender struct {
-	port   Port
+	dev      *Device
+	wire     int
+	q        *virtio.Queue
+	features uint64
+
 	chain  virtqueue.Chain
-	header [headerSize]byte // all zero: no offloads, as negotiated
+	header header
 	view   [][]byte
 }
 
-// serve sends one frame, straight from guest memory, behind a header of our own:
-// the guest's would have the host's kernel parse what no driver was offered. A
-// network may lose frames, so what the port can't take is dropped.
-func (s *sender) serve(c *virtqueue.Chain) (uint32, error) {
-	if c.ReadLen() < headerSize {
-		return 0, &virtqueue.ProtocolError{Section: "5.1.6.2", What: "frame without a header"}
+func newSender(d *Device, wire int, q *virtio.Queue, features uint64) *sender {
+	return &sender{dev: d, wire: wire, q: q, features: features}
+}
+
+func (s *sender) serve() error { return s.q.Drain(s.one) }
+
+// one sends one frame. A network may lose frames, so what the port can't take
+// is dropped.
+func (s *sender) one() (more bool, err error) {
+	ok, err := s.q.Pop(&s.chain)
+	if !ok || err != nil {
+		return false, err
 	}
-	if c.ReadLen() <= maxFrame {
-		s.view = iovec.Cut(append(s.view[:0], s.header[:]), c.Readable, headerSize, c.ReadLen()-headerSize)
-		s.port.Send(s.view)
+	if s.chain.Read(s.header[:]) < headerSize {
+		return false, &virtqueue.ProtocolError{Section: "5.1.6.2", What: "frame without a header"}
 	}
-	return 0, nil
+	n := s.chain.ReadLen() - headerSize
+	if err := s.header.check(n, s.features); err != nil {
+		return false, err
+	}
+	if n+headerSize <= maxFrame && s.dev.linkUp.Load() {
+		if !s.q.Pass(s.dev.c.LimitTX, n) {
+			return false, nil
+		}
+		// Section 5.1.6.2.1: the guest leaves num_buffers zero; the host
+		// doesn't look at it.
+		clear(s.header[offNumBuffers:])
+		s.view = iovec.Cut(append(s.view[:0], s.header[:]), s.chain.Readable, headerSize, n)
+		if err := s.dev.c.Port.Send(s.wire, s.view); errors.Is(err, os.ErrDeadlineExceeded) {
+			return false, nil // being reset
+		}
+	}
+	s.q.Push(s.chain.Head, 0)
+	return true, nil
 }

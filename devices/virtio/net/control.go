@@ -1,0 +1,86 @@
+package net
+
+import (
+	"encoding/binary"
+
+	"github.com/bulkhead-vm/bulkhead/devices/virtio"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
+)
+
+// Commands of the control queue; section 5.1.6.5.
+const (
+	classRX       = 0
+	classMAC      = 1
+	classMQ       = 4
+	classOffloads = 5
+
+	commandMACTable  = 0
+	commandMACSet    = 1
+	commandPairsSet  = 0
+	commandOffloads  = 0
+	lastRXCommand    = 5
+	maxControlLength = 64 // what any command here looks at, and more
+
+	ackOK  = 0
+	ackErr = 1
+)
+
+// control serves the control queue.
+type control struct {
+	dev      *Device
+	q        *virtio.Queue
+	pairs    int
+	features uint64
+
+	chain virtqueue.Chain
+	buf   [maxControlLength]byte
+}
+
+func (c *control) serve() error { return c.q.Each(&c.chain, c.one) }
+
+func (c *control) one(chain *virtqueue.Chain) (uint32, error) {
+	n := chain.Read(c.buf[:])
+	if n < 2 || chain.WriteLen() < 1 {
+		return 0, &virtqueue.ProtocolError{Section: "5.1.6.5", What: "command without class, number or room for the answer"}
+	}
+	ack := byte(ackErr)
+	if c.do(c.buf[0], c.buf[1], c.buf[2:n]) {
+		ack = ackOK
+	}
+	chain.WriteAt([]byte{ack}, chain.WriteLen()-1)
+	return 1, nil
+}
+
+// do carries out a command. data may be cut off.
+func (c *control) do(class, command byte, data []byte) bool {
+	port := c.dev.c.Port
+	switch class {
+	case classRX:
+		// The guest gets all that the host's interface hands out: nothing is
+		// filtered here, as section 5.1.6.5.1 allows.
+		return command <= lastRXCommand && len(data) == 1 && data[0] <= 1
+	case classMAC:
+		switch {
+		case command == commandMACTable:
+			return true // likewise
+		case command == commandMACSet && checkMAC(data) == nil:
+			c.dev.config.setMAC(data)
+			return true
+		}
+	case classMQ:
+		if c.features&featureMultiQueue == 0 || command != commandPairsSet || len(data) != 2 {
+			return false
+		}
+		// Section 5.1.6.5.5: 1 to max_virtqueue_pairs.
+		n := int(binary.LittleEndian.Uint16(data))
+		return n >= 1 && n <= c.pairs && port.Use(n) == nil
+	case classOffloads:
+		if c.features&featureControlOffloads == 0 || command != commandOffloads || len(data) != 8 {
+			return false
+		}
+		// Section 5.1.6.5.6.2: only what was negotiated.
+		f := binary.LittleEndian.Uint64(data)
+		return f&^(c.features&guestOffloads) == 0 && port.SetOffloads(f) == nil
+	}
+	return false
+}

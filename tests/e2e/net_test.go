@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const hostAddress = "10.98.0.1"
+
+// inNamespace gives the test's thread a network namespace of its own with a
+// tap that has several queues, and whatever it starts.
+func inNamespace(t *testing.T, tap string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: making a network namespace takes root")
+	}
+	runtime.LockOSThread() // never unlocked: the thread goes with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{
+		"tuntap add " + tap + " mode tap multi_queue", "link set " + tap + " up", "addr add " + hostAddress + "/24 dev " + tap,
+	} {
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v\n%s", args, err, out)
+		}
+	}
+}
+
+// TestNetwork moves data over TCP, both ways, and over UDP, between a guest
+// with two queues and the host's network stack, offloads and all. What arrives
+// must be what was sent.
+func TestNetwork(t *testing.T) {
+	inNamespace(t, "bhtest0")
+	data := make([]byte, 1<<20)
+	rand.NewChaCha8([32]byte{}).Read(data)
+	small := data[:20_000]
+	sender, receiver, received := listen(t), listen(t), make(chan [sha256.Size]byte, 1)
+	go serve(sender, func(c net.Conn) { c.Write(data) })
+	go serve(receiver, func(c net.Conn) {
+		h := sha256.New()
+		io.Copy(h, c)
+		received <- [sha256.Size]byte(h.Sum(nil))
+	})
+	go tftp(packets(t, 69), small)
+
+	script := fmt.Sprintf(`
+ifconfig eth0 10.98.0.2 netmask 255.255.255.0 up
+cat > /tmp/data
+nc %[1]s %[2]d | sha256sum
+nc %[1]s %[3]d < /tmp/data
+tftp -g -r file -l /tmp/file %[1]s && sha256sum < /tmp/file
+`, hostAddress, port(sender), port(receiver))
+	cmd := bulkhead(t, "run", "-i", "--cpus", "2", "--net", "tap=bhtest0", "--rootfs", netRoot(t), "--", "sh", "-c", script)
+	cmd.Stdin = bytes.NewReader(data)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if want := fmt.Sprintf("%x  -\n%x  -\n", sha256.Sum256(data), sha256.Sum256(small)); !strings.HasSuffix(string(out), want) {
+		t.Errorf("the guest received something else:\n%s\nwant:\n%s", out, want)
+	}
+	select {
+	case got := <-received:
+		if got != sha256.Sum256(data) {
+			t.Error("the host received something else")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the host received nothing")
+	}
+}
+
+// netRoot is shellRoot with tools for the network.
+func netRoot(t *testing.T) string {
+	t.Helper()
+	dir := shellRoot(t)
+	for _, tool := range []string{"ifconfig", "nc", "tftp", "sha256sum"} {
+		if err := os.Symlink("busybox", dir+"/bin/"+tool); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", hostAddress+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func port(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
+
+// serve has each connection served, one after another, until l is closed.
+func serve(l net.Listener, with func(net.Conn)) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		with(c)
+		c.Close()
+	}
+}
+
+func packets(t *testing.T, port int) net.PacketConn {
+	t.Helper()
+	c, err := net.ListenPacket("udp", fmt.Sprintf("%s:%d", hostAddress, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// tftp gives data to who asks for a file, in blocks of 512 bytes; RFC 1350.
+func tftp(c net.PacketConn, data []byte) {
+	const readRequest, dataBlock, ack, block = 1, 3, 4, 512
+	request := make([]byte, 1024)
+	for {
+		n, peer, err := c.ReadFrom(request)
+		if err != nil {
+			return
+		}
+		number := 1 // after a request; after an ACK, the one that follows it
+		switch {
+		case n >= 4 && request[1] == ack:
+			number = int(binary.BigEndian.Uint16(request[2:])) + 1
+		case n < 4 || request[1] != readRequest:
+			continue
+		}
+		if from := (number - 1) * block; from <= len(data) {
+			reply := binary.BigEndian.AppendUint16([]byte{0, dataBlock}, uint16(number))
+			c.WriteTo(append(reply, data[from:min(from+block, len(data))]...), peer)
+		}
+	}
+}
