@@ -48,6 +48,7 @@ demo: build guest python-root ## Run a Python program in a kernel of its own
 .PHONY: test
 test: lint build guest python-root ## Run all tests, on real guests where there is KVM
 	go test -timeout 60m ./...
+	@tests/fuzz 3s
 
 .PHONY: lint
 lint: ## Look for mistakes that compilers and tests don't see

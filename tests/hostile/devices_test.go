@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/balloon"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk/blktest"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/net"
@@ -20,7 +21,8 @@ var devices = map[string]func(testing.TB) virtio.Device{
 	"net": func(t testing.TB) virtio.Device {
 		return must(net.New(net.Config{Port: drain(t, nettest.New(2))}))(t)
 	},
-	"rng": func(testing.TB) virtio.Device { return rng.New(rng.Config{}) },
+	"balloon": func(testing.TB) virtio.Device { return balloon.New(balloon.Config{}) },
+	"rng":     func(testing.TB) virtio.Device { return rng.New(rng.Config{}) },
 	"vsock": func(t testing.TB) virtio.Device {
 		return must(vsock.New(vsock.Config{CID: 3}))(t)
 	},
@@ -70,11 +72,12 @@ func (x target) flags() uint16 {
 }
 
 var targets = map[string]target{
-	"blk":          {"blk", 0, true},
-	"blk, second":  {"blk", 1, true},
-	"net receive":  {"net", 0, false},
-	"net transmit": {"net", 1, true},
-	"net control":  {"net", 4, true},
-	"rng":          {"rng", 0, false},
-	"vsock":        {"vsock", 1, true},
+	"balloon inflate": {"balloon", 0, true},
+	"blk":             {"blk", 0, true},
+	"blk, second":     {"blk", 1, true},
+	"net receive":     {"net", 0, false},
+	"net transmit":    {"net", 1, true},
+	"net control":     {"net", 4, true},
+	"rng":             {"rng", 0, false},
+	"vsock":           {"vsock", 1, true},
 }

@@ -99,7 +99,8 @@ func fuzz(f *testing.F, device string) {
 	})
 }
 
-func FuzzBlk(f *testing.F)   { fuzz(f, "blk") }
-func FuzzNet(f *testing.F)   { fuzz(f, "net") }
-func FuzzRNG(f *testing.F)   { fuzz(f, "rng") }
-func FuzzVsock(f *testing.F) { fuzz(f, "vsock") }
+func FuzzBalloon(f *testing.F) { fuzz(f, "balloon") }
+func FuzzBlk(f *testing.F)     { fuzz(f, "blk") }
+func FuzzNet(f *testing.F)     { fuzz(f, "net") }
+func FuzzRNG(f *testing.F)     { fuzz(f, "rng") }
+func FuzzVsock(f *testing.F)   { fuzz(f, "vsock") }

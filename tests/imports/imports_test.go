@@ -36,6 +36,7 @@ const rules = `
 	devices/virtio: vmm/memory devices/eventfd devices/ratelimit devices/virtio/virtqueue
 	devices/virtio/virtiotest: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue/...
 	devices/virtio/mmio: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
+	devices/virtio/balloon: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
 	devices/virtio/blk: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue
 	devices/virtio/blk/blktest:
 	devices/virtio/net: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue
