@@ -11,6 +11,9 @@ import (
 	"github.com/bulkhead-vm/bulkhead/devices/backend/file"
 	"github.com/bulkhead-vm/bulkhead/devices/backend/overlay"
 	"github.com/bulkhead-vm/bulkhead/devices/backend/tap"
+	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/balloon"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/net"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/rng"
@@ -34,28 +37,43 @@ func (r resources) Close() (err error) {
 	return err
 }
 
+// parts is a machine before it is assembled, and what can be changed of it
+// later.
+type parts struct {
+	machine   machine.Config
+	resources resources
+	controls
+}
+
+// add plugs a device in.
+func (p *parts) add(name string, d virtio.Device) {
+	p.machine.Devices = append(p.machine.Devices, machine.Device{Name: name, Device: d})
+}
+
 // open turns a configuration from the API into one of package machine. The
 // caller closes the resources after the machine, and also if err isn't nil.
-func open(c *vmmv1.MachineConfig) (m machine.Config, r resources, err error) {
-	m = machine.Config{
+func open(c *vmmv1.MachineConfig) (*parts, error) {
+	p := &parts{machine: machine.Config{
 		CPUs:    int(c.GetCpus()),
 		Memory:  c.GetMemoryBytes(),
 		Cmdline: c.GetCmdline(),
-	}
+	}}
+	p.limits = map[string]*ratelimit.Limiter{}
 	if c.GetBootProtocol() == vmmv1.BootProtocol_BOOT_PROTOCOL_PVH {
-		m.Protocol = boot.PVH
+		p.machine.Protocol = boot.PVH
 	}
-	for _, step := range []func(*vmmv1.MachineConfig, *machine.Config, *resources) error{
-		openKernel, openInitrd, openDisks, openNetworks, openVsock, openRNG,
+	for _, step := range []func(*parts, *vmmv1.MachineConfig) error{
+		(*parts).openKernel, (*parts).openInitrd, (*parts).openDisks, (*parts).openNetworks,
+		(*parts).openVsock, (*parts).openRNG, (*parts).openBalloon,
 	} {
-		if err := step(c, &m, &r); err != nil {
-			return m, r, err
+		if err := step(p, c); err != nil {
+			return p, err
 		}
 	}
-	return m, r, nil
+	return p, nil
 }
 
-func openKernel(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
+func (p *parts) openKernel(c *vmmv1.MachineConfig) error {
 	if c.GetKernel() == "" {
 		return errors.New("no kernel given: name one with --kernel")
 	}
@@ -63,12 +81,12 @@ func openKernel(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
 	if err != nil {
 		return fmt.Errorf("kernel: %w", err)
 	}
-	*r = append(*r, f)
-	m.Kernel = f
+	p.resources = append(p.resources, f)
+	p.machine.Kernel = f
 	return nil
 }
 
-func openInitrd(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
+func (p *parts) openInitrd(c *vmmv1.MachineConfig) error {
 	if c.GetInitrd() == "" {
 		return nil
 	}
@@ -76,12 +94,12 @@ func openInitrd(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
 	if err != nil {
 		return fmt.Errorf("initrd: %w", err)
 	}
-	*r = append(*r, f)
+	p.resources = append(p.resources, f)
 	info, err := f.Stat()
 	if err != nil {
 		return fmt.Errorf("initrd: %w", err)
 	}
-	m.Initrd = io.NewSectionReader(f, 0, info.Size())
+	p.machine.Initrd = io.NewSectionReader(f, 0, info.Size())
 	return nil
 }
 
@@ -89,18 +107,22 @@ func openInitrd(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
 // themselves: one costs memory in host and guest.
 const maxDiskQueues = 8
 
-func openDisks(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
+func (p *parts) openDisks(c *vmmv1.MachineConfig) error {
 	for i, disk := range c.GetDisks() {
 		backend, err := openDisk(disk)
 		if err != nil {
 			return err
 		}
-		*r = append(*r, backend)
-		dev, err := blk.New(blk.Config{Backend: backend, Queues: min(max(m.CPUs, 1), maxDiskQueues)})
+		p.resources = append(p.resources, backend)
+		name := fmt.Sprintf("blk%d", i)
+		dev, err := blk.New(blk.Config{
+			Backend: backend, Queues: min(max(p.machine.CPUs, 1), maxDiskQueues), Limit: p.limit(name, disk.GetLimit()),
+		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", disk.GetPath(), err)
 		}
-		m.Devices = append(m.Devices, machine.Device{Name: fmt.Sprintf("blk%d", i), Device: dev})
+		p.disks = append(p.disks, attachedDisk{backend, dev})
+		p.add(name, dev)
 	}
 	return nil
 }
@@ -123,23 +145,28 @@ func openDisk(d *vmmv1.Disk) (diskBackend, error) {
 	return overlay.Open(d.GetOverlay(), image)
 }
 
-func openNetworks(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
+func (p *parts) openNetworks(c *vmmv1.MachineConfig) error {
 	for i, network := range c.GetNetworks() {
-		t, err := tap.Open(network.GetTap(), m.CPUs)
+		t, err := tap.Open(network.GetTap(), p.machine.CPUs)
 		if err != nil {
 			return err
 		}
-		*r = append(*r, t)
-		dev, err := net.New(net.Config{Port: t, MAC: network.GetMac()})
+		p.resources = append(p.resources, t)
+		name := fmt.Sprintf("net%d", i)
+		dev, err := net.New(net.Config{
+			Port: t, MAC: network.GetMac(),
+			LimitRX: p.limit(name+".rx", network.GetReceiveLimit()),
+			LimitTX: p.limit(name+".tx", network.GetTransmitLimit()),
+		})
 		if err != nil {
 			return err
 		}
-		m.Devices = append(m.Devices, machine.Device{Name: fmt.Sprintf("net%d", i), Device: dev})
+		p.add(name, dev)
 	}
 	return nil
 }
 
-func openVsock(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
+func (p *parts) openVsock(c *vmmv1.MachineConfig) error {
 	v := c.GetVsock()
 	if v == nil {
 		return nil
@@ -148,19 +175,27 @@ func openVsock(c *vmmv1.MachineConfig, m *machine.Config, r *resources) error {
 	if config.CID == 0 {
 		config.CID = defaultCID
 	}
-	for _, p := range v.GetPaths() {
-		config.Routes = append(config.Routes, vsock.Route{Path: p.GetPath(), First: p.GetFirstPort(), Last: p.GetLastPort()})
+	for _, r := range v.GetPaths() {
+		config.Routes = append(config.Routes, vsock.Route{Path: r.GetPath(), First: r.GetFirstPort(), Last: r.GetLastPort()})
 	}
 	dev, err := vsock.New(config)
 	if err != nil {
 		return err
 	}
-	*r = append(*r, dev)
-	m.Devices = append(m.Devices, machine.Device{Name: "vsock", Device: dev})
+	p.resources = append(p.resources, dev)
+	p.add("vsock", dev)
 	return nil
 }
 
-func openRNG(_ *vmmv1.MachineConfig, m *machine.Config, _ *resources) error {
-	m.Devices = append(m.Devices, machine.Device{Name: "rng", Device: rng.New(rng.Config{})})
+func (p *parts) openRNG(*vmmv1.MachineConfig) error {
+	p.add("rng", rng.New(rng.Config{Limit: p.limit("rng", nil)}))
+	return nil
+}
+
+func (p *parts) openBalloon(c *vmmv1.MachineConfig) error {
+	if c.GetBalloon() {
+		p.balloon = balloon.New(balloon.Config{})
+		p.add("balloon", p.balloon)
+	}
 	return nil
 }

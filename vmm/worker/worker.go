@@ -41,13 +41,14 @@ type Worker struct {
 	console  *console
 	shutdown chan struct{} // closed to end the process
 
-	mu      sync.Mutex // the rest
-	machine *machine.Machine
-	buried  bool // the machine gave back what it held
-	closing sync.Once
-	ended   chan struct{}       // closed once the machine is gone and end is set
-	end     *vmmv1.WaitResponse // set before ended is closed
-	reports atomic.Int64
+	mu       sync.Mutex // the rest
+	machine  *machine.Machine
+	controls *controls // the machine's
+	buried   bool      // the machine gave back what it held
+	closing  sync.Once
+	ended    chan struct{}       // closed once the machine is gone and end is set
+	end      *vmmv1.WaitResponse // set before ended is closed
+	reports  atomic.Int64
 }
 
 // New returns a worker without a machine.
@@ -76,20 +77,21 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	}
 	defer sys.Close()
-	c, res, err := open(req.GetMachine())
+	p, err := open(req.GetMachine())
 	if err != nil {
-		return nil, refuse(err, res)
+		return nil, refuse(err, p.resources)
 	}
+	c := p.machine
 	c.Profile = hostprofile.Detect()
 	c.Console = w.console
 	c.Report = w.report
 	c.Timeline = w.config.Timeline
 	m, err := machine.New(sys, c)
 	if err != nil {
-		return nil, refuse(err, res)
+		return nil, refuse(err, p.resources)
 	}
-	w.machine = m
-	go w.bury(m, res)
+	w.machine, w.controls = m, &p.controls
+	go w.bury(m, p.resources)
 	return &vmmv1.CreateResponse{HostProfile: c.Profile.String()}, nil
 }
 
@@ -219,6 +221,9 @@ func (w *Worker) Stats(context.Context, *vmmv1.StatsRequest) (*vmmv1.StatsRespon
 	var mem *memory.Memory
 	if w.machine != nil && !w.buried {
 		mem = w.machine.Memory()
+		if b := w.controls.balloon; b != nil {
+			s.BalloonBytes = b.Actual()
+		}
 	}
 	if err := addUsage(s, mem); err != nil {
 		return nil, status.Error(codes.Internal, err.Error())

@@ -80,9 +80,8 @@ func TestAgainstModel(t *testing.T) {
 		case 1:
 			err = o.Discard(off, n)
 		case 2:
-			err = o.ReadAt([][]byte{data}, off)
-			if !bytes.Equal(data, want[off:][:n]) {
-				t.Fatalf("%d bytes at %d read something else", n, off)
+			if err := o.ReadAt([][]byte{data}, off); err != nil || !bytes.Equal(data, want[off:][:n]) {
+				t.Fatalf("%d bytes at %d read something else: %v", n, off, err)
 			}
 			continue
 		case 3:

@@ -198,8 +198,10 @@ type MachineConfig struct {
 	// In order: /dev/vda, /dev/vdb, ...
 	Disks []*Disk `protobuf:"bytes,7,rep,name=disks,proto3" json:"disks,omitempty"`
 	// In order: eth0, eth1, ...
-	Networks      []*Network `protobuf:"bytes,8,rep,name=networks,proto3" json:"networks,omitempty"`
-	Vsock         *Vsock     `protobuf:"bytes,9,opt,name=vsock,proto3" json:"vsock,omitempty"`
+	Networks []*Network `protobuf:"bytes,8,rep,name=networks,proto3" json:"networks,omitempty"`
+	Vsock    *Vsock     `protobuf:"bytes,9,opt,name=vsock,proto3" json:"vsock,omitempty"`
+	// A memory balloon, empty at first.
+	Balloon       bool `protobuf:"varint,10,opt,name=balloon,proto3" json:"balloon,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -297,6 +299,13 @@ func (x *MachineConfig) GetVsock() *Vsock {
 	return nil
 }
 
+func (x *MachineConfig) GetBalloon() bool {
+	if x != nil {
+		return x.Balloon
+	}
+	return false
+}
+
 type Disk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A regular file or a block device.
@@ -306,7 +315,8 @@ type Disk struct {
 	// file, made if there is none. Empty: to path itself.
 	Overlay string `protobuf:"bytes,3,opt,name=overlay,proto3" json:"overlay,omitempty"`
 	// Without the host's page cache.
-	Direct        bool `protobuf:"varint,4,opt,name=direct,proto3" json:"direct,omitempty"`
+	Direct        bool       `protobuf:"varint,4,opt,name=direct,proto3" json:"direct,omitempty"`
+	Limit         *RateLimit `protobuf:"bytes,5,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -369,19 +379,99 @@ func (x *Disk) GetDirect() bool {
 	return false
 }
 
+func (x *Disk) GetLimit() *RateLimit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+// RateLimit bounds bytes and operations a second. A rate of 0 is no limit; a
+// burst is what may pass at once after a time of rest, 0 what passes in 10 ms.
+type RateLimit struct {
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	BytesPerSecond      uint64                 `protobuf:"varint,1,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"`
+	BytesBurst          uint64                 `protobuf:"varint,2,opt,name=bytes_burst,json=bytesBurst,proto3" json:"bytes_burst,omitempty"`
+	OperationsPerSecond uint64                 `protobuf:"varint,3,opt,name=operations_per_second,json=operationsPerSecond,proto3" json:"operations_per_second,omitempty"`
+	OperationsBurst     uint64                 `protobuf:"varint,4,opt,name=operations_burst,json=operationsBurst,proto3" json:"operations_burst,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *RateLimit) Reset() {
+	*x = RateLimit{}
+	mi := &file_v1_worker_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RateLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RateLimit) ProtoMessage() {}
+
+func (x *RateLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
+func (*RateLimit) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RateLimit) GetBytesPerSecond() uint64 {
+	if x != nil {
+		return x.BytesPerSecond
+	}
+	return 0
+}
+
+func (x *RateLimit) GetBytesBurst() uint64 {
+	if x != nil {
+		return x.BytesBurst
+	}
+	return 0
+}
+
+func (x *RateLimit) GetOperationsPerSecond() uint64 {
+	if x != nil {
+		return x.OperationsPerSecond
+	}
+	return 0
+}
+
+func (x *RateLimit) GetOperationsBurst() uint64 {
+	if x != nil {
+		return x.OperationsBurst
+	}
+	return 0
+}
+
 type Network struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// An existing tap device.
 	Tap string `protobuf:"bytes,1,opt,name=tap,proto3" json:"tap,omitempty"`
 	// Six bytes; empty: made up.
-	Mac           []byte `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
+	Mac []byte `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
+	// Of what the guest receives and of what it sends.
+	ReceiveLimit  *RateLimit `protobuf:"bytes,3,opt,name=receive_limit,json=receiveLimit,proto3" json:"receive_limit,omitempty"`
+	TransmitLimit *RateLimit `protobuf:"bytes,4,opt,name=transmit_limit,json=transmitLimit,proto3" json:"transmit_limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Network) Reset() {
 	*x = Network{}
-	mi := &file_v1_worker_proto_msgTypes[3]
+	mi := &file_v1_worker_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -393,7 +483,7 @@ func (x *Network) String() string {
 func (*Network) ProtoMessage() {}
 
 func (x *Network) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[3]
+	mi := &file_v1_worker_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -406,7 +496,7 @@ func (x *Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Network.ProtoReflect.Descriptor instead.
 func (*Network) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{3}
+	return file_v1_worker_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Network) GetTap() string {
@@ -419,6 +509,20 @@ func (x *Network) GetTap() string {
 func (x *Network) GetMac() []byte {
 	if x != nil {
 		return x.Mac
+	}
+	return nil
+}
+
+func (x *Network) GetReceiveLimit() *RateLimit {
+	if x != nil {
+		return x.ReceiveLimit
+	}
+	return nil
+}
+
+func (x *Network) GetTransmitLimit() *RateLimit {
+	if x != nil {
+		return x.TransmitLimit
 	}
 	return nil
 }
@@ -439,7 +543,7 @@ type Vsock struct {
 
 func (x *Vsock) Reset() {
 	*x = Vsock{}
-	mi := &file_v1_worker_proto_msgTypes[4]
+	mi := &file_v1_worker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +555,7 @@ func (x *Vsock) String() string {
 func (*Vsock) ProtoMessage() {}
 
 func (x *Vsock) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[4]
+	mi := &file_v1_worker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +568,7 @@ func (x *Vsock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vsock.ProtoReflect.Descriptor instead.
 func (*Vsock) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{4}
+	return file_v1_worker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Vsock) GetGuestCid() uint32 {
@@ -494,7 +598,7 @@ type VsockPath struct {
 
 func (x *VsockPath) Reset() {
 	*x = VsockPath{}
-	mi := &file_v1_worker_proto_msgTypes[5]
+	mi := &file_v1_worker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +610,7 @@ func (x *VsockPath) String() string {
 func (*VsockPath) ProtoMessage() {}
 
 func (x *VsockPath) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[5]
+	mi := &file_v1_worker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +623,7 @@ func (x *VsockPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VsockPath.ProtoReflect.Descriptor instead.
 func (*VsockPath) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{5}
+	return file_v1_worker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *VsockPath) GetPath() string {
@@ -553,7 +657,7 @@ type CreateResponse struct {
 
 func (x *CreateResponse) Reset() {
 	*x = CreateResponse{}
-	mi := &file_v1_worker_proto_msgTypes[6]
+	mi := &file_v1_worker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +669,7 @@ func (x *CreateResponse) String() string {
 func (*CreateResponse) ProtoMessage() {}
 
 func (x *CreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[6]
+	mi := &file_v1_worker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +682,7 @@ func (x *CreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateResponse.ProtoReflect.Descriptor instead.
 func (*CreateResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{6}
+	return file_v1_worker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateResponse) GetHostProfile() string {
@@ -596,7 +700,7 @@ type StartRequest struct {
 
 func (x *StartRequest) Reset() {
 	*x = StartRequest{}
-	mi := &file_v1_worker_proto_msgTypes[7]
+	mi := &file_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +712,7 @@ func (x *StartRequest) String() string {
 func (*StartRequest) ProtoMessage() {}
 
 func (x *StartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[7]
+	mi := &file_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +725,7 @@ func (x *StartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
 func (*StartRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 type StartResponse struct {
@@ -632,7 +736,7 @@ type StartResponse struct {
 
 func (x *StartResponse) Reset() {
 	*x = StartResponse{}
-	mi := &file_v1_worker_proto_msgTypes[8]
+	mi := &file_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +748,7 @@ func (x *StartResponse) String() string {
 func (*StartResponse) ProtoMessage() {}
 
 func (x *StartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[8]
+	mi := &file_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +761,7 @@ func (x *StartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartResponse.ProtoReflect.Descriptor instead.
 func (*StartResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 type PauseRequest struct {
@@ -668,7 +772,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_v1_worker_proto_msgTypes[9]
+	mi := &file_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +784,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[9]
+	mi := &file_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +797,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 type PauseResponse struct {
@@ -704,7 +808,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_v1_worker_proto_msgTypes[10]
+	mi := &file_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +820,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[10]
+	mi := &file_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +833,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 type ResumeRequest struct {
@@ -740,7 +844,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_v1_worker_proto_msgTypes[11]
+	mi := &file_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +856,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[11]
+	mi := &file_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +869,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 type ResumeResponse struct {
@@ -776,7 +880,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_v1_worker_proto_msgTypes[12]
+	mi := &file_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +892,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[12]
+	mi := &file_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +905,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 type StopRequest struct {
@@ -812,7 +916,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_v1_worker_proto_msgTypes[13]
+	mi := &file_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +928,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[13]
+	mi := &file_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +941,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 type StopResponse struct {
@@ -848,7 +952,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_v1_worker_proto_msgTypes[14]
+	mi := &file_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +964,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[14]
+	mi := &file_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +977,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 type WaitRequest struct {
@@ -884,7 +988,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_v1_worker_proto_msgTypes[15]
+	mi := &file_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1000,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[15]
+	mi := &file_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1013,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 type WaitResponse struct {
@@ -930,7 +1034,7 @@ type WaitResponse struct {
 
 func (x *WaitResponse) Reset() {
 	*x = WaitResponse{}
-	mi := &file_v1_worker_proto_msgTypes[16]
+	mi := &file_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1046,7 @@ func (x *WaitResponse) String() string {
 func (*WaitResponse) ProtoMessage() {}
 
 func (x *WaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[16]
+	mi := &file_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1059,7 @@ func (x *WaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResponse.ProtoReflect.Descriptor instead.
 func (*WaitResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WaitResponse) GetReason() EndReason {
@@ -1006,7 +1110,7 @@ type Registers struct {
 
 func (x *Registers) Reset() {
 	*x = Registers{}
-	mi := &file_v1_worker_proto_msgTypes[17]
+	mi := &file_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1122,7 @@ func (x *Registers) String() string {
 func (*Registers) ProtoMessage() {}
 
 func (x *Registers) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[17]
+	mi := &file_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1135,7 @@ func (x *Registers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registers.ProtoReflect.Descriptor instead.
 func (*Registers) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Registers) GetCpu() uint32 {
@@ -1070,7 +1174,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_v1_worker_proto_msgTypes[18]
+	mi := &file_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1082,7 +1186,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[18]
+	mi := &file_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1095,7 +1199,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 type ShutdownResponse struct {
@@ -1106,7 +1210,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_v1_worker_proto_msgTypes[19]
+	mi := &file_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1222,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[19]
+	mi := &file_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1235,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 type StatsRequest struct {
@@ -1142,7 +1246,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_v1_worker_proto_msgTypes[20]
+	mi := &file_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1258,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[20]
+	mi := &file_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1271,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 type StatsResponse struct {
@@ -1180,13 +1284,15 @@ type StatsResponse struct {
 	// Resident memory: what lies in guest RAM, and the worker's own.
 	GuestMemoryBytes    uint64 `protobuf:"varint,4,opt,name=guest_memory_bytes,json=guestMemoryBytes,proto3" json:"guest_memory_bytes,omitempty"`
 	OverheadMemoryBytes uint64 `protobuf:"varint,5,opt,name=overhead_memory_bytes,json=overheadMemoryBytes,proto3" json:"overhead_memory_bytes,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// What the guest says is in its balloon.
+	BalloonBytes  uint64 `protobuf:"varint,6,opt,name=balloon_bytes,json=balloonBytes,proto3" json:"balloon_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_v1_worker_proto_msgTypes[21]
+	mi := &file_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1304,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[21]
+	mi := &file_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1317,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StatsResponse) GetSteps() []*Step {
@@ -1249,6 +1355,265 @@ func (x *StatsResponse) GetOverheadMemoryBytes() uint64 {
 	return 0
 }
 
+func (x *StatsResponse) GetBalloonBytes() uint64 {
+	if x != nil {
+		return x.BalloonBytes
+	}
+	return 0
+}
+
+type SetRateLimitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// blk0, blk1, ...; net0.rx, net0.tx, ...; rng.
+	Device string `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	// None: no limit.
+	Limit         *RateLimit `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRateLimitRequest) Reset() {
+	*x = SetRateLimitRequest{}
+	mi := &file_v1_worker_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRateLimitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRateLimitRequest) ProtoMessage() {}
+
+func (x *SetRateLimitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRateLimitRequest.ProtoReflect.Descriptor instead.
+func (*SetRateLimitRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SetRateLimitRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *SetRateLimitRequest) GetLimit() *RateLimit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+type SetRateLimitResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRateLimitResponse) Reset() {
+	*x = SetRateLimitResponse{}
+	mi := &file_v1_worker_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRateLimitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRateLimitResponse) ProtoMessage() {}
+
+func (x *SetRateLimitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRateLimitResponse.ProtoReflect.Descriptor instead.
+func (*SetRateLimitResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{24}
+}
+
+type SetBalloonRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How large the balloon is to be.
+	Bytes         uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBalloonRequest) Reset() {
+	*x = SetBalloonRequest{}
+	mi := &file_v1_worker_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBalloonRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBalloonRequest) ProtoMessage() {}
+
+func (x *SetBalloonRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBalloonRequest.ProtoReflect.Descriptor instead.
+func (*SetBalloonRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SetBalloonRequest) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type SetBalloonResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBalloonResponse) Reset() {
+	*x = SetBalloonResponse{}
+	mi := &file_v1_worker_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBalloonResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBalloonResponse) ProtoMessage() {}
+
+func (x *SetBalloonResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBalloonResponse.ProtoReflect.Descriptor instead.
+func (*SetBalloonResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{26}
+}
+
+type RefreshDiskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 0, in the order of the configuration.
+	Disk          uint32 `protobuf:"varint,1,opt,name=disk,proto3" json:"disk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshDiskRequest) Reset() {
+	*x = RefreshDiskRequest{}
+	mi := &file_v1_worker_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshDiskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshDiskRequest) ProtoMessage() {}
+
+func (x *RefreshDiskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshDiskRequest.ProtoReflect.Descriptor instead.
+func (*RefreshDiskRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RefreshDiskRequest) GetDisk() uint32 {
+	if x != nil {
+		return x.Disk
+	}
+	return 0
+}
+
+type RefreshDiskResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshDiskResponse) Reset() {
+	*x = RefreshDiskResponse{}
+	mi := &file_v1_worker_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshDiskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshDiskResponse) ProtoMessage() {}
+
+func (x *RefreshDiskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshDiskResponse.ProtoReflect.Descriptor instead.
+func (*RefreshDiskResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{28}
+}
+
 type Step struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1259,7 +1624,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_v1_worker_proto_msgTypes[22]
+	mi := &file_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1636,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[22]
+	mi := &file_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1649,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_v1_worker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Step) GetName() string {
@@ -1307,7 +1672,7 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"\x0fv1/worker.proto\x12\x0fbulkhead.vmm.v1\"I\n" +
 	"\rCreateRequest\x128\n" +
-	"\amachine\x18\x01 \x01(\v2\x1e.bulkhead.vmm.v1.MachineConfigR\amachine\"\xe5\x02\n" +
+	"\amachine\x18\x01 \x01(\v2\x1e.bulkhead.vmm.v1.MachineConfigR\amachine\"\xff\x02\n" +
 	"\rMachineConfig\x12\x12\n" +
 	"\x04cpus\x18\x01 \x01(\rR\x04cpus\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12\x16\n" +
@@ -1317,15 +1682,26 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\rboot_protocol\x18\x06 \x01(\x0e2\x1d.bulkhead.vmm.v1.BootProtocolR\fbootProtocol\x12+\n" +
 	"\x05disks\x18\a \x03(\v2\x15.bulkhead.vmm.v1.DiskR\x05disks\x124\n" +
 	"\bnetworks\x18\b \x03(\v2\x18.bulkhead.vmm.v1.NetworkR\bnetworks\x12,\n" +
-	"\x05vsock\x18\t \x01(\v2\x16.bulkhead.vmm.v1.VsockR\x05vsock\"i\n" +
+	"\x05vsock\x18\t \x01(\v2\x16.bulkhead.vmm.v1.VsockR\x05vsock\x12\x18\n" +
+	"\aballoon\x18\n" +
+	" \x01(\bR\aballoon\"\x9b\x01\n" +
 	"\x04Disk\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
 	"\tread_only\x18\x02 \x01(\bR\breadOnly\x12\x18\n" +
 	"\aoverlay\x18\x03 \x01(\tR\aoverlay\x12\x16\n" +
-	"\x06direct\x18\x04 \x01(\bR\x06direct\"-\n" +
+	"\x06direct\x18\x04 \x01(\bR\x06direct\x120\n" +
+	"\x05limit\x18\x05 \x01(\v2\x1a.bulkhead.vmm.v1.RateLimitR\x05limit\"\xb5\x01\n" +
+	"\tRateLimit\x12(\n" +
+	"\x10bytes_per_second\x18\x01 \x01(\x04R\x0ebytesPerSecond\x12\x1f\n" +
+	"\vbytes_burst\x18\x02 \x01(\x04R\n" +
+	"bytesBurst\x122\n" +
+	"\x15operations_per_second\x18\x03 \x01(\x04R\x13operationsPerSecond\x12)\n" +
+	"\x10operations_burst\x18\x04 \x01(\x04R\x0foperationsBurst\"\xb1\x01\n" +
 	"\aNetwork\x12\x10\n" +
 	"\x03tap\x18\x01 \x01(\tR\x03tap\x12\x10\n" +
-	"\x03mac\x18\x02 \x01(\fR\x03mac\"V\n" +
+	"\x03mac\x18\x02 \x01(\fR\x03mac\x12?\n" +
+	"\rreceive_limit\x18\x03 \x01(\v2\x1a.bulkhead.vmm.v1.RateLimitR\freceiveLimit\x12A\n" +
+	"\x0etransmit_limit\x18\x04 \x01(\v2\x1a.bulkhead.vmm.v1.RateLimitR\rtransmitLimit\"V\n" +
 	"\x05Vsock\x12\x1b\n" +
 	"\tguest_cid\x18\x01 \x01(\rR\bguestCid\x120\n" +
 	"\x05paths\x18\x02 \x03(\v2\x1a.bulkhead.vmm.v1.VsockPathR\x05paths\"[\n" +
@@ -1358,14 +1734,25 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\ageneral\x18\x04 \x03(\x04R\ageneral\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +
 	"\x10ShutdownResponse\"\x0e\n" +
-	"\fStatsRequest\"\xe6\x01\n" +
+	"\fStatsRequest\"\x8b\x02\n" +
 	"\rStatsResponse\x12+\n" +
 	"\x05steps\x18\x01 \x03(\v2\x15.bulkhead.vmm.v1.StepR\x05steps\x12 \n" +
 	"\fuser_time_ns\x18\x02 \x01(\x04R\n" +
 	"userTimeNs\x12$\n" +
 	"\x0esystem_time_ns\x18\x03 \x01(\x04R\fsystemTimeNs\x12,\n" +
 	"\x12guest_memory_bytes\x18\x04 \x01(\x04R\x10guestMemoryBytes\x122\n" +
-	"\x15overhead_memory_bytes\x18\x05 \x01(\x04R\x13overheadMemoryBytes\"/\n" +
+	"\x15overhead_memory_bytes\x18\x05 \x01(\x04R\x13overheadMemoryBytes\x12#\n" +
+	"\rballoon_bytes\x18\x06 \x01(\x04R\fballoonBytes\"_\n" +
+	"\x13SetRateLimitRequest\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x120\n" +
+	"\x05limit\x18\x02 \x01(\v2\x1a.bulkhead.vmm.v1.RateLimitR\x05limit\"\x16\n" +
+	"\x14SetRateLimitResponse\")\n" +
+	"\x11SetBalloonRequest\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\x14\n" +
+	"\x12SetBalloonResponse\"(\n" +
+	"\x12RefreshDiskRequest\x12\x12\n" +
+	"\x04disk\x18\x01 \x01(\rR\x04disk\"\x15\n" +
+	"\x13RefreshDiskResponse\"/\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x13\n" +
 	"\x05at_ns\x18\x02 \x01(\x04R\x04atNs*D\n" +
@@ -1380,7 +1767,7 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x16END_REASON_GUEST_PANIC\x10\x04\x12\x1b\n" +
 	"\x17END_REASON_TRIPLE_FAULT\x10\x05\x12 \n" +
 	"\x1cEND_REASON_EMULATION_FAILURE\x10\x06\x12\x19\n" +
-	"\x15END_REASON_HOST_ERROR\x10\a2\xd1\x04\n" +
+	"\x15END_REASON_HOST_ERROR\x10\a2\xdf\x06\n" +
 	"\x06Worker\x12I\n" +
 	"\x06Create\x12\x1e.bulkhead.vmm.v1.CreateRequest\x1a\x1f.bulkhead.vmm.v1.CreateResponse\x12F\n" +
 	"\x05Start\x12\x1d.bulkhead.vmm.v1.StartRequest\x1a\x1e.bulkhead.vmm.v1.StartResponse\x12F\n" +
@@ -1389,7 +1776,11 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x04Stop\x12\x1c.bulkhead.vmm.v1.StopRequest\x1a\x1d.bulkhead.vmm.v1.StopResponse\x12C\n" +
 	"\x04Wait\x12\x1c.bulkhead.vmm.v1.WaitRequest\x1a\x1d.bulkhead.vmm.v1.WaitResponse\x12O\n" +
 	"\bShutdown\x12 .bulkhead.vmm.v1.ShutdownRequest\x1a!.bulkhead.vmm.v1.ShutdownResponse\x12F\n" +
-	"\x05Stats\x12\x1d.bulkhead.vmm.v1.StatsRequest\x1a\x1e.bulkhead.vmm.v1.StatsResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
+	"\x05Stats\x12\x1d.bulkhead.vmm.v1.StatsRequest\x1a\x1e.bulkhead.vmm.v1.StatsResponse\x12[\n" +
+	"\fSetRateLimit\x12$.bulkhead.vmm.v1.SetRateLimitRequest\x1a%.bulkhead.vmm.v1.SetRateLimitResponse\x12U\n" +
+	"\n" +
+	"SetBalloon\x12\".bulkhead.vmm.v1.SetBalloonRequest\x1a#.bulkhead.vmm.v1.SetBalloonResponse\x12X\n" +
+	"\vRefreshDisk\x12#.bulkhead.vmm.v1.RefreshDiskRequest\x1a$.bulkhead.vmm.v1.RefreshDiskResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
 
 var (
 	file_v1_worker_proto_rawDescOnce sync.Once
@@ -1404,65 +1795,82 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_v1_worker_proto_goTypes = []any{
-	(BootProtocol)(0),        // 0: bulkhead.vmm.v1.BootProtocol
-	(EndReason)(0),           // 1: bulkhead.vmm.v1.EndReason
-	(*CreateRequest)(nil),    // 2: bulkhead.vmm.v1.CreateRequest
-	(*MachineConfig)(nil),    // 3: bulkhead.vmm.v1.MachineConfig
-	(*Disk)(nil),             // 4: bulkhead.vmm.v1.Disk
-	(*Network)(nil),          // 5: bulkhead.vmm.v1.Network
-	(*Vsock)(nil),            // 6: bulkhead.vmm.v1.Vsock
-	(*VsockPath)(nil),        // 7: bulkhead.vmm.v1.VsockPath
-	(*CreateResponse)(nil),   // 8: bulkhead.vmm.v1.CreateResponse
-	(*StartRequest)(nil),     // 9: bulkhead.vmm.v1.StartRequest
-	(*StartResponse)(nil),    // 10: bulkhead.vmm.v1.StartResponse
-	(*PauseRequest)(nil),     // 11: bulkhead.vmm.v1.PauseRequest
-	(*PauseResponse)(nil),    // 12: bulkhead.vmm.v1.PauseResponse
-	(*ResumeRequest)(nil),    // 13: bulkhead.vmm.v1.ResumeRequest
-	(*ResumeResponse)(nil),   // 14: bulkhead.vmm.v1.ResumeResponse
-	(*StopRequest)(nil),      // 15: bulkhead.vmm.v1.StopRequest
-	(*StopResponse)(nil),     // 16: bulkhead.vmm.v1.StopResponse
-	(*WaitRequest)(nil),      // 17: bulkhead.vmm.v1.WaitRequest
-	(*WaitResponse)(nil),     // 18: bulkhead.vmm.v1.WaitResponse
-	(*Registers)(nil),        // 19: bulkhead.vmm.v1.Registers
-	(*ShutdownRequest)(nil),  // 20: bulkhead.vmm.v1.ShutdownRequest
-	(*ShutdownResponse)(nil), // 21: bulkhead.vmm.v1.ShutdownResponse
-	(*StatsRequest)(nil),     // 22: bulkhead.vmm.v1.StatsRequest
-	(*StatsResponse)(nil),    // 23: bulkhead.vmm.v1.StatsResponse
-	(*Step)(nil),             // 24: bulkhead.vmm.v1.Step
+	(BootProtocol)(0),            // 0: bulkhead.vmm.v1.BootProtocol
+	(EndReason)(0),               // 1: bulkhead.vmm.v1.EndReason
+	(*CreateRequest)(nil),        // 2: bulkhead.vmm.v1.CreateRequest
+	(*MachineConfig)(nil),        // 3: bulkhead.vmm.v1.MachineConfig
+	(*Disk)(nil),                 // 4: bulkhead.vmm.v1.Disk
+	(*RateLimit)(nil),            // 5: bulkhead.vmm.v1.RateLimit
+	(*Network)(nil),              // 6: bulkhead.vmm.v1.Network
+	(*Vsock)(nil),                // 7: bulkhead.vmm.v1.Vsock
+	(*VsockPath)(nil),            // 8: bulkhead.vmm.v1.VsockPath
+	(*CreateResponse)(nil),       // 9: bulkhead.vmm.v1.CreateResponse
+	(*StartRequest)(nil),         // 10: bulkhead.vmm.v1.StartRequest
+	(*StartResponse)(nil),        // 11: bulkhead.vmm.v1.StartResponse
+	(*PauseRequest)(nil),         // 12: bulkhead.vmm.v1.PauseRequest
+	(*PauseResponse)(nil),        // 13: bulkhead.vmm.v1.PauseResponse
+	(*ResumeRequest)(nil),        // 14: bulkhead.vmm.v1.ResumeRequest
+	(*ResumeResponse)(nil),       // 15: bulkhead.vmm.v1.ResumeResponse
+	(*StopRequest)(nil),          // 16: bulkhead.vmm.v1.StopRequest
+	(*StopResponse)(nil),         // 17: bulkhead.vmm.v1.StopResponse
+	(*WaitRequest)(nil),          // 18: bulkhead.vmm.v1.WaitRequest
+	(*WaitResponse)(nil),         // 19: bulkhead.vmm.v1.WaitResponse
+	(*Registers)(nil),            // 20: bulkhead.vmm.v1.Registers
+	(*ShutdownRequest)(nil),      // 21: bulkhead.vmm.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),     // 22: bulkhead.vmm.v1.ShutdownResponse
+	(*StatsRequest)(nil),         // 23: bulkhead.vmm.v1.StatsRequest
+	(*StatsResponse)(nil),        // 24: bulkhead.vmm.v1.StatsResponse
+	(*SetRateLimitRequest)(nil),  // 25: bulkhead.vmm.v1.SetRateLimitRequest
+	(*SetRateLimitResponse)(nil), // 26: bulkhead.vmm.v1.SetRateLimitResponse
+	(*SetBalloonRequest)(nil),    // 27: bulkhead.vmm.v1.SetBalloonRequest
+	(*SetBalloonResponse)(nil),   // 28: bulkhead.vmm.v1.SetBalloonResponse
+	(*RefreshDiskRequest)(nil),   // 29: bulkhead.vmm.v1.RefreshDiskRequest
+	(*RefreshDiskResponse)(nil),  // 30: bulkhead.vmm.v1.RefreshDiskResponse
+	(*Step)(nil),                 // 31: bulkhead.vmm.v1.Step
 }
 var file_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
 	0,  // 1: bulkhead.vmm.v1.MachineConfig.boot_protocol:type_name -> bulkhead.vmm.v1.BootProtocol
 	4,  // 2: bulkhead.vmm.v1.MachineConfig.disks:type_name -> bulkhead.vmm.v1.Disk
-	5,  // 3: bulkhead.vmm.v1.MachineConfig.networks:type_name -> bulkhead.vmm.v1.Network
-	6,  // 4: bulkhead.vmm.v1.MachineConfig.vsock:type_name -> bulkhead.vmm.v1.Vsock
-	7,  // 5: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
-	1,  // 6: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
-	19, // 7: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
-	24, // 8: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
-	2,  // 9: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
-	9,  // 10: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
-	11, // 11: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
-	13, // 12: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
-	15, // 13: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
-	17, // 14: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
-	20, // 15: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
-	22, // 16: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
-	8,  // 17: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	10, // 18: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	12, // 19: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	14, // 20: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	16, // 21: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	18, // 22: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	21, // 23: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
-	23, // 24: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	17, // [17:25] is the sub-list for method output_type
-	9,  // [9:17] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	6,  // 3: bulkhead.vmm.v1.MachineConfig.networks:type_name -> bulkhead.vmm.v1.Network
+	7,  // 4: bulkhead.vmm.v1.MachineConfig.vsock:type_name -> bulkhead.vmm.v1.Vsock
+	5,  // 5: bulkhead.vmm.v1.Disk.limit:type_name -> bulkhead.vmm.v1.RateLimit
+	5,  // 6: bulkhead.vmm.v1.Network.receive_limit:type_name -> bulkhead.vmm.v1.RateLimit
+	5,  // 7: bulkhead.vmm.v1.Network.transmit_limit:type_name -> bulkhead.vmm.v1.RateLimit
+	8,  // 8: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
+	1,  // 9: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
+	20, // 10: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
+	31, // 11: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
+	5,  // 12: bulkhead.vmm.v1.SetRateLimitRequest.limit:type_name -> bulkhead.vmm.v1.RateLimit
+	2,  // 13: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
+	10, // 14: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
+	12, // 15: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
+	14, // 16: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
+	16, // 17: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
+	18, // 18: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
+	21, // 19: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
+	23, // 20: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
+	25, // 21: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
+	27, // 22: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
+	29, // 23: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
+	9,  // 24: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	11, // 25: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	13, // 26: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	15, // 27: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	17, // 28: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	19, // 29: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	22, // 30: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	24, // 31: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	26, // 32: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
+	28, // 33: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
+	30, // 34: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
+	24, // [24:35] is the sub-list for method output_type
+	13, // [13:24] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_v1_worker_proto_init() }
@@ -1476,7 +1884,7 @@ func file_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -16,6 +16,9 @@ type WorkerService interface {
 	Wait(context.Context, *WaitRequest) (*WaitResponse, error)
 	Shutdown(context.Context, *ShutdownRequest) (*ShutdownResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
+	SetRateLimit(context.Context, *SetRateLimitRequest) (*SetRateLimitResponse, error)
+	SetBalloon(context.Context, *SetBalloonRequest) (*SetBalloonResponse, error)
+	RefreshDisk(context.Context, *RefreshDiskRequest) (*RefreshDiskResponse, error)
 }
 
 func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
@@ -76,6 +79,27 @@ func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
 					return nil, err
 				}
 				return svc.Stats(ctx, &req)
+			},
+			"SetRateLimit": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req SetRateLimitRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.SetRateLimit(ctx, &req)
+			},
+			"SetBalloon": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req SetBalloonRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.SetBalloon(ctx, &req)
+			},
+			"RefreshDisk": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req RefreshDiskRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.RefreshDisk(ctx, &req)
 			},
 		},
 	})
@@ -150,6 +174,30 @@ func (c *workerClient) Shutdown(ctx context.Context, req *ShutdownRequest) (*Shu
 func (c *workerClient) Stats(ctx context.Context, req *StatsRequest) (*StatsResponse, error) {
 	var resp StatsResponse
 	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "Stats", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) SetRateLimit(ctx context.Context, req *SetRateLimitRequest) (*SetRateLimitResponse, error) {
+	var resp SetRateLimitResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "SetRateLimit", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) SetBalloon(ctx context.Context, req *SetBalloonRequest) (*SetBalloonResponse, error) {
+	var resp SetBalloonResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "SetBalloon", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) RefreshDisk(ctx context.Context, req *RefreshDiskRequest) (*RefreshDiskResponse, error) {
+	var resp RefreshDiskResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "RefreshDisk", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
