@@ -26,17 +26,20 @@ func parseDisks(args []string) (disks []node.Disk, err error) {
 // part of the path if it isn't options.
 func parseDisk(arg string) (node.Disk, error) {
 	d := node.Disk{Path: arg}
-	if path, options, ok := cutLast(arg, ":"); ok {
-		if with, ok := diskOptions(options); ok {
-			d = with
-			d.Path = path
-		}
+	path, options, found := cutLast(arg, ":")
+	if with, ok := diskOptions(options); found && ok {
+		d = with
+		d.Path = path
+	} else if found && exists(path) && !exists(arg) {
+		return d, fmt.Errorf("unknown option %q: use ro, direct or overlay=FILE", options)
 	}
-	if d.Path == "" {
-		return d, errors.New("no path given: use PATH or PATH:ro")
-	}
-	if d.Overlay != "" && d.ReadOnly {
+	switch {
+	case d.Path == "":
+		return d, errors.New("no path given: use PATH, or PATH:ro")
+	case d.Overlay != "" && d.ReadOnly:
 		return d, errors.New("an overlay is for writing: leave \"ro\" out, the image itself is only read")
+	case d.Overlay != "" && d.Direct:
+		return d, errors.New("an overlay is in the host's page cache: leave \"direct\" out")
 	}
 	switch _, err := os.Stat(d.Path); {
 	case err == nil:
@@ -46,6 +49,11 @@ func parseDisk(arg string) (node.Disk, error) {
 	default:
 		return d, fmt.Errorf("%w (make one with \"truncate -s 1G %s\")", err, d.Path)
 	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // diskOptions reports false if one of them is unknown.

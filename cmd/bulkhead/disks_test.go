@@ -30,6 +30,7 @@ func TestParseDisk(t *testing.T) {
 		{colon + ":ro", node.Disk{Path: colon, ReadOnly: true}, true},
 		{plain + ":overlay=", node.Disk{}, false},
 		{plain + ":ro,overlay=x", node.Disk{}, false},
+		{plain + ":direct,overlay=x", node.Disk{}, false},
 		{plain + ":wr", node.Disk{}, false},
 		{":ro", node.Disk{}, false},
 		{"", node.Disk{}, false},

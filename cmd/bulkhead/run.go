@@ -59,7 +59,7 @@ func newRun() *cobra.Command {
 	f.IntVar(&o.cpus, "cpus", 1, "number of virtual CPUs, 1 to 32")
 	f.StringVar(&o.memory, "memory", "128M", "guest memory, such as 512M or 4G")
 	f.StringVar(&o.rootfs, "rootfs", "", "root file system: a directory, a .tar or .tar.gz, or an ext4, erofs, squashfs or raw disk image (default: a small userland that comes with Bulkhead)")
-	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw disk image, `PATH[:ro|direct|overlay=FILE]`; repeatable")
+	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw disk image; options are ro, direct and overlay=FILE: `PATH[:OPTION[,OPTION]...]`; repeatable")
 	f.StringVar(&o.net, "net", "none", "network: none, or `tap=NAME` for an existing tap interface")
 	f.StringVar(&o.vsock, "vsock", "", "make a unix socket at `PATH` that reaches the guest's vsock ports")
 	f.StringVar(&o.kernel, "kernel", "", "boot this vmlinux or bzImage instead of Bulkhead's own")

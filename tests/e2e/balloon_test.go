@@ -31,17 +31,17 @@ func TestBalloon(t *testing.T) {
 	b := balloon.New(balloon.Config{NoReporting: true})
 	a := startMachine(t, ctx, b)
 
-	const used, size = 8 << 20, 32 << 20
+	const used, size = 16 << 20, 48 << 20
 	before := residentSet(t)
-	run(t, ctx, a, "dd", "if=/dev/zero", "of=/tmp/x", "bs=1048576", "count=8")
+	run(t, ctx, a, "dd", "if=/dev/zero", "of=/tmp/x", "bs=1048576", "count=16")
 	run(t, ctx, a, "rm", "/tmp/x")
 	peak := residentSet(t)
-	if peak < before+used/2 {
+	if peak < before+used/4 {
 		t.Fatalf("the guest wrote %d bytes, and this process grew from %d to %d", used, before, peak)
 	}
 	b.SetTarget(size)
 	eventually(t, "the balloon is full", func() bool { return b.Actual() == size })
-	if now := residentSet(t); now > peak-used/2 {
+	if now := residentSet(t); now > peak-used/4 {
 		t.Errorf("with the balloon full, this process has %d bytes, %d before", now, peak)
 	}
 	eventually(t, "the guest tells its memory", func() bool { b.RefreshStats(); return b.Stats().Total > 64<<20 })
@@ -123,8 +123,9 @@ func run(t *testing.T, ctx context.Context, a *guest.Agent, args ...string) {
 	}
 	go io.Copy(io.Discard, p.Stdout)
 	go io.Copy(os.Stderr, p.Stderr)
-	if _, err := p.Wait(ctx); err != nil {
-		t.Fatalf("%s: %v", args[0], err)
+	end, err := p.Wait(ctx)
+	if err != nil || end.GetExitCode() != 0 {
+		t.Fatalf("%s: %v, %v", args[0], end, err)
 	}
 }
 

@@ -58,6 +58,7 @@ func TestNetwork(t *testing.T) {
 	go tftp(packets(t, 69), small)
 
 	script := fmt.Sprintf(`
+echo /sys/class/net/eth0/queues/*
 ifconfig eth0 10.98.0.2 netmask 255.255.255.0 up
 cat > /tmp/data
 nc %[1]s %[2]d | sha256sum
@@ -66,9 +67,14 @@ tftp -g -r file -l /tmp/file %[1]s && sha256sum < /tmp/file
 `, hostAddress, port(sender), port(receiver))
 	cmd := bulkhead(t, "run", "-i", "--cpus", "2", "--net", "tap=bhtest0", "--rootfs", netRoot(t), "--", "sh", "-c", script)
 	cmd.Stdin = bytes.NewReader(data)
-	out, err := cmd.CombinedOutput()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s%s", err, out, stderr.Bytes())
+	}
+	if !strings.Contains(string(out), "rx-1") || !strings.Contains(string(out), "tx-1") {
+		t.Errorf("the guest has not two queues: %s", out)
 	}
 	if want := fmt.Sprintf("%x  -\n%x  -\n", sha256.Sum256(data), sha256.Sum256(small)); !strings.HasSuffix(string(out), want) {
 		t.Errorf("the guest received something else:\n%s\nwant:\n%s", out, want)

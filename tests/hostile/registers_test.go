@@ -188,7 +188,6 @@ func TestEveryRegister(t *testing.T) {
 							g.Read(offset, b)
 						}
 					}
-					g.report(nil)
 				}
 				g.mustWork()
 			})

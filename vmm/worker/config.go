@@ -134,10 +134,16 @@ type diskBackend interface {
 }
 
 func openDisk(d *vmmv1.Disk) (diskBackend, error) {
+	if d.GetDirect() && d.GetOverlay() != "" {
+		return nil, errors.New("an overlay is in the host's page cache: leave direct I/O out")
+	}
 	readOnly := d.GetReadOnly() || d.GetOverlay() != ""
 	image, err := file.Open(d.GetPath(), file.Options{ReadOnly: readOnly, Direct: d.GetDirect()})
-	if err != nil || d.GetOverlay() == "" {
-		return image, err
+	if err != nil {
+		return nil, err
+	}
+	if d.GetOverlay() == "" {
+		return image, nil
 	}
 	if err := overlay.Create(d.GetOverlay(), image.Size()); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, errors.Join(err, image.Close())
@@ -154,7 +160,7 @@ func (p *parts) openNetworks(c *vmmv1.MachineConfig) error {
 		p.resources = append(p.resources, t)
 		name := fmt.Sprintf("net%d", i)
 		dev, err := net.New(net.Config{
-			Port: t, MAC: network.GetMac(),
+			Port: t, MAC: network.GetMac(), MTU: guestMTU(t.MTU()),
 			LimitRX: p.limit(name+".rx", network.GetReceiveLimit()),
 			LimitTX: p.limit(name+".tx", network.GetTransmitLimit()),
 		})
@@ -164,6 +170,14 @@ func (p *parts) openNetworks(c *vmmv1.MachineConfig) error {
 		p.add(name, dev)
 	}
 	return nil
+}
+
+// guestMTU is what the guest is told: nothing where it would do so by itself.
+func guestMTU(host int) uint16 {
+	if host == 1500 {
+		return 0
+	}
+	return uint16(min(max(host, 68), 65535))
 }
 
 func (p *parts) openVsock(c *vmmv1.MachineConfig) error {

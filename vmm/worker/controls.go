@@ -60,7 +60,7 @@ func (w *Worker) SetBalloon(_ context.Context, req *vmmv1.SetBalloonRequest) (*v
 		return nil, err
 	}
 	if c.balloon == nil {
-		return nil, status.Error(codes.FailedPrecondition, "the machine has no balloon: it takes one from the start")
+		return nil, status.Error(codes.FailedPrecondition, "the machine has no balloon: set balloon in its configuration")
 	}
 	c.balloon.SetTarget(req.GetBytes())
 	return &vmmv1.SetBalloonResponse{}, nil

@@ -41,7 +41,7 @@ func Open(path string, o Options) (*File, error) {
 	f, err := os.OpenFile(path, flag, 0)
 	if err != nil {
 		if o.Direct && errors.Is(err, unix.EINVAL) {
-			err = fmt.Errorf("%w: its file system has no direct I/O", err)
+			err = fmt.Errorf("%w: its file system has no direct I/O, leave it out", err)
 		}
 		return nil, fmt.Errorf("disk image: %w", err)
 	}

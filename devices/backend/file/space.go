@@ -69,9 +69,9 @@ func directBlockSize(f *os.File, mode os.FileMode) (uint32, error) {
 		var st unix.Statx_t
 		if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_DIOALIGN, &st); err == nil && st.Mask&unix.STATX_DIOALIGN != 0 {
 			if st.Dio_offset_align == 0 {
-				return 0, errors.New("its file system has no direct I/O")
+				return 0, errors.New("its file system has no direct I/O: leave it out")
 			}
-			return max(st.Dio_offset_align, sectorSize), nil
+			return max(st.Dio_offset_align, st.Dio_mem_align, sectorSize), nil
 		}
 		return 4096, nil // an older kernel: what all disks take
 	}

@@ -30,6 +30,9 @@ func (o *Overlay) TryReadAt(bufs [][]byte, off int64) (bool, error) {
 // read cuts bufs where the disk goes from overlay to base or back.
 func (o *Overlay) read(bufs [][]byte, off int64, from func(bool, [][]byte, int64) (bool, error)) (bool, error) {
 	n := int64(iovec.Len(bufs))
+	if n == 0 {
+		return true, nil // perhaps behind the last cluster
+	}
 	first, end := clusters(off, n)
 	if run, present := o.present.run(first, end); run == end-first {
 		return from(present, bufs, off) // nearly always
@@ -62,6 +65,9 @@ func (o *Overlay) WriteAt(bufs [][]byte, off int64) error {
 // false.
 func (o *Overlay) TryWriteAt(bufs [][]byte, off int64) (done bool, err error) {
 	n := int64(iovec.Len(bufs))
+	if n == 0 {
+		return true, nil // clusters would say one
+	}
 	o.update.RLock()
 	defer o.update.RUnlock()
 	if _, missing := o.missing(off, n); missing > 0 {
@@ -78,9 +84,11 @@ func (o *Overlay) WriteZeroes(off, n int64, unmap bool) error {
 	return o.change(off, n, func() error { return o.top.WriteZeroes(o.dataOffset+off, n, unmap) })
 }
 
-// Discard gives the room of n bytes from off on back to the host; they read as
-// zeroes, not as what the base has there.
-func (o *Overlay) Discard(off, n int64) error { return o.WriteZeroes(off, n, true) }
+// Discard gives the room of n bytes from off on back to the host where it can;
+// they don't read as what the base has there any more.
+func (o *Overlay) Discard(off, n int64) error {
+	return o.change(off, n, func() error { return o.top.Discard(o.dataOffset+off, n) })
+}
 
 // change has write change n bytes at off of the overlay file, and what it
 // needs of the base there first.

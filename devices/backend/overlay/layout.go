@@ -60,14 +60,14 @@ func (l layout) header() []byte {
 func parseHeader(h []byte, baseSize uint64) (layout, error) {
 	switch le := binary.LittleEndian; {
 	case len(h) < usedHeader || string(h[:len(magic)]) != magic:
-		return layout{}, errors.New("not an overlay")
+		return layout{}, errors.New("not an overlay: name a new file, or remove this one")
 	case le.Uint32(h[offCRC:]) != crc32.Checksum(h[:offCRC], crc32.MakeTable(crc32.Castagnoli)):
-		return layout{}, errors.New("its header is damaged")
+		return layout{}, errors.New("its header is damaged: what it held is lost, remove it")
 	case le.Uint32(h[offVersion:]) != version || le.Uint32(h[offCluster:]) != Cluster:
 		return layout{}, fmt.Errorf("of version %d with clusters of %d bytes, only %d and %d are known",
 			le.Uint32(h[offVersion:]), le.Uint32(h[offCluster:]), version, Cluster)
 	case le.Uint64(h[offSize:]) != baseSize:
-		return layout{}, fmt.Errorf("made for a base of %d bytes, this one has %d", le.Uint64(h[offSize:]), baseSize)
+		return layout{}, fmt.Errorf("made for a base of %d bytes, this one has %d: use it with the image it was made for", le.Uint64(h[offSize:]), baseSize)
 	}
 	return newLayout(baseSize), nil
 }

@@ -38,7 +38,7 @@ type Overlay struct {
 	update  sync.RWMutex
 	present *bitmap
 
-	flush sync.Mutex // one Flush at a time; update is not taken under it
+	flush sync.Mutex // one Flush at a time; taken before update
 }
 
 // Create makes an empty overlay of a base of size bytes at path, where no file
@@ -73,7 +73,7 @@ func (o *Overlay) open(path string) (err error) {
 	}
 	header := make([]byte, headerSize)
 	if err := o.top.ReadAt([][]byte{header}, 0); err != nil {
-		return errors.Join(errors.New("not an overlay"), err)
+		return fmt.Errorf("not an overlay: name a new file, or remove this one (%w)", err)
 	}
 	if o.layout, err = parseHeader(header, o.base.Size()); err != nil {
 		return err
@@ -102,14 +102,18 @@ func (o *Overlay) BlockSize() uint32 { return max(o.base.BlockSize(), o.top.Bloc
 func (o *Overlay) Flush() error {
 	o.flush.Lock()
 	defer o.flush.Unlock()
+	// Whoever has written has also marked its page: of two who write the same
+	// cluster at once, one leaves that to the other.
 	// The pages are copied before the data is synced: what they say is there
 	// was written before.
+	o.update.Lock()
 	pages := map[int][]byte{}
 	for i := range o.present.dirty {
 		if o.present.dirty[i].Swap(false) {
 			pages[i] = o.present.page(i)
 		}
 	}
+	o.update.Unlock()
 	err := o.top.Flush()
 	for i, page := range pages {
 		if err == nil {

@@ -168,6 +168,37 @@ func TestNeighboursInOneCluster(t *testing.T) {
 	}
 }
 
+// TestNothing reads and writes no bytes, where the bitmap ends and where a
+// cluster doesn't begin.
+func TestNothing(t *testing.T) {
+	const size = 8 * bitmapPage * Cluster // one page of the bitmap, exactly
+	basePath := filepath.Join(t.TempDir(), "base")
+	if err := os.WriteFile(basePath, bytes.Repeat([]byte{7}, 2*Cluster), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "overlay")
+	if err := errors.Join(os.Truncate(basePath, size), Create(path, size)); err != nil {
+		t.Fatal(err)
+	}
+	o := open(t, path, basePath)
+	for _, off := range []int64{0, 512, size} {
+		if done, err := o.TryReadAt(nil, off); !done || err != nil {
+			t.Errorf("TryReadAt at %d: %v, %v", off, done, err)
+		}
+		if done, err := o.TryWriteAt(nil, off); !done || err != nil {
+			t.Errorf("TryWriteAt at %d: %v, %v", off, done, err)
+		}
+		err := errors.Join(o.ReadAt(nil, off), o.WriteAt(nil, off), o.WriteZeroes(off, 0, true), o.Discard(off, 0))
+		if err != nil {
+			t.Errorf("at %d: %v", off, err)
+		}
+	}
+	got := make([]byte, Cluster)
+	if err := o.ReadAt([][]byte{got}, 0); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{7}, Cluster)) {
+		t.Errorf("a write of nothing changed the disk: %v", err)
+	}
+}
+
 func TestSharedBase(t *testing.T) {
 	basePath, want := base(t)
 	a, b := open(t, create(t), basePath), open(t, create(t), basePath)

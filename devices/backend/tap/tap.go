@@ -19,6 +19,8 @@ const HeaderSize = 12
 // one goroutine may receive while another sends.
 type Tap struct {
 	name   string
+	mtu    int
+	lock   net.Listener // nobody calls it: it is there to be ours alone
 	queues []*queue
 	used   int // of them, attached
 }
@@ -30,22 +32,36 @@ const maxQueues = 8
 // one takes privileges that a VMM shouldn't have. Of a tap that was made with
 // multi_queue it takes up to queues.
 func Open(name string, queues int) (*Tap, error) {
-	if _, err := net.InterfaceByName(name); err != nil {
-		return nil, fmt.Errorf("tap interface %q does not exist: make it with \"ip tuntap add %s mode tap && ip link set %s up\"", name, name, name)
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("tap interface %q does not exist: make it with \"ip tuntap add %s mode tap multi_queue && ip link set %s up\"", name, name, name)
 	}
-	t := &Tap{name: name, used: 1}
+	inUse := fmt.Errorf("tap interface %q is in use by another process", name)
+	// A tap with several queues would let a second guest have some of them. The
+	// name is in no file system and belongs to the network namespace, as the
+	// tap does.
+	lock, err := net.Listen("unix", "@bulkhead/tap/"+name)
+	if err != nil {
+		return nil, inUse
+	}
+	t := &Tap{name: name, mtu: i.MTU, lock: lock, used: 1}
 	// What kind it is shows when the wrong one is refused.
-	err := t.open(1, 0)
+	err = t.open(1, 0)
 	if errors.Is(err, unix.EINVAL) {
 		err = t.open(min(max(queues, 1), maxQueues), unix.IFF_MULTI_QUEUE)
 	}
+	if err == nil {
+		err = t.Use(1)
+	}
 	switch {
 	case err == nil:
-		return t, t.Use(1)
+		return t, nil
 	case errors.Is(err, unix.EBUSY):
-		err = fmt.Errorf("tap interface %q is in use by another process", name)
+		err = inUse
 	case errors.Is(err, unix.EINVAL):
-		err = fmt.Errorf("interface %q is not a tap: make one with \"ip tuntap add %s mode tap\"", name, name)
+		err = fmt.Errorf("interface %q is not a tap: make one with \"ip tuntap add %s mode tap multi_queue\"", name, name)
+	case errors.Is(err, unix.EPERM):
+		err = fmt.Errorf("tap interface %q: %w: make it with \"ip tuntap add %s mode tap multi_queue user $USER\"", name, err, name)
 	default:
 		err = fmt.Errorf("tap interface %q: %w", name, err)
 	}
@@ -63,6 +79,9 @@ func (t *Tap) open(queues int, flags uint16) error {
 	t.used = len(t.queues)
 	return nil
 }
+
+// MTU returns that of the interface when it was opened.
+func (t *Tap) MTU() int { return t.mtu }
 
 // Wires returns how many queues there are.
 func (t *Tap) Wires() int { return len(t.queues) }
@@ -147,5 +166,5 @@ func (t *Tap) Close() (err error) {
 	for _, q := range t.queues {
 		err = errors.Join(err, q.f.Close())
 	}
-	return err
+	return errors.Join(err, t.lock.Close())
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // inNamespace gives the test a network namespace of its own with one tap.
-func inNamespace(t *testing.T) (name string) {
+func inNamespace(t *testing.T, kind ...string) (name string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("NOT TESTED: making a network namespace takes root")
@@ -23,7 +23,7 @@ func inNamespace(t *testing.T) (name string) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range []string{"tuntap add bh0 mode tap", "link set bh0 up", "addr add 10.99.0.1/24 dev bh0"} {
+	for _, args := range []string{"tuntap add bh0 mode tap " + strings.Join(kind, " "), "link set bh0 up", "addr add 10.99.0.1/24 dev bh0"} {
 		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
 			t.Fatalf("ip %s: %v\n%s", args, err, out)
 		}
@@ -115,4 +115,35 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := Open(name, 1); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("second Open: %v", err)
 	}
+}
+
+// TestSeveralQueues has one guest at a time on a tap that would take many.
+func TestSeveralQueues(t *testing.T) {
+	name := inNamespace(t, "multi_queue")
+	tp, err := Open(name, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tp.Wires() != 3 {
+		t.Errorf("%d wires, want 3", tp.Wires())
+	}
+	for _, n := range []int{3, 1, 2, 1} {
+		if err := tp.Use(n); err != nil {
+			t.Errorf("use %d: %v", n, err)
+		}
+	}
+	if err := tp.SetOffloads(1<<1 | 1<<7 | 1<<8 | 1<<9); err != nil {
+		t.Error(err)
+	}
+	if _, err := Open(name, 3); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("second Open: %v", err)
+	}
+	if err := tp.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(name, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
 }

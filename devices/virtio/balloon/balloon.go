@@ -43,7 +43,7 @@ type Config struct {
 type Device struct {
 	features uint64
 
-	mu      sync.Mutex // the rest; no other lock is taken under it
+	mu      sync.Mutex // the rest; a queue's lock is taken under it
 	space   [configSize]byte
 	changed func() // tells the driver of a new target; nil while there is none
 	loops   []*virtio.Loop

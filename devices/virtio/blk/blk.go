@@ -44,6 +44,7 @@ type Device struct {
 
 	mu      sync.Mutex // the rest; no other lock is taken under it
 	changed func()     // tells the driver of a new capacity; nil while there is none
+	missed  bool       // there was a new capacity while there was none
 	queues  []*queue
 }
 
@@ -112,6 +113,8 @@ func (d *Device) Resized() {
 	defer d.mu.Unlock()
 	if d.changed != nil {
 		d.changed()
+	} else {
+		d.missed = true
 	}
 }
 
@@ -120,6 +123,10 @@ func (d *Device) Activate(a virtio.Activation) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.changed = a.ConfigChanged
+	if d.missed { // perhaps since the driver read the old one
+		d.changed()
+		d.missed = false
+	}
 	// Section 5.2.6.2: a driver that can't flush expects every write to be
 	// durable when it completes.
 	writeThrough := a.Features&featureFlush == 0

@@ -144,6 +144,9 @@ func TestErrorsReachTheGuest(t *testing.T) {
 		{"half a sector", in, 0, d.In(100), ioErr},
 		{"write past the end", out, lastSector + 1, d.Out(make([]byte, 512)), ioErr},
 		{"last sector", in, lastSector, d.In(512), ok},
+		{"nothing, behind the last sector", in, lastSector + 1, vqtest.Buffer{GPA: 0x1000, Writable: true}, ok},
+		{"nothing, further behind", in, lastSector + 2, vqtest.Buffer{GPA: 0x1000, Writable: true}, ioErr},
+		{"write nothing", out, 1, vqtest.Buffer{GPA: 0x1000}, ok},
 		{"unknown type", 99, 0, d.In(512), unsupported},
 	}
 	for _, tt := range tests {

@@ -6,21 +6,21 @@ func (q *queue) start(r *request) (status byte, done bool) {
 	switch r.kind {
 	case typeIn:
 		e, ok := q.dev.extent(r)
-		if !ok {
-			return statusIOErr, true
+		if !ok || r.dataLen == 0 {
+			return statusOf(ok), true
 		}
 		done, err := q.dev.prompt.TryReadAt(r.data, e.off)
-		return statusOf(err), done || err != nil
+		return statusOf(err == nil), done || err != nil
 	case typeOut:
 		e, ok := q.dev.extent(r)
-		if !ok || q.dev.backend.ReadOnly() {
-			return statusIOErr, true
+		if ok = ok && !q.dev.backend.ReadOnly(); !ok || r.dataLen == 0 {
+			return statusOf(ok), true
 		}
 		if q.writeThrough {
 			return 0, false
 		}
 		done, err := q.dev.prompt.TryWriteAt(r.data, e.off)
-		return statusOf(err), done || err != nil
+		return statusOf(err == nil), done || err != nil
 	case typeDiscard, typeWriteZeroes:
 		return statusIOErr, q.dev.backend.ReadOnly()
 	case typeFlush:
@@ -41,27 +41,27 @@ func (q *queue) finish(r *request) byte {
 		if !ok {
 			return statusIOErr
 		}
-		return statusOf(b.ReadAt(r.data, e.off))
+		return statusOf(b.ReadAt(r.data, e.off) == nil)
 	case typeOut:
 		e, ok := q.dev.extent(r)
 		if !ok || b.WriteAt(r.data, e.off) != nil {
 			return statusIOErr
 		}
 		if q.writeThrough {
-			return statusOf(b.Flush())
+			return statusOf(b.Flush() == nil)
 		}
 		return statusOK
 	case typeFlush:
-		return statusOf(b.Flush())
+		return statusOf(b.Flush() == nil)
 	}
 	return q.dev.segments(r)
 }
 
-func statusOf(err error) byte {
-	if err != nil {
-		return statusIOErr
+func statusOf(ok bool) byte {
+	if ok {
+		return statusOK
 	}
-	return statusOK
+	return statusIOErr
 }
 
 func (d *Device) getID(r *request) {

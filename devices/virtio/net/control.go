@@ -18,7 +18,7 @@ const (
 	commandMACSet    = 1
 	commandPairsSet  = 0
 	commandOffloads  = 0
-	lastRXCommand    = 5
+	lastRXCommand    = 1  // those of VIRTIO_NET_F_CTRL_RX
 	maxControlLength = 64 // what any command here looks at, and more
 
 	ackOK  = 0
@@ -58,12 +58,12 @@ func (c *control) do(class, command byte, data []byte) bool {
 	case classRX:
 		// The guest gets all that the host's interface hands out: nothing is
 		// filtered here, as section 5.1.6.5.1 allows.
-		return command <= lastRXCommand && len(data) == 1 && data[0] <= 1
+		return c.features&featureControlRX != 0 && command <= lastRXCommand && len(data) == 1 && data[0] <= 1
 	case classMAC:
 		switch {
 		case command == commandMACTable:
-			return true // likewise
-		case command == commandMACSet && checkMAC(data) == nil:
+			return c.features&featureControlRX != 0 // likewise
+		case c.features&featureControlMAC != 0 && command == commandMACSet && checkMAC(data) == nil:
 			c.dev.config.setMAC(data)
 			return true
 		}

@@ -15,7 +15,9 @@ const (
 	hostTSO4, hostTSO6 = 1 << 11, 1 << 12
 	hostECN, mergeable = 1 << 13, 1 << 15
 	controlQueue       = 1 << 17
+	controlRX          = 1 << 18
 	multiQueue         = 1 << 22
+	controlMAC         = 1 << 23
 )
 
 // head is a frame's header.
@@ -137,7 +139,7 @@ func command(h *virtiotest.Harness, queue int, class, number byte, data ...byte)
 }
 
 func TestControl(t *testing.T) {
-	h, w := startWires(t, 4, controlQueue|multiQueue|controlOffloads|guestCsum|guestTSO4, 16)
+	h, w := startWires(t, 4, controlQueue|controlRX|controlMAC|multiQueue|controlOffloads|guestCsum|guestTSO4, 16)
 	const queue = 8
 	tests := []struct {
 		name          string
@@ -147,7 +149,7 @@ func TestControl(t *testing.T) {
 	}{
 		{"promiscuous", 0, 0, []byte{1}, 0},
 		{"promiscuous, twice as much", 0, 0, []byte{2}, 1},
-		{"unknown receive mode", 0, 6, []byte{1}, 1},
+		{"receive mode that was not offered", 0, 2, []byte{1}, 1},
 		{"MAC table", 1, 0, bytes.Repeat([]byte{0}, 200), 0},
 		{"MAC", 1, 1, []byte{2, 1, 2, 3, 4, 5}, 0},
 		{"multicast MAC", 1, 1, []byte{3, 1, 2, 3, 4, 5}, 1},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
@@ -13,6 +14,10 @@ import (
 // maxHeld and maxBuffers are how many chains, and buffers in them, one frame
 // may be spread over: enough for the largest in buffers as small as frames get.
 const maxHeld, maxBuffers = 64, 128
+
+// refill is how long a guest that has too few buffers for the largest frame is
+// given to make more, before smaller ones are received without.
+const refill = time.Millisecond
 
 // receiver takes frames from one wire of the port to the guest, straight into
 // the buffers that the guest has made available.
@@ -27,6 +32,7 @@ type receiver struct {
 	spare []*virtqueue.Chain
 	room  int // bytes in held
 	bufs  [][]byte
+	given bool // to the guest, since it last had time to make more available
 }
 
 func newReceiver(d *Device, wire int, q *virtio.Queue, features uint64) *receiver {
@@ -84,8 +90,15 @@ func (r *receiver) gather() (bool, error) {
 			continue
 		}
 		r.spare = append(r.spare, c)
+		r.q.Flush()
 		if r.room >= minBuffer {
-			return true, nil // all there is; larger frames are lost
+			if !r.given {
+				return true, nil // all there is; larger frames are lost
+			}
+			// The guest may be about to make more of what it was just given.
+			r.given = false
+			time.Sleep(refill)
+			continue
 		}
 		if !r.q.EnableKicks() {
 			return false, nil
@@ -121,14 +134,26 @@ func (r *receiver) hold(c *virtqueue.Chain) error {
 			What: fmt.Sprintf("receive buffer of %d bytes, need %d", c.WriteLen(), least)}
 	}
 	r.held = append(r.held, c)
-	r.bufs = append(r.bufs, c.Writable...)
-	r.room += c.WriteLen()
+	r.add(c)
 	return nil
+}
+
+// add puts a chain's buffers behind the others, as many as one system call
+// takes.
+func (r *receiver) add(c *virtqueue.Chain) {
+	for _, b := range c.Writable {
+		if len(r.bufs) == maxBuffers {
+			return
+		}
+		r.bufs = append(r.bufs, b)
+		r.room += len(b)
+	}
 }
 
 // deliver gives the frame of n bytes in the chains held to the guest, and keeps
 // those that it doesn't fill; section 5.1.6.4.1.
 func (r *receiver) deliver(n int) {
+	r.given = true
 	used, covered := 0, 0
 	for covered < n {
 		covered += r.held[used].WriteLen()
@@ -140,13 +165,12 @@ func (r *receiver) deliver(n int) {
 	for _, c := range r.held[:used] {
 		filled := min(n, c.WriteLen())
 		n -= filled
-		r.room -= c.WriteLen()
 		r.q.Push(c.Head, uint32(filled))
 	}
 	r.spare = append(r.spare, r.held[:used]...)
 	r.held = append(r.held[:0], r.held[used:]...)
-	r.bufs = r.bufs[:0]
+	r.bufs, r.room = r.bufs[:0], 0
 	for _, c := range r.held {
-		r.bufs = append(r.bufs, c.Writable...)
+		r.add(c)
 	}
 }

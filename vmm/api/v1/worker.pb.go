@@ -387,7 +387,8 @@ func (x *Disk) GetLimit() *RateLimit {
 }
 
 // RateLimit bounds bytes and operations a second. A rate of 0 is no limit; a
-// burst is what may pass at once after a time of rest, 0 what passes in 10 ms.
+// burst is what may pass at once after a time of rest, what passes in 10 ms at
+// least.
 type RateLimit struct {
 	state               protoimpl.MessageState `protogen:"open.v1"`
 	BytesPerSecond      uint64                 `protobuf:"varint,1,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"`
