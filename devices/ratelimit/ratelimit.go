@@ -4,6 +4,7 @@ package ratelimit
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,8 +16,9 @@ type Config struct {
 // Limiter is shared by the queues of a device. A nil Limiter lets everything
 // pass. All methods may be called from any goroutine.
 type Limiter struct {
+	limited atomic.Bool // whether Take has to look further
+
 	mu         sync.Mutex // the rest; no other lock is taken under it
-	limited    bool
 	bytes, ops bucket
 	now        func() time.Time
 }
@@ -35,7 +37,7 @@ func (l *Limiter) Set(c Config) {
 	now := l.now()
 	l.bytes.set(c.Bytes, now)
 	l.ops.set(c.Operations, now)
-	l.limited = c != Config{}
+	l.limited.Store(c != Config{})
 }
 
 // Nap is the longest that Take asks its caller to wait before asking again.
@@ -44,14 +46,11 @@ const Nap = 50 * time.Millisecond
 // Take lets one operation of n bytes pass and returns 0, or returns how long
 // to wait before asking again.
 func (l *Limiter) Take(n int) time.Duration {
-	if l == nil {
+	if l == nil || !l.limited.Load() {
 		return 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.limited {
-		return 0
-	}
 	now := l.now()
 	if d := max(l.bytes.wait(now), l.ops.wait(now)); d > 0 {
 		return min(d, Nap)

@@ -30,11 +30,12 @@ func (b *bench) measureExits() error {
 		return err
 	}
 	defer unix.SchedSetaffinity(0, cpus)
-	t, err := b.timeExits(b.exits / batch)
+	rounds := max(b.exits/batch, 10)
+	t, err := b.timeExits(rounds)
 	if err != nil {
 		return err
 	}
-	perExit, err := countAllocations(b.exits / batch / 10)
+	perExit, err := countAllocations(rounds / 10)
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,8 @@ func (t *exitTimes) others(bare bareLoop, floor *floorExits) (err error) {
 	return err
 }
 
-// pin keeps this thread and the programs it starts on one processor, and returns where they could run before.
+// pin keeps this thread and the programs it starts on one processor, and
+// returns where they could run before.
 func pin() (*unix.CPUSet, error) {
 	var before, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {

@@ -109,11 +109,8 @@ func (o *Overlay) change(off, n int64, write func() error) error {
 }
 
 // missing returns the clusters, n of them, of which size bytes at off are only
-// a part and that are still in the base.
+// a part and that are still in the base. size is at least 1.
 func (o *Overlay) missing(off, size int64) (list [2]int64, n int) {
-	if size == 0 {
-		return list, 0
-	}
 	first, end := clusters(off, size)
 	last := end - 1
 	if off%Cluster != 0 && !o.present.has(first) {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/bulkhead-vm/bulkhead/devices/backend/file"
@@ -42,17 +43,20 @@ type Overlay struct {
 }
 
 // Create makes an empty overlay of a base of size bytes at path, where no file
-// may be yet.
+// may be yet. It is there whole or not at all.
 func Create(path string, size uint64) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("create overlay: %w", err)
 	}
 	l := newLayout(size)
 	_, err = f.Write(l.header())
 	err = errors.Join(err, f.Truncate(l.dataOffset+int64(size)), f.Sync(), f.Close())
-	if err != nil {
-		return errors.Join(fmt.Errorf("create overlay: %w", err), os.Remove(path))
+	if err == nil {
+		err = os.Link(f.Name(), path) // refuses to replace a file, unlike a rename
+	}
+	if err = errors.Join(err, os.Remove(f.Name())); err != nil {
+		return fmt.Errorf("create overlay: %w", err)
 	}
 	return nil
 }
@@ -102,10 +106,10 @@ func (o *Overlay) BlockSize() uint32 { return max(o.base.BlockSize(), o.top.Bloc
 func (o *Overlay) Flush() error {
 	o.flush.Lock()
 	defer o.flush.Unlock()
-	// Whoever has written has also marked its page: of two who write the same
-	// cluster at once, one leaves that to the other.
-	// The pages are copied before the data is synced: what they say is there
-	// was written before.
+	// Whoever has written has also marked its page, once update is free: of two
+	// who write the same cluster at once, one leaves that to the other. The
+	// pages are copied before the data is synced: what they say is there was
+	// written before.
 	o.update.Lock()
 	pages := map[int][]byte{}
 	for i := range o.present.dirty {

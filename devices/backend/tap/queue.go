@@ -24,13 +24,17 @@ type queue struct {
 type transfer struct {
 	do   func(fd uintptr) (done bool)
 	bufs [][]byte
-	idle func()
+	more func() [][]byte // asked for bufs at each attempt; may be nil
+	idle func()          // called before a wait; may be nil
 	n    int
 	err  error
 }
 
 func (t *transfer) init(call func(int, [][]byte) (int, error)) {
 	t.do = func(fd uintptr) bool {
+		if t.more != nil {
+			t.bufs = t.more()
+		}
 		if t.n, t.err = call(int(fd), t.bufs); t.err != unix.EAGAIN {
 			return true
 		}
@@ -42,8 +46,7 @@ func (t *transfer) init(call func(int, [][]byte) (int, error)) {
 }
 
 // run waits with wait until the transfer could be made.
-func (t *transfer) run(wait func(func(uintptr) bool) error, bufs [][]byte, idle func()) (int, error) {
-	t.bufs, t.idle = bufs, idle
+func (t *transfer) run(wait func(func(uintptr) bool) error) (int, error) {
 	if err := wait(t.do); err != nil {
 		return 0, err
 	}

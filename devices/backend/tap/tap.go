@@ -41,8 +41,11 @@ func Open(name string, queues int) (*Tap, error) {
 	// name is in no file system and belongs to the network namespace, as the
 	// tap does.
 	lock, err := net.Listen("unix", "@bulkhead/tap/"+name)
-	if err != nil {
+	if errors.Is(err, unix.EADDRINUSE) {
 		return nil, inUse
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tap interface %q: lock: %w", name, err)
 	}
 	t := &Tap{name: name, mtu: i.MTU, lock: lock, used: 1}
 	// What kind it is shows when the wrong one is refused.
@@ -125,27 +128,30 @@ func (t *Tap) SetOffloads(features uint64) error {
 	if flags&unix.TUN_F_CSUM == 0 {
 		flags = 0 // the rest means nothing without
 	}
-	for _, q := range t.queues[:1] { // they are the interface's
-		if err := q.control(func(fd int) error { return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, flags) }); err != nil {
-			return fmt.Errorf("tap interface %q: set offloads: %w", t.name, err)
-		}
+	// They are the interface's, whichever queue is asked.
+	err := t.queues[0].control(func(fd int) error { return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, flags) })
+	if err != nil {
+		return fmt.Errorf("tap interface %q: set offloads: %w", t.name, err)
 	}
 	return nil
 }
 
-// Receive waits for a frame and reads it, header first, into bufs. What
-// doesn't fit is cut off. It calls idle before it waits, and fails with
+// Receive waits for a frame and reads it, header first, into what bufs
+// returns, which it asks each time that it looks for a frame. What doesn't fit
+// is cut off. It calls idle before it waits, and fails with
 // os.ErrDeadlineExceeded once Interrupt was called.
-func (t *Tap) Receive(wire int, bufs [][]byte, idle func()) (int, error) {
+func (t *Tap) Receive(wire int, bufs func() [][]byte, idle func()) (int, error) {
 	q := t.queues[wire]
-	return q.recv.run(q.raw.Read, bufs, idle)
+	q.recv.more, q.recv.idle = bufs, idle
+	return q.recv.run(q.raw.Read)
 }
 
 // Send writes one frame, header first. While the host's queue is full it
 // waits, until Interrupt is called.
 func (t *Tap) Send(wire int, bufs [][]byte) error {
 	q := t.queues[wire]
-	_, err := q.send.run(q.raw.Write, bufs, nil)
+	q.send.bufs = bufs
+	_, err := q.send.run(q.raw.Write)
 	return err
 }
 

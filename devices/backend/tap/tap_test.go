@@ -67,7 +67,7 @@ func TestHostAnswers(t *testing.T) {
 	}()
 	header, frame := make([]byte, HeaderSize), make([]byte, 2000)
 	for {
-		n, err := tp.Receive(0, [][]byte{header, frame}, nil)
+		n, err := tp.Receive(0, func() [][]byte { return [][]byte{header, frame} }, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestInterrupt(t *testing.T) {
 	defer tp.Close()
 	time.AfterFunc(10*time.Millisecond, tp.Interrupt)
 	for { // the stack may send frames of its own
-		if _, err = tp.Receive(0, [][]byte{make([]byte, 2000)}, nil); err != nil {
+		if _, err = tp.Receive(0, func() [][]byte { return [][]byte{make([]byte, 2000)} }, func() {}); err != nil {
 			break
 		}
 	}

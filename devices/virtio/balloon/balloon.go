@@ -22,9 +22,9 @@ const (
 	queueSize = 128
 	maxQueues = 4
 
-	// PageSize is the unit of the balloon, whatever the guest's pages are;
+	// pageSize is the unit of the balloon, whatever the guest's pages are;
 	// section 5.5.6.
-	PageSize = 4096
+	pageSize = 4096
 
 	// Configuration space; section 5.5.4.
 	configSize  = 16
@@ -98,7 +98,7 @@ func (d *Device) WriteConfig(offset uint64, data []byte) {
 func (d *Device) SetTarget(bytes uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	binary.LittleEndian.PutUint32(d.space[offNumPages:], uint32(min(bytes/PageSize, 1<<32-1)))
+	binary.LittleEndian.PutUint32(d.space[offNumPages:], uint32(min(bytes/pageSize, 1<<32-1)))
 	if d.changed != nil {
 		d.changed()
 	}
@@ -108,7 +108,7 @@ func (d *Device) SetTarget(bytes uint64) {
 func (d *Device) Actual() uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return uint64(binary.LittleEndian.Uint32(d.space[offActual:])) * PageSize
+	return uint64(binary.LittleEndian.Uint32(d.space[offActual:])) * pageSize
 }
 
 // Activate implements virtio.Device.

@@ -56,7 +56,7 @@ func (i *inflater) release(first, n uint64) error {
 	if n == 0 {
 		return nil
 	}
-	b, err := i.mem.Slice(memory.GPA(first*PageSize), n*PageSize)
+	b, err := i.mem.Slice(memory.GPA(first*pageSize), n*pageSize)
 	if err != nil {
 		return &virtqueue.ProtocolError{Section: "5.5.6", What: fmt.Sprintf("page %#x in the balloon: %v", first, err)}
 	}

@@ -1,10 +1,6 @@
 package blk
 
-import (
-	"encoding/binary"
-
-	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
-)
+import "encoding/binary"
 
 // A segment of a discard or write-zeroes request; section 5.2.6.
 const (
@@ -24,7 +20,7 @@ func (d *Device) segments(r *request) byte {
 		return statusIOErr
 	}
 	// Copied out first: the guest may change it meanwhile.
-	rest := list[:copyOut(list[:], r.data)]
+	rest := list[:r.chain.ReadAt(list[:], headerSize)]
 	var extents [maxDiscardSegments]extent
 	var unmap bool
 	n := 0
@@ -53,9 +49,4 @@ func (d *Device) segments(r *request) byte {
 		}
 	}
 	return statusOK
-}
-
-func copyOut(dst []byte, bufs [][]byte) (n int) {
-	c := virtqueue.Chain{Readable: bufs}
-	return c.Read(dst)
 }

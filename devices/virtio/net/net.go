@@ -33,9 +33,10 @@ type Port interface {
 	// SetOffloads says what Receive may return: the bits of
 	// VIRTIO_NET_F_GUEST_*, section 5.1.3.
 	SetOffloads(features uint64) error
-	// Receive waits for a frame and reads it into bufs; what doesn't fit is
-	// lost. It calls idle before it waits.
-	Receive(wire int, bufs [][]byte, idle func()) (int, error)
+	// Receive waits for a frame and reads it into what bufs returns, which it
+	// asks each time that it looks for a frame; what doesn't fit is lost. It
+	// calls idle before it waits.
+	Receive(wire int, bufs func() [][]byte, idle func()) (int, error)
 	// Send writes a frame. Frames may be lost without an error.
 	Send(wire int, bufs [][]byte) error
 	// Interrupt makes Receive and Send fail with os.ErrDeadlineExceeded until
@@ -81,10 +82,7 @@ func New(c Config) (*Device, error) {
 	if c.MTU != 0 && c.MTU < 68 {
 		return nil, fmt.Errorf("MTU of %d bytes: it is 68 or more", c.MTU)
 	}
-	d := &Device{c: c, pairs: 1}
-	if c.Port != nil {
-		d.pairs = min(c.Port.Wires(), maxPairs)
-	}
+	d := &Device{c: c, pairs: min(c.Port.Wires(), maxPairs)}
 	d.config = newConfig(mac, d.pairs, c.MTU)
 	d.linkUp.Store(true)
 	return d, nil

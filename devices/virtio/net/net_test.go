@@ -124,11 +124,11 @@ func TestMAC(t *testing.T) {
 		t.Errorf("configuration space is % x, want % x", got, want)
 	}
 	for _, mac := range [][]byte{{1, 2, 3, 4, 5, 6}, {2, 3}, {}} {
-		if _, err := net.New(net.Config{MAC: mac}); err == nil {
+		if _, err := net.New(net.Config{Port: nettest.New(1), MAC: mac}); err == nil {
 			t.Errorf("MAC % x accepted", mac)
 		}
 	}
-	d, err := net.New(net.Config{})
+	d, err := net.New(net.Config{Port: nettest.New(1)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,8 @@ type receiver struct {
 	spare []*virtqueue.Chain
 	room  int // bytes in held
 	bufs  [][]byte
-	given bool // to the guest, since it last had time to make more available
+	err   error // met by topUp
+	given bool  // to the guest, since it last had time to make more available
 }
 
 func newReceiver(d *Device, wire int, q *virtio.Queue, features uint64) *receiver {
@@ -54,7 +55,10 @@ func (r *receiver) serve() error {
 			r.q.Flush()
 			return err
 		}
-		n, err := r.dev.c.Port.Receive(r.wire, r.bufs, r.q.Flush)
+		n, err := r.dev.c.Port.Receive(r.wire, r.topUp, r.q.Flush)
+		if r.err != nil {
+			return r.err
+		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		}
@@ -77,19 +81,13 @@ func (r *receiver) serve() error {
 // driver has promised to notify of the next.
 func (r *receiver) gather() (bool, error) {
 	r.q.DisableKicks()
-	for !r.full() {
-		c := r.chain()
-		ok, err := r.q.Pop(c)
-		if err != nil {
+	for {
+		if err := r.take(); err != nil {
 			return false, err
 		}
-		if ok {
-			if err := r.hold(c); err != nil {
-				return false, err
-			}
-			continue
+		if r.full() {
+			return true, nil
 		}
-		r.spare = append(r.spare, c)
 		r.q.Flush()
 		if r.room >= minBuffer {
 			if !r.given {
@@ -104,7 +102,34 @@ func (r *receiver) gather() (bool, error) {
 			return false, nil
 		}
 	}
-	return true, nil
+}
+
+// topUp returns the buffers for a frame, with what the guest has made
+// available since they were gathered: a wait may have been long.
+func (r *receiver) topUp() [][]byte {
+	if r.err == nil {
+		r.err = r.take()
+	}
+	return r.bufs
+}
+
+// take holds what is in the queue, up to what does for any frame.
+func (r *receiver) take() error {
+	for !r.full() {
+		c := r.chain()
+		ok, err := r.q.Pop(c)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			r.spare = append(r.spare, c)
+			return nil
+		}
+		if err := r.hold(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // full reports whether what is held does for any frame.

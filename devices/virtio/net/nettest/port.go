@@ -69,10 +69,10 @@ func (p *Port) SetOffloads(features uint64) error {
 }
 
 // Receive implements net.Port.
-func (p *Port) Receive(wire int, bufs [][]byte, idle func()) (int, error) {
+func (p *Port) Receive(wire int, bufs func() [][]byte, idle func()) (int, error) {
 	select {
 	case frame := <-p.wires[wire].toGuest:
-		return scatter(bufs, frame), nil
+		return scatter(bufs(), frame), nil
 	case <-p.interrupt():
 		return 0, os.ErrDeadlineExceeded
 	default:
@@ -80,7 +80,7 @@ func (p *Port) Receive(wire int, bufs [][]byte, idle func()) (int, error) {
 	idle()
 	select {
 	case frame := <-p.wires[wire].toGuest:
-		return scatter(bufs, frame), nil
+		return scatter(bufs(), frame), nil
 	case <-p.interrupt():
 		return 0, os.ErrDeadlineExceeded
 	}
