@@ -3,6 +3,7 @@ package net
 import (
 	"encoding/binary"
 
+	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
@@ -25,30 +26,50 @@ const (
 	ackErr = 1
 )
 
+// How often a guest may change the host's network configuration, which has one
+// lock for the whole host. A driver sends some commands when it starts.
+const (
+	commandsPerSecond = 50
+	commandBurst      = 100
+)
+
 // control serves the control queue.
 type control struct {
 	dev      *Device
 	q        *virtio.Queue
 	pairs    int
 	features uint64
+	limit    *ratelimit.Limiter
 
 	chain virtqueue.Chain
 	buf   [maxControlLength]byte
 }
 
-func (c *control) serve() error { return c.q.Each(&c.chain, c.one) }
+func newControl(d *Device, q *virtio.Queue, pairs int, features uint64) *control {
+	limit := ratelimit.New(ratelimit.Config{Operations: ratelimit.Rate{PerSecond: commandsPerSecond, Burst: commandBurst}})
+	return &control{dev: d, q: q, pairs: pairs, features: features, limit: limit}
+}
 
-func (c *control) one(chain *virtqueue.Chain) (uint32, error) {
-	n := chain.Read(c.buf[:])
-	if n < 2 || chain.WriteLen() < 1 {
-		return 0, &virtqueue.ProtocolError{Section: "5.1.6.5", What: "command without class, number or room for the answer"}
+func (c *control) serve() error { return c.q.Drain(c.one) }
+
+func (c *control) one() (more bool, err error) {
+	if ok, err := c.q.Pop(&c.chain); !ok || err != nil {
+		return false, err
+	}
+	n := c.chain.Read(c.buf[:])
+	if n < 2 || c.chain.WriteLen() < 1 {
+		return false, &virtqueue.ProtocolError{Section: "5.1.6.5", What: "command without class, number or room for the answer"}
+	}
+	if !c.q.Pass(c.limit, 0) {
+		return false, nil
 	}
 	ack := byte(ackErr)
 	if c.do(c.buf[0], c.buf[1], c.buf[2:n]) {
 		ack = ackOK
 	}
-	chain.WriteAt([]byte{ack}, chain.WriteLen()-1)
-	return 1, nil
+	c.chain.WriteAt([]byte{ack}, c.chain.WriteLen()-1)
+	c.q.Push(c.chain.Head, 1)
+	return true, nil
 }
 
 // do carries out a command. data may be cut off.

@@ -171,8 +171,7 @@ func (d *Device) Activate(a virtio.Activation) error {
 		}
 	}
 	if q := a.Queues[2*pairs]; q != nil && a.Features&featureControl != 0 {
-		c := &control{dev: d, q: q, pairs: pairs, features: a.Features}
-		d.loops = append(d.loops, virtio.StartLoop(q, c.serve, a.Fail))
+		d.loops = append(d.loops, virtio.StartLoop(q, newControl(d, q, pairs, a.Features).serve, a.Fail))
 	}
 	return nil
 }

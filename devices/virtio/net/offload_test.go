@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 )
@@ -200,5 +201,21 @@ func TestPairs(t *testing.T) {
 	w.ToGuest(2) <- frame("in")
 	if _, n := h.WaitUsed(lastRX); string(d.Bytes(b)[12:n]) != "in" {
 		t.Errorf("received %q", d.Bytes(b)[12:n])
+	}
+}
+
+// TestCommandFlood sends commands without a pause: they come to be answered no
+// faster than the host's configuration may be changed.
+func TestCommandFlood(t *testing.T) {
+	h, _ := startWires(t, 1, controlQueue|controlRX, 16)
+	const burst, more, perSecond = 100, 10, 50
+	start := time.Now()
+	for range burst + more {
+		if command(h, 2, 0, 0, 1) != 0 {
+			t.Fatal("refused")
+		}
+	}
+	if took := time.Since(start); took < more*time.Second/perSecond/2 {
+		t.Errorf("%d commands in %v", burst+more, took)
 	}
 }
