@@ -10,10 +10,10 @@ import (
 
 // BaseCmdline is what every guest's kernel is told, on every host. kvm-clock
 // goes on where a restored guest left it; files of the initramfs keep the
-// pages they were loaded in if they are on a ramfs; the ports tell a power-off
-// and a panic from other resets.
+// pages they were loaded in if they are on a ramfs; there is no PCI and no ACPI
+// to look for; the ports tell a power-off and a panic from other resets.
 func BaseCmdline() string {
-	return fmt.Sprintf("console=ttyS0 quiet panic=-1 reboot=k clocksource=kvm-clock tsc=unstable rootfstype=ramfs"+
+	return fmt.Sprintf("console=ttyS0 quiet panic=-1 reboot=k clocksource=kvm-clock tsc=unstable rootfstype=ramfs pci=off acpi=off"+
 		" poweroff_port=%#x,%#x panic_port=%#x,%#x",
 		power.PortControl, power.Off, pvpanic.Port, pvpanic.Panicked)
 }
