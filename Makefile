@@ -64,8 +64,8 @@ setup-bench:
 	@tests/tools/apt-install $(BENCH_PACKAGES)
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME (default 1m)
-	@tests/fuzz $(or $(FUZZTIME),1m)
+fuzz: ## Run every fuzz target for FUZZTIME (default 1m), FUZZJOBS at once
+	@tests/fuzz $(or $(FUZZTIME),1m) $(FUZZJOBS)
 
 .PHONY: generate
 generate: ## Regenerate Go code from the .proto files
