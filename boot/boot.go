@@ -2,7 +2,7 @@
 // expects into guest memory, and says in which state the first processor
 // starts. It knows nothing of KVM.
 //
-//	kernel file ─▶ elf | bzimage ─▶ params | pvh, mptable ─▶ Entry
+//	kernel file ─▶ elf | bzimage ─▶ params | pvh, acpi | mptable ─▶ Entry
 package boot
 
 import (
@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/bulkhead-vm/bulkhead/boot/mptable"
+	"github.com/bulkhead-vm/bulkhead/boot/acpi"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
 
@@ -32,6 +32,10 @@ type Config struct {
 	Initrd  *io.SectionReader // nil: none
 	Cmdline string
 	CPUs    int // 0 means 1
+	// ACPI is what the kernel is told of the machine by ACPI. nil: an MP table
+	// tells it of processors and interrupts, and of the rest the command line
+	// has to.
+	ACPI *acpi.Config
 	Protocol
 }
 
@@ -53,17 +57,14 @@ func Load(mem *memory.Memory, c Config) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	cpus := max(c.CPUs, 1)
-	if cpus > mptable.MaxCPUs {
-		return Entry{}, fmt.Errorf("%d CPUs: an MP table describes at most %d", cpus, mptable.MaxCPUs)
-	}
-	if err := mem.WriteAt(mptable.Build(tablesGPA, cpus), tablesGPA); err != nil {
+	rsdp, err := loadTables(mem, max(c.CPUs, 1), c.ACPI)
+	if err != nil {
 		return Entry{}, err
 	}
 	if k.mode == ProtectedMode {
-		return enterPVH(mem, k, initrd)
+		return enterPVH(mem, k, initrd, rsdp)
 	}
-	return enterLinux(mem, k, initrd, len(c.Cmdline))
+	return enterLinux(mem, k, initrd, rsdp, len(c.Cmdline))
 }
 
 func loadCmdline(mem *memory.Memory, cmdline string, most int) error {

@@ -191,7 +191,7 @@ func TestMPTable(t *testing.T) {
 		}
 		return s
 	}
-	floating := read(t, mem, tablesGPA, 16)
+	floating := read(t, mem, mpTableGPA, 16)
 	if string(floating[:4]) != "_MP_" || sum(floating) != 0 {
 		t.Fatalf("floating pointer % x", floating)
 	}

@@ -7,9 +7,10 @@ import (
 )
 
 // enterLinux writes what the 64-bit boot protocol asks for.
-func enterLinux(mem *memory.Memory, k kernel, initrd memory.Range, cmdlineLen int) (Entry, error) {
+func enterLinux(mem *memory.Memory, k kernel, initrd memory.Range, rsdp memory.GPA, cmdlineLen int) (Entry, error) {
 	k.page.SetCmdline(cmdlineGPA, cmdlineLen)
 	k.page.SetInitrd(initrd)
+	k.page.SetRSDP(rsdp)
 	k.page.SetSetupData(rngSeedGPA)
 	if err := k.page.SetE820(params.E820(mem.Regions(), firmware())); err != nil {
 		return Entry{}, err
@@ -30,8 +31,8 @@ func enterLinux(mem *memory.Memory, k kernel, initrd memory.Range, cmdlineLen in
 }
 
 // enterPVH writes what the PVH boot protocol asks for.
-func enterPVH(mem *memory.Memory, k kernel, initrd memory.Range) (Entry, error) {
-	info := pvh.StartInfo{Cmdline: cmdlineGPA, Initrd: initrd}
+func enterPVH(mem *memory.Memory, k kernel, initrd memory.Range, rsdp memory.GPA) (Entry, error) {
+	info := pvh.StartInfo{Cmdline: cmdlineGPA, Initrd: initrd, RSDP: rsdp}
 	for _, e := range params.E820(mem.Regions(), firmware()) {
 		info.Memory = append(info.Memory, pvh.MapEntry{Range: e.Range, Type: uint32(e.Type)})
 	}

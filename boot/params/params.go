@@ -16,6 +16,7 @@ const Size = 4096
 
 // Offsets into the zero page.
 const (
+	offACPIRSDP       = 0x070
 	offE820Count      = 0x1e8
 	offSetupHeader    = 0x1f1
 	offBootFlag       = 0x1fe
@@ -95,6 +96,12 @@ func (p *Page) SetInitrd(r memory.Range) {
 	le.PutUint32(p[offExtRamdiskImg:], uint32(r.Start>>32))
 	le.PutUint32(p[offRamdiskSize:], uint32(r.Size))
 	le.PutUint32(p[offExtRamdiskSize:], uint32(r.Size>>32))
+}
+
+// SetRSDP says where the ACPI tables start. 0: there are none, or the kernel
+// has to look.
+func (p *Page) SetRSDP(gpa memory.GPA) {
+	binary.LittleEndian.PutUint64(p[offACPIRSDP:], uint64(gpa))
 }
 
 // SetSetupData says where the linked list of setup_data starts.

@@ -26,6 +26,7 @@ type MapEntry struct {
 type StartInfo struct {
 	Cmdline memory.GPA
 	Initrd  memory.Range // empty: none
+	RSDP    memory.GPA   // 0: no ACPI tables
 	Memory  []MapEntry
 }
 
@@ -45,7 +46,7 @@ func (s StartInfo) Marshal(gpa memory.GPA) []byte {
 	b = le.AppendUint32(b, modules)
 	b = le.AppendUint64(b, uint64(modulesAt))
 	b = le.AppendUint64(b, uint64(s.Cmdline))
-	b = le.AppendUint64(b, 0) // RSDP: none
+	b = le.AppendUint64(b, uint64(s.RSDP))
 	b = le.AppendUint64(b, uint64(mapAt))
 	b = le.AppendUint32(b, uint32(len(s.Memory)))
 	b = le.AppendUint32(b, 0)

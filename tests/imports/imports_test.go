@@ -49,13 +49,15 @@ const rules = `
 	devices/backend/overlay: devices/iovec devices/backend/file
 
 	# Boot loaders know neither KVM nor devices.
-	boot: vmm/memory boot/elf boot/bzimage boot/params boot/pvh boot/mptable
+	boot: vmm/memory boot/elf boot/bzimage boot/params boot/pvh boot/mptable boot/acpi/...
 	boot/boottest:
 	boot/elf: vmm/memory
 	boot/bzimage: vmm/memory
 	boot/params: vmm/memory
 	boot/pvh: vmm/memory
 	boot/mptable: vmm/memory
+	boot/acpi/aml:
+	boot/acpi: vmm/memory boot/acpi/aml
 
 	# The machine brings them together; only here is KVM.
 	vmm/kvm:
