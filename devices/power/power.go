@@ -1,13 +1,14 @@
-// Package power is the switch by which a guest turns its machine off: the
-// sleep registers of hardware-reduced ACPI (ACPI 6.5, section 4.8.3.7). A
-// guest without ACPI can write the same port.
+// Package power has the switches by which a guest turns its machine off and
+// resets it: the registers of hardware-reduced ACPI (ACPI 6.4, sections 4.8.3.6
+// and 4.8.3.7). A guest without ACPI can write the same ports.
 package power
 
 // Ports of the registers, one byte each.
 const (
 	PortControl = 0x600
 	PortStatus  = 0x601
-	PortCount   = 2
+	PortReset   = 0x602
+	PortCount   = 3
 )
 
 // The sleep control register.
@@ -22,24 +23,35 @@ const (
 	Off = sleepEnable | TypeOff<<sleepTypeShift
 )
 
-// Switch is a bus.Handler for the ports from PortControl on.
+// Reset is what to write to PortReset to reset the machine.
+const Reset = 1
+
+// Switch is a bus.Handler for the ports from PortControl on. It has no state.
 type Switch struct {
-	off func()
+	off, reset func()
 }
 
-// New returns a switch that calls off, on the vCPU's own goroutine, when the
-// guest turns the machine off.
-func New(off func()) *Switch { return &Switch{off} }
+// New returns a switch that calls off or reset, on the vCPU's own goroutine,
+// when the guest turns the machine off or resets it.
+func New(off, reset func()) *Switch { return &Switch{off, reset} }
 
 // Read answers zero: no sleep under way, none ended.
 func (s *Switch) Read(offset uint64, data []byte) { clear(data) }
 
-// Write takes the control register; any other sleep type than S5 does nothing.
+// Write takes a register; any other value than the two above does nothing, nor
+// does more than a byte (ACPI 6.4, section 4.8.3.7: the registers are bytes).
 func (s *Switch) Write(offset uint64, data []byte) {
-	if offset != 0 || len(data) != 1 {
+	if len(data) != 1 {
 		return
 	}
-	if v := data[0]; v&sleepEnable != 0 && v>>sleepTypeShift&sleepTypeMask == TypeOff {
-		s.off()
+	switch v := data[0]; offset {
+	case PortControl - PortControl:
+		if v&sleepEnable != 0 && v>>sleepTypeShift&sleepTypeMask == TypeOff {
+			s.off()
+		}
+	case PortReset - PortControl:
+		if v == Reset {
+			s.reset()
+		}
 	}
 }

@@ -5,6 +5,10 @@ const (
 	serialPort = 0x3f8
 	serialGSI  = 4
 
+	// Events of ACPI, on pins that nothing else of a PC's is left on.
+	buttonGSI     = 1
+	generationGSI = 3
+
 	mmioBase   = 0xd000_0000
 	mmioStride = 0x1000 // virtio 1.2, section 4.2.2: a page a device is customary
 	firstGSI   = 5

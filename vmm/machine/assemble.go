@@ -32,13 +32,15 @@ func (m *Machine) assemble(sys *kvm.System, c Config) error {
 		return err
 	}
 	c.Timeline.Mark("devices")
-	entry, err := boot.Load(m.mem, boot.Config{
-		Kernel:   c.Kernel,
-		Initrd:   c.Initrd,
-		Cmdline:  cmdline(c),
-		CPUs:     c.CPUs,
-		Protocol: c.Protocol,
-	})
+	load := boot.Config{Kernel: c.Kernel, Initrd: c.Initrd, CPUs: c.CPUs, Protocol: c.Protocol}
+	hasACPI := c.hasACPI()
+	load.Cmdline = cmdline(c, hasACPI)
+	if hasACPI {
+		if load.ACPI, err = m.createACPI(c); err != nil {
+			return err
+		}
+	}
+	entry, err := boot.Load(m.mem, load)
 	if err != nil {
 		return err
 	}
@@ -96,7 +98,7 @@ func (m *Machine) createLegacyDevices(c Config) (*bus.Bus, error) {
 		bus.Range{Start: i8042.PortData, Size: i8042.PortCount, Name: "i8042",
 			Handler: i8042.New(func() { m.finish(End{Reason: Reboot}) })},
 		bus.Range{Start: power.PortControl, Size: power.PortCount, Name: "power",
-			Handler: power.New(func() { m.finish(End{Reason: PowerOff}) })},
+			Handler: power.New(func() { m.finish(End{Reason: PowerOff}) }, func() { m.finish(End{Reason: Reboot}) })},
 		bus.Range{Start: pvpanic.Port, Size: 1, Name: "pvpanic",
 			Handler: pvpanic.New(func() { m.finish(End{Reason: GuestPanic}) })},
 	)
@@ -123,7 +125,7 @@ func (m *Machine) createCPUs(sys *kvm.System, c Config, entry boot.Entry, pio, m
 	if err != nil {
 		return err
 	}
-	template := vcpu.Template{CPUs: c.CPUs, MaskKVMFeatures: c.Profile.MaskKVMFeatures}
+	template := vcpu.Template{CPUs: c.CPUs, MaskKVMFeatures: c.Profile.MaskKVMFeatures, NoPIC: c.hasACPI()}
 	for id := range c.CPUs {
 		v, err := m.vm.CreateVCPU(id)
 		if err != nil {
@@ -131,7 +133,7 @@ func (m *Machine) createCPUs(sys *kvm.System, c Config, entry boot.Entry, pio, m
 		}
 		m.vcpus = append(m.vcpus, v)
 		m.close = append(m.close, v.Close)
-		if err := vcpu.Reset(v, template.CPUID(supported, id)); err != nil {
+		if err := template.Reset(v, supported); err != nil {
 			return err
 		}
 		var completer vcpu.Completer

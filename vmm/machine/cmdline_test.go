@@ -13,24 +13,51 @@ func TestCmdline(t *testing.T) {
 		Profile: hostprofile.Profile{Cmdline: "profile=x"},
 		Devices: make([]Device, 2),
 	}
-	got := cmdline(c)
-	base, rest, ok := strings.Cut(got, " profile=x ")
-	if !ok || base != BaseCmdline() {
-		t.Fatalf("%q doesn't begin with the base and the profile's words", got)
+	base := BaseCmdline() + " profile=x "
+	if got, want := cmdline(c, true), base+"quiet=no one.more"; got != want {
+		t.Errorf("with ACPI %q, want %q", got, want)
+	}
+	got := cmdline(c, false)
+	rest, ok := strings.CutPrefix(got, base+LegacyCmdline()+" ")
+	if !ok {
+		t.Fatalf("%q doesn't begin with the base, the profile's words and those of a machine without ACPI", got)
 	}
 	words := strings.Fields(rest)
 	if len(words) != 4 || !strings.HasPrefix(words[0], "virtio_mmio.device=4K@0x") || words[0] == words[1] ||
 		words[2] != "quiet=no" || words[3] != "one.more" {
-		t.Errorf("after the profile's words: %q", words)
+		t.Errorf("after the machine's words: %q", words)
 	}
 	if strings.Join(strings.Fields(got), " ") != got {
 		t.Errorf("%q has more than one space between words", got)
 	}
 }
 
-// TestBaseCmdline holds the words to the ports as the devices document them.
-func TestBaseCmdline(t *testing.T) {
-	if got := BaseCmdline(); !strings.HasSuffix(got, " poweroff_port=0x600,0x34 panic_port=0x505,0x1") {
+// TestPorts holds the words to the ports as the devices document them.
+func TestPorts(t *testing.T) {
+	if got := BaseCmdline(); !strings.HasSuffix(got, " panic_port=0x505,0x1") {
 		t.Error(got)
+	}
+	if got := LegacyCmdline(); got != "reboot=k poweroff_port=0x600,0x34" {
+		t.Error(got)
+	}
+}
+
+func TestHasACPI(t *testing.T) {
+	for _, tt := range []struct {
+		profile, cmdline string
+		want             bool
+	}{
+		{"", "", true},
+		{"", "quiet acpi=off", false},
+		{"acpi=off x", "", false},
+		{"acpi=off", "acpi=force", true},
+		{"", "acpi=force acpi=off", false},
+		{"", "acpi=off acpi=rsdt", false},
+		{"", "noacpi=off acpi=office", true},
+	} {
+		c := Config{Cmdline: tt.cmdline, Profile: hostprofile.Profile{Cmdline: tt.profile}}
+		if got := c.hasACPI(); got != tt.want {
+			t.Errorf("profile %q, command line %q: %v", tt.profile, tt.cmdline, got)
+		}
 	}
 }

@@ -22,10 +22,16 @@ type Config struct {
 	Memory uint64 // bytes; 0 means DefaultMemory
 
 	// Kernel and Initrd are read by New and not kept.
-	Kernel  io.ReaderAt
-	Initrd  *io.SectionReader
-	Cmdline string // beside the words the machine adds itself
+	Kernel io.ReaderAt
+	Initrd *io.SectionReader
+	// Cmdline are words beside those the machine adds itself. Two of them mean
+	// something to the machine as well: acpi=off makes it one without ACPI,
+	// acpi=force one with it where the profile has it off.
+	Cmdline string
 	boot.Protocol
+	// GenerationID is the guest's first generation ID, if the machine has ACPI.
+	// Zeroes: made up.
+	GenerationID [16]byte
 
 	// Devices are plugged in in this order. They stay the caller's, to be
 	// closed after the machine.
@@ -48,6 +54,9 @@ type Device struct {
 	Name string
 	virtio.Device
 }
+
+// hasACPI reports whether the machine has ACPI.
+func (c Config) hasACPI() bool { return usesACPI(c.Profile.Cmdline + " " + c.Cmdline) }
 
 func (c Config) withDefaults() (Config, error) {
 	if c.CPUs == 0 {

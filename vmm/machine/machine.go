@@ -4,6 +4,9 @@
 //	            ┌ PIO ─▶ bus ─▶ serial, i8042, power, pvpanic
 //	KVM_RUN ─exit─┤
 //	            └ MMIO ─▶ bus ─▶ virtio transport ─▶ queue ─▶ device ─▶ backend
+//
+// What the guest's kernel knows of all this it has from ACPI, or else from its
+// command line.
 package machine
 
 import (
@@ -23,6 +26,8 @@ type Machine struct {
 	vcpus []*kvm.VCPU
 	cpus  []*vcpu.CPU
 	close []func() error // what New made, in order
+
+	events acpiEvents
 
 	start   sync.Once
 	running sync.WaitGroup // goroutines of cpus

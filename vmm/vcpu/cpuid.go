@@ -12,6 +12,8 @@ type Template struct {
 	CPUs int
 	// MaskKVMFeatures are bits of KVM's paravirtual features to withhold.
 	MaskKVMFeatures uint32
+	// NoPIC leaves LINT0 of the local APICs unconnected.
+	NoPIC bool
 }
 
 // CPUID returns what CPUID answers on processor id, starting from what the

@@ -139,7 +139,7 @@ func TestKVMTakesIt(t *testing.T) {
 	kvmtest.Must(t, err)
 	defer last.Close()
 	for _, v := range []*kvm.VCPU{g.VCPU, last} {
-		kvmtest.Must(t, Reset(v, Template{CPUs: 32}.CPUID(entries, v.ID)))
+		kvmtest.Must(t, Template{CPUs: 32}.Reset(v, entries))
 		got, err := v.CPUID()
 		kvmtest.Must(t, err)
 		if core := find(t, got, leafTopology, 1); core.EDX != uint32(v.ID) || core.EBX != 32 {

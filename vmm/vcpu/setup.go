@@ -9,16 +9,16 @@ import (
 )
 
 // Reset gives a new vCPU what every processor of the machine has at power-on:
-// CPUID, then MSRs (which of them exist follows from CPUID), and the local
-// APIC's wiring.
-func Reset(v *kvm.VCPU, cpuid []kvm.CPUIDEntry) error {
-	if err := v.SetCPUID(cpuid); err != nil {
+// CPUID, made of what KVM supports, then MSRs (which of them exist follows from
+// CPUID), and the local APIC's wiring.
+func (t Template) Reset(v *kvm.VCPU, supported []kvm.CPUIDEntry) error {
+	if err := v.SetCPUID(t.CPUID(supported, v.ID)); err != nil {
 		return fmt.Errorf("vCPU %d: %w", v.ID, err)
 	}
 	if _, err := v.SetMSRs(bootMSRs()); err != nil {
 		return fmt.Errorf("vCPU %d: %w", v.ID, err)
 	}
-	if err := wireLAPIC(v); err != nil {
+	if err := t.wireLAPIC(v); err != nil {
 		return fmt.Errorf("vCPU %d: %w", v.ID, err)
 	}
 	return nil
@@ -30,15 +30,23 @@ const (
 	lapicLINT1     = 0x360
 	deliveryExtINT = 7 << 8
 	deliveryNMI    = 4 << 8
+	lvtMasked      = 1 << 16
 )
 
-// wireLAPIC connects LINT0 to the PIC and LINT1 to NMI, as the MP table says.
-func wireLAPIC(v *kvm.VCPU) error {
+// wireLAPIC connects LINT0 to the PIC, if there is one, and LINT1 to NMI, as
+// the MP table or the MADT says. KVM's PIC is always there: a guest that hasn't
+// been told of it doesn't mask it, and would get each device's interrupt from
+// it as well, as an exception.
+func (t Template) wireLAPIC(v *kvm.VCPU) error {
 	lapic, err := v.LAPIC()
 	if err != nil {
 		return err
 	}
-	binary.LittleEndian.PutUint32(lapic.Regs[lapicLINT0:], deliveryExtINT)
+	lint0 := uint32(deliveryExtINT)
+	if t.NoPIC {
+		lint0 = lvtMasked
+	}
+	binary.LittleEndian.PutUint32(lapic.Regs[lapicLINT0:], lint0)
 	binary.LittleEndian.PutUint32(lapic.Regs[lapicLINT1:], deliveryNMI)
 	return v.SetLAPIC(lapic)
 }

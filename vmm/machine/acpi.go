@@ -1,0 +1,106 @@
+package machine
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/bulkhead-vm/bulkhead/boot"
+	"github.com/bulkhead-vm/bulkhead/boot/acpi"
+	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
+	"github.com/bulkhead-vm/bulkhead/devices/power"
+	"github.com/bulkhead-vm/bulkhead/devices/serial"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/mmio"
+	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+)
+
+// ErrNoACPI says that a machine has no ACPI, and with that no way to tell its
+// guest of events.
+var ErrNoACPI = errors.New("the machine has no ACPI: its kernel's command line says acpi=off, add acpi=force")
+
+// usesACPI reports whether a machine with these words on its command line has
+// ACPI. As to Linux, the last of acpi=off and acpi=force counts; without either
+// it has.
+func usesACPI(cmdline string) bool {
+	uses := true
+	for _, word := range strings.Fields(cmdline) {
+		switch word {
+		case "acpi=off":
+			uses = false
+		case "acpi=force":
+			uses = true
+		}
+	}
+	return uses
+}
+
+// acpiEvents are the interrupts by which a machine tells its guest of events.
+type acpiEvents struct {
+	button, generation *eventfd.EventFD // nil: no ACPI
+}
+
+// createACPI makes what ACPI tells of beside other devices, and returns what
+// the guest is to be told.
+func (m *Machine) createACPI(c Config) (config *acpi.Config, err error) {
+	if m.events.button, err = m.interrupt(buttonGSI); err != nil {
+		return nil, err
+	}
+	if m.events.generation, err = m.interrupt(generationGSI); err != nil {
+		return nil, err
+	}
+	id := c.GenerationID
+	if id == [16]byte{} {
+		rand.Read(id[:]) // never fails
+	}
+	if err := m.mem.WriteAt(id[:], boot.GenerationGPA); err != nil {
+		return nil, fmt.Errorf("generation ID: %w", err)
+	}
+	return describe(len(c.Devices)), nil
+}
+
+// describe returns what a guest is told of a machine with that many virtio
+// devices.
+func describe(devices int) *acpi.Config {
+	c := &acpi.Config{
+		Power: acpi.Power{
+			SleepControl: power.PortControl, SleepStatus: power.PortStatus, SleepOff: power.TypeOff,
+			Reset: power.PortReset, ResetValue: power.Reset,
+		},
+		Devices: []acpi.Device{acpi.SerialPort{Port: serialPort, Count: serial.RegisterLen, GSI: serialGSI}},
+	}
+	for i := range devices {
+		gpa, gsi := slot(i)
+		c.Devices = append(c.Devices, acpi.VirtioMMIO{
+			UID: i, Window: memory.Range{Start: memory.GPA(gpa), Size: mmio.Size}, GSI: gsi,
+		})
+	}
+	c.Devices = append(c.Devices,
+		acpi.PowerButton{GSI: buttonGSI},
+		acpi.Generation{GPA: boot.GenerationGPA, GSI: generationGSI},
+	)
+	return c
+}
+
+// PressPowerButton asks the guest to turn itself off. Whether and when it does
+// is up to it. It fails with ErrNoACPI, or when the machine is closed.
+func (m *Machine) PressPowerButton() error {
+	if m.events.button == nil {
+		return ErrNoACPI
+	}
+	return m.events.button.Signal()
+}
+
+// SetGenerationID gives the guest another generation ID and tells it, so that it
+// draws new random numbers: for one that is about to go on, from the same
+// state, as somebody else does or did. It fails with ErrNoACPI, and must not
+// overlap Close.
+func (m *Machine) SetGenerationID(id [16]byte) error {
+	if m.events.generation == nil {
+		return ErrNoACPI
+	}
+	if err := m.mem.WriteAt(id[:], boot.GenerationGPA); err != nil {
+		return fmt.Errorf("generation ID: %w", err)
+	}
+	return m.events.generation.Signal()
+}
