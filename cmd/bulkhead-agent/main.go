@@ -69,7 +69,7 @@ func run() error {
 		Stdio:       stdio,
 		Dial:        dialHost,
 		CommandLine: string(line),
-		PowerOff:    powerOff,
+		PowerOff:    func() { powerOff(string(line)) },
 	})
 }
 
@@ -111,7 +111,7 @@ func dialHost(ctx context.Context) (net.Conn, error) {
 	return c, nil
 }
 
-func powerOff() {
-	fmt.Fprintln(os.Stderr, "bulkhead-agent:", power.Off())
+func powerOff(commandLine string) {
+	fmt.Fprintln(os.Stderr, "bulkhead-agent:", power.Off(commandLine))
 	os.Exit(1)
 }

@@ -100,12 +100,16 @@ func rescueUnless(begun <-chan struct{}, table *process.Table) {
 	}
 }
 
-// obeySignals turns the machine off for those by which poweroff, halt, reboot
-// and Ctrl-Alt-Del tell the first process, and drops the others: they would
-// end it, and the guest with it.
+// signalPowerButton is what the kernel sends for a pressed power button:
+// CONFIG_ACPI_TINY_POWER_BUTTON_SIGNAL. It is glibc's SIGRTMIN+4.
+const signalPowerButton = unix.Signal(38)
+
+// obeySignals turns the machine off for those by which poweroff, halt, reboot,
+// Ctrl-Alt-Del and the power button tell the first process, and drops the
+// others: they would end it, and the guest with it.
 func obeySignals(s *server.Service) {
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGHUP, unix.SIGQUIT)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, signalPowerButton, unix.SIGHUP, unix.SIGQUIT)
 	for sig := range signals {
 		if sig != unix.SIGHUP && sig != unix.SIGQUIT {
 			s.ShutDown(signalGrace)

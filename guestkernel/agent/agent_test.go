@@ -108,18 +108,23 @@ func TestPowerOffGrace(t *testing.T) {
 	}
 }
 
-// TestSignalTurnsOff: as "poweroff" of many a userland does.
+// TestSignalTurnsOff: as "poweroff" of many a userland does, and the kernel for a
+// pressed power button.
 func TestSignalTurnsOff(t *testing.T) {
-	m := boot(t, programs(t, t.TempDir()), "")
-	_, err := m.Setup(t.Context(), &agentv1.SetupRequest{})
-	must(t, err)
-	m.run("hup", "kill -HUP 1")
-	if _, err := m.Health(t.Context(), &agentv1.HealthRequest{}); err != nil {
-		t.Errorf("after SIGHUP: %v", err)
-	}
-	m.start("off", "kill -USR2 1")
-	if sig := m.ended(); sig != unix.SIGINT {
-		t.Errorf("the agent ended by %v", sig)
+	for _, sig := range []string{"USR2", "38"} {
+		t.Run(sig, func(t *testing.T) {
+			m := boot(t, programs(t, t.TempDir()), "")
+			_, err := m.Setup(t.Context(), &agentv1.SetupRequest{})
+			must(t, err)
+			m.run("hup", "kill -HUP 1")
+			if _, err := m.Health(t.Context(), &agentv1.HealthRequest{}); err != nil {
+				t.Errorf("after SIGHUP: %v", err)
+			}
+			m.start("off", "kill -"+sig+" 1")
+			if sig := m.ended(); sig != unix.SIGINT {
+				t.Errorf("the agent ended by %v", sig)
+			}
+		})
 	}
 }
 

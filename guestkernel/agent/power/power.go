@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,26 +49,14 @@ func signalAll(s unix.Signal) {
 	}
 }
 
-// Off turns the machine off. It returns only if that fails.
-func Off() error {
+// Off turns the machine off, as its kernel knows to by ACPI, or else as the
+// kernel's command line says. It returns only if that fails.
+func Off(commandLine string) error {
 	if os.Getpid() != 1 {
 		return fmt.Errorf("turn the machine off: %w: only its first process does", unix.EPERM)
 	}
-	writeSwitch()
-	return fmt.Errorf("turn the machine off: %w", unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF))
-}
-
-// The sleep control register of our machines, and what turns them off; ACPI
-// 6.5, section 4.8.3.7. A kernel without ACPI doesn't know it and would halt.
-const (
-	sleepControl = 0x600
-	sleepOff     = 1<<5 | 5<<2
-)
-
-func writeSwitch() {
-	runtime.LockOSThread() // the permission is the thread's
-	defer runtime.UnlockOSThread()
-	if unix.Ioperm(sleepControl, 1, 1) == nil {
-		outb(sleepControl, sleepOff)
+	if port, value, ok := offPort(commandLine); ok {
+		writePort(port, value)
 	}
+	return fmt.Errorf("turn the machine off: %w", unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF))
 }
