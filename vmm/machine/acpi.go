@@ -83,18 +83,22 @@ func describe(devices int) *acpi.Config {
 }
 
 // PressPowerButton asks the guest to turn itself off. Whether and when it does
-// is up to it. It fails with ErrNoACPI, or when the machine is closed.
+// is up to it; one whose kernel hasn't come up doesn't hear of it. It fails with
+// ErrNoACPI, or when the machine is closed.
 func (m *Machine) PressPowerButton() error {
 	if m.events.button == nil {
 		return ErrNoACPI
 	}
-	return m.events.button.Signal()
+	if err := m.events.button.Signal(); err != nil {
+		return fmt.Errorf("press a machine's power button: %w", err)
+	}
+	return nil
 }
 
 // SetGenerationID gives the guest another generation ID and tells it, so that it
-// draws new random numbers: for one that is about to go on, from the same
-// state, as somebody else does or did. It fails with ErrNoACPI, and must not
-// overlap Close.
+// draws new random numbers: for one that is about to go on from a state that
+// another one goes on from, or went. It fails with ErrNoACPI, or when the machine
+// is closed, and must not overlap Close.
 func (m *Machine) SetGenerationID(id [16]byte) error {
 	if m.events.generation == nil {
 		return ErrNoACPI
@@ -102,5 +106,8 @@ func (m *Machine) SetGenerationID(id [16]byte) error {
 	if err := m.mem.WriteAt(id[:], boot.GenerationGPA); err != nil {
 		return fmt.Errorf("generation ID: %w", err)
 	}
-	return m.events.generation.Signal()
+	if err := m.events.generation.Signal(); err != nil {
+		return fmt.Errorf("generation ID: %w", err)
+	}
+	return nil
 }

@@ -71,6 +71,16 @@ func TestSetBalloon(t *testing.T) {
 	}
 }
 
+func TestPressPowerButton(t *testing.T) {
+	for cmdline, want := range map[string]codes.Code{"acpi=force": codes.OK, "acpi=off": codes.FailedPrecondition} {
+		w := create(t, &vmmv1.MachineConfig{Cmdline: cmdline})
+		_, err := w.PressPowerButton(context.Background(), &vmmv1.PressPowerButtonRequest{})
+		if status.Code(err) != want {
+			t.Errorf("%s: %v, want %v", cmdline, err, want)
+		}
+	}
+}
+
 func TestRefreshDisk(t *testing.T) {
 	image := writeFile(t, "disk", make([]byte, 1<<20))
 	base := writeFile(t, "base", make([]byte, 1<<20))
@@ -105,7 +115,10 @@ func TestNoMachine(t *testing.T) {
 	}
 	for name, w := range map[string]*Worker{"early": early, "late": late} {
 		if _, err := w.SetBalloon(ctx, &vmmv1.SetBalloonRequest{}); status.Code(err) != codes.FailedPrecondition {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: balloon: %v", name, err)
+		}
+		if _, err := w.PressPowerButton(ctx, &vmmv1.PressPowerButtonRequest{}); status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("%s: power button: %v", name, err)
 		}
 	}
 }

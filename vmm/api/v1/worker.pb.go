@@ -192,7 +192,9 @@ type MachineConfig struct {
 	// Paths of an ELF vmlinux or a bzImage, and of an initrd or nothing.
 	Kernel string `protobuf:"bytes,3,opt,name=kernel,proto3" json:"kernel,omitempty"`
 	Initrd string `protobuf:"bytes,4,opt,name=initrd,proto3" json:"initrd,omitempty"`
-	// Words for the kernel's command line beside those the machine needs.
+	// Words for the kernel's command line beside those the machine needs. Two of
+	// them mean something to the machine as well: acpi=off makes it one without
+	// ACPI, acpi=force one with it where the host's default is without.
 	Cmdline      string       `protobuf:"bytes,5,opt,name=cmdline,proto3" json:"cmdline,omitempty"`
 	BootProtocol BootProtocol `protobuf:"varint,6,opt,name=boot_protocol,json=bootProtocol,proto3,enum=bulkhead.vmm.v1.BootProtocol" json:"boot_protocol,omitempty"`
 	// In order: /dev/vda, /dev/vdb, ...
@@ -981,6 +983,78 @@ func (*StopResponse) Descriptor() ([]byte, []int) {
 	return file_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
+type PressPowerButtonRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PressPowerButtonRequest) Reset() {
+	*x = PressPowerButtonRequest{}
+	mi := &file_v1_worker_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PressPowerButtonRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PressPowerButtonRequest) ProtoMessage() {}
+
+func (x *PressPowerButtonRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PressPowerButtonRequest.ProtoReflect.Descriptor instead.
+func (*PressPowerButtonRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{16}
+}
+
+type PressPowerButtonResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PressPowerButtonResponse) Reset() {
+	*x = PressPowerButtonResponse{}
+	mi := &file_v1_worker_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PressPowerButtonResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PressPowerButtonResponse) ProtoMessage() {}
+
+func (x *PressPowerButtonResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PressPowerButtonResponse.ProtoReflect.Descriptor instead.
+func (*PressPowerButtonResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{17}
+}
+
 type WaitRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -989,7 +1063,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_v1_worker_proto_msgTypes[16]
+	mi := &file_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1075,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[16]
+	mi := &file_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1088,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 type WaitResponse struct {
@@ -1035,7 +1109,7 @@ type WaitResponse struct {
 
 func (x *WaitResponse) Reset() {
 	*x = WaitResponse{}
-	mi := &file_v1_worker_proto_msgTypes[17]
+	mi := &file_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1121,7 @@ func (x *WaitResponse) String() string {
 func (*WaitResponse) ProtoMessage() {}
 
 func (x *WaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[17]
+	mi := &file_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1134,7 @@ func (x *WaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResponse.ProtoReflect.Descriptor instead.
 func (*WaitResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WaitResponse) GetReason() EndReason {
@@ -1111,7 +1185,7 @@ type Registers struct {
 
 func (x *Registers) Reset() {
 	*x = Registers{}
-	mi := &file_v1_worker_proto_msgTypes[18]
+	mi := &file_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1197,7 @@ func (x *Registers) String() string {
 func (*Registers) ProtoMessage() {}
 
 func (x *Registers) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[18]
+	mi := &file_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1210,7 @@ func (x *Registers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registers.ProtoReflect.Descriptor instead.
 func (*Registers) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Registers) GetCpu() uint32 {
@@ -1175,7 +1249,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_v1_worker_proto_msgTypes[19]
+	mi := &file_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1261,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[19]
+	mi := &file_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1274,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 type ShutdownResponse struct {
@@ -1211,7 +1285,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_v1_worker_proto_msgTypes[20]
+	mi := &file_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1223,7 +1297,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[20]
+	mi := &file_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1236,7 +1310,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 type StatsRequest struct {
@@ -1247,7 +1321,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_v1_worker_proto_msgTypes[21]
+	mi := &file_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1333,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[21]
+	mi := &file_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1346,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 type StatsResponse struct {
@@ -1293,7 +1367,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_v1_worker_proto_msgTypes[22]
+	mi := &file_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1379,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[22]
+	mi := &file_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1392,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StatsResponse) GetSteps() []*Step {
@@ -1375,7 +1449,7 @@ type SetRateLimitRequest struct {
 
 func (x *SetRateLimitRequest) Reset() {
 	*x = SetRateLimitRequest{}
-	mi := &file_v1_worker_proto_msgTypes[23]
+	mi := &file_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1461,7 @@ func (x *SetRateLimitRequest) String() string {
 func (*SetRateLimitRequest) ProtoMessage() {}
 
 func (x *SetRateLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[23]
+	mi := &file_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1474,7 @@ func (x *SetRateLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRateLimitRequest.ProtoReflect.Descriptor instead.
 func (*SetRateLimitRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SetRateLimitRequest) GetDevice() string {
@@ -1425,7 +1499,7 @@ type SetRateLimitResponse struct {
 
 func (x *SetRateLimitResponse) Reset() {
 	*x = SetRateLimitResponse{}
-	mi := &file_v1_worker_proto_msgTypes[24]
+	mi := &file_v1_worker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1511,7 @@ func (x *SetRateLimitResponse) String() string {
 func (*SetRateLimitResponse) ProtoMessage() {}
 
 func (x *SetRateLimitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[24]
+	mi := &file_v1_worker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1524,7 @@ func (x *SetRateLimitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRateLimitResponse.ProtoReflect.Descriptor instead.
 func (*SetRateLimitResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_v1_worker_proto_rawDescGZIP(), []int{26}
 }
 
 type SetBalloonRequest struct {
@@ -1463,7 +1537,7 @@ type SetBalloonRequest struct {
 
 func (x *SetBalloonRequest) Reset() {
 	*x = SetBalloonRequest{}
-	mi := &file_v1_worker_proto_msgTypes[25]
+	mi := &file_v1_worker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1549,7 @@ func (x *SetBalloonRequest) String() string {
 func (*SetBalloonRequest) ProtoMessage() {}
 
 func (x *SetBalloonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[25]
+	mi := &file_v1_worker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1562,7 @@ func (x *SetBalloonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBalloonRequest.ProtoReflect.Descriptor instead.
 func (*SetBalloonRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_v1_worker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SetBalloonRequest) GetBytes() uint64 {
@@ -1506,7 +1580,7 @@ type SetBalloonResponse struct {
 
 func (x *SetBalloonResponse) Reset() {
 	*x = SetBalloonResponse{}
-	mi := &file_v1_worker_proto_msgTypes[26]
+	mi := &file_v1_worker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1592,7 @@ func (x *SetBalloonResponse) String() string {
 func (*SetBalloonResponse) ProtoMessage() {}
 
 func (x *SetBalloonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[26]
+	mi := &file_v1_worker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1605,7 @@ func (x *SetBalloonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBalloonResponse.ProtoReflect.Descriptor instead.
 func (*SetBalloonResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{26}
+	return file_v1_worker_proto_rawDescGZIP(), []int{28}
 }
 
 type RefreshDiskRequest struct {
@@ -1544,7 +1618,7 @@ type RefreshDiskRequest struct {
 
 func (x *RefreshDiskRequest) Reset() {
 	*x = RefreshDiskRequest{}
-	mi := &file_v1_worker_proto_msgTypes[27]
+	mi := &file_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1630,7 @@ func (x *RefreshDiskRequest) String() string {
 func (*RefreshDiskRequest) ProtoMessage() {}
 
 func (x *RefreshDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[27]
+	mi := &file_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1643,7 @@ func (x *RefreshDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshDiskRequest.ProtoReflect.Descriptor instead.
 func (*RefreshDiskRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{27}
+	return file_v1_worker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RefreshDiskRequest) GetDisk() uint32 {
@@ -1587,7 +1661,7 @@ type RefreshDiskResponse struct {
 
 func (x *RefreshDiskResponse) Reset() {
 	*x = RefreshDiskResponse{}
-	mi := &file_v1_worker_proto_msgTypes[28]
+	mi := &file_v1_worker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1673,7 @@ func (x *RefreshDiskResponse) String() string {
 func (*RefreshDiskResponse) ProtoMessage() {}
 
 func (x *RefreshDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[28]
+	mi := &file_v1_worker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1686,7 @@ func (x *RefreshDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshDiskResponse.ProtoReflect.Descriptor instead.
 func (*RefreshDiskResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{28}
+	return file_v1_worker_proto_rawDescGZIP(), []int{30}
 }
 
 type Step struct {
@@ -1625,7 +1699,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_v1_worker_proto_msgTypes[29]
+	mi := &file_v1_worker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1711,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[29]
+	mi := &file_v1_worker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1724,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{29}
+	return file_v1_worker_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Step) GetName() string {
@@ -1720,7 +1794,9 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\rResumeRequest\"\x10\n" +
 	"\x0eResumeResponse\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
-	"\fStopResponse\"\r\n" +
+	"\fStopResponse\"\x19\n" +
+	"\x17PressPowerButtonRequest\"\x1a\n" +
+	"\x18PressPowerButtonResponse\"\r\n" +
 	"\vWaitRequest\"\xdb\x01\n" +
 	"\fWaitResponse\x122\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1a.bulkhead.vmm.v1.EndReasonR\x06reason\x12\x18\n" +
@@ -1768,13 +1844,14 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x16END_REASON_GUEST_PANIC\x10\x04\x12\x1b\n" +
 	"\x17END_REASON_TRIPLE_FAULT\x10\x05\x12 \n" +
 	"\x1cEND_REASON_EMULATION_FAILURE\x10\x06\x12\x19\n" +
-	"\x15END_REASON_HOST_ERROR\x10\a2\xdf\x06\n" +
+	"\x15END_REASON_HOST_ERROR\x10\a2\xc8\a\n" +
 	"\x06Worker\x12I\n" +
 	"\x06Create\x12\x1e.bulkhead.vmm.v1.CreateRequest\x1a\x1f.bulkhead.vmm.v1.CreateResponse\x12F\n" +
 	"\x05Start\x12\x1d.bulkhead.vmm.v1.StartRequest\x1a\x1e.bulkhead.vmm.v1.StartResponse\x12F\n" +
 	"\x05Pause\x12\x1d.bulkhead.vmm.v1.PauseRequest\x1a\x1e.bulkhead.vmm.v1.PauseResponse\x12I\n" +
 	"\x06Resume\x12\x1e.bulkhead.vmm.v1.ResumeRequest\x1a\x1f.bulkhead.vmm.v1.ResumeResponse\x12C\n" +
-	"\x04Stop\x12\x1c.bulkhead.vmm.v1.StopRequest\x1a\x1d.bulkhead.vmm.v1.StopResponse\x12C\n" +
+	"\x04Stop\x12\x1c.bulkhead.vmm.v1.StopRequest\x1a\x1d.bulkhead.vmm.v1.StopResponse\x12g\n" +
+	"\x10PressPowerButton\x12(.bulkhead.vmm.v1.PressPowerButtonRequest\x1a).bulkhead.vmm.v1.PressPowerButtonResponse\x12C\n" +
 	"\x04Wait\x12\x1c.bulkhead.vmm.v1.WaitRequest\x1a\x1d.bulkhead.vmm.v1.WaitResponse\x12O\n" +
 	"\bShutdown\x12 .bulkhead.vmm.v1.ShutdownRequest\x1a!.bulkhead.vmm.v1.ShutdownResponse\x12F\n" +
 	"\x05Stats\x12\x1d.bulkhead.vmm.v1.StatsRequest\x1a\x1e.bulkhead.vmm.v1.StatsResponse\x12[\n" +
@@ -1796,40 +1873,42 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_v1_worker_proto_goTypes = []any{
-	(BootProtocol)(0),            // 0: bulkhead.vmm.v1.BootProtocol
-	(EndReason)(0),               // 1: bulkhead.vmm.v1.EndReason
-	(*CreateRequest)(nil),        // 2: bulkhead.vmm.v1.CreateRequest
-	(*MachineConfig)(nil),        // 3: bulkhead.vmm.v1.MachineConfig
-	(*Disk)(nil),                 // 4: bulkhead.vmm.v1.Disk
-	(*RateLimit)(nil),            // 5: bulkhead.vmm.v1.RateLimit
-	(*Network)(nil),              // 6: bulkhead.vmm.v1.Network
-	(*Vsock)(nil),                // 7: bulkhead.vmm.v1.Vsock
-	(*VsockPath)(nil),            // 8: bulkhead.vmm.v1.VsockPath
-	(*CreateResponse)(nil),       // 9: bulkhead.vmm.v1.CreateResponse
-	(*StartRequest)(nil),         // 10: bulkhead.vmm.v1.StartRequest
-	(*StartResponse)(nil),        // 11: bulkhead.vmm.v1.StartResponse
-	(*PauseRequest)(nil),         // 12: bulkhead.vmm.v1.PauseRequest
-	(*PauseResponse)(nil),        // 13: bulkhead.vmm.v1.PauseResponse
-	(*ResumeRequest)(nil),        // 14: bulkhead.vmm.v1.ResumeRequest
-	(*ResumeResponse)(nil),       // 15: bulkhead.vmm.v1.ResumeResponse
-	(*StopRequest)(nil),          // 16: bulkhead.vmm.v1.StopRequest
-	(*StopResponse)(nil),         // 17: bulkhead.vmm.v1.StopResponse
-	(*WaitRequest)(nil),          // 18: bulkhead.vmm.v1.WaitRequest
-	(*WaitResponse)(nil),         // 19: bulkhead.vmm.v1.WaitResponse
-	(*Registers)(nil),            // 20: bulkhead.vmm.v1.Registers
-	(*ShutdownRequest)(nil),      // 21: bulkhead.vmm.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),     // 22: bulkhead.vmm.v1.ShutdownResponse
-	(*StatsRequest)(nil),         // 23: bulkhead.vmm.v1.StatsRequest
-	(*StatsResponse)(nil),        // 24: bulkhead.vmm.v1.StatsResponse
-	(*SetRateLimitRequest)(nil),  // 25: bulkhead.vmm.v1.SetRateLimitRequest
-	(*SetRateLimitResponse)(nil), // 26: bulkhead.vmm.v1.SetRateLimitResponse
-	(*SetBalloonRequest)(nil),    // 27: bulkhead.vmm.v1.SetBalloonRequest
-	(*SetBalloonResponse)(nil),   // 28: bulkhead.vmm.v1.SetBalloonResponse
-	(*RefreshDiskRequest)(nil),   // 29: bulkhead.vmm.v1.RefreshDiskRequest
-	(*RefreshDiskResponse)(nil),  // 30: bulkhead.vmm.v1.RefreshDiskResponse
-	(*Step)(nil),                 // 31: bulkhead.vmm.v1.Step
+	(BootProtocol)(0),                // 0: bulkhead.vmm.v1.BootProtocol
+	(EndReason)(0),                   // 1: bulkhead.vmm.v1.EndReason
+	(*CreateRequest)(nil),            // 2: bulkhead.vmm.v1.CreateRequest
+	(*MachineConfig)(nil),            // 3: bulkhead.vmm.v1.MachineConfig
+	(*Disk)(nil),                     // 4: bulkhead.vmm.v1.Disk
+	(*RateLimit)(nil),                // 5: bulkhead.vmm.v1.RateLimit
+	(*Network)(nil),                  // 6: bulkhead.vmm.v1.Network
+	(*Vsock)(nil),                    // 7: bulkhead.vmm.v1.Vsock
+	(*VsockPath)(nil),                // 8: bulkhead.vmm.v1.VsockPath
+	(*CreateResponse)(nil),           // 9: bulkhead.vmm.v1.CreateResponse
+	(*StartRequest)(nil),             // 10: bulkhead.vmm.v1.StartRequest
+	(*StartResponse)(nil),            // 11: bulkhead.vmm.v1.StartResponse
+	(*PauseRequest)(nil),             // 12: bulkhead.vmm.v1.PauseRequest
+	(*PauseResponse)(nil),            // 13: bulkhead.vmm.v1.PauseResponse
+	(*ResumeRequest)(nil),            // 14: bulkhead.vmm.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 15: bulkhead.vmm.v1.ResumeResponse
+	(*StopRequest)(nil),              // 16: bulkhead.vmm.v1.StopRequest
+	(*StopResponse)(nil),             // 17: bulkhead.vmm.v1.StopResponse
+	(*PressPowerButtonRequest)(nil),  // 18: bulkhead.vmm.v1.PressPowerButtonRequest
+	(*PressPowerButtonResponse)(nil), // 19: bulkhead.vmm.v1.PressPowerButtonResponse
+	(*WaitRequest)(nil),              // 20: bulkhead.vmm.v1.WaitRequest
+	(*WaitResponse)(nil),             // 21: bulkhead.vmm.v1.WaitResponse
+	(*Registers)(nil),                // 22: bulkhead.vmm.v1.Registers
+	(*ShutdownRequest)(nil),          // 23: bulkhead.vmm.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),         // 24: bulkhead.vmm.v1.ShutdownResponse
+	(*StatsRequest)(nil),             // 25: bulkhead.vmm.v1.StatsRequest
+	(*StatsResponse)(nil),            // 26: bulkhead.vmm.v1.StatsResponse
+	(*SetRateLimitRequest)(nil),      // 27: bulkhead.vmm.v1.SetRateLimitRequest
+	(*SetRateLimitResponse)(nil),     // 28: bulkhead.vmm.v1.SetRateLimitResponse
+	(*SetBalloonRequest)(nil),        // 29: bulkhead.vmm.v1.SetBalloonRequest
+	(*SetBalloonResponse)(nil),       // 30: bulkhead.vmm.v1.SetBalloonResponse
+	(*RefreshDiskRequest)(nil),       // 31: bulkhead.vmm.v1.RefreshDiskRequest
+	(*RefreshDiskResponse)(nil),      // 32: bulkhead.vmm.v1.RefreshDiskResponse
+	(*Step)(nil),                     // 33: bulkhead.vmm.v1.Step
 }
 var file_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
@@ -1842,33 +1921,35 @@ var file_v1_worker_proto_depIdxs = []int32{
 	5,  // 7: bulkhead.vmm.v1.Network.transmit_limit:type_name -> bulkhead.vmm.v1.RateLimit
 	8,  // 8: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
 	1,  // 9: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
-	20, // 10: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
-	31, // 11: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
+	22, // 10: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
+	33, // 11: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
 	5,  // 12: bulkhead.vmm.v1.SetRateLimitRequest.limit:type_name -> bulkhead.vmm.v1.RateLimit
 	2,  // 13: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
 	10, // 14: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
 	12, // 15: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
 	14, // 16: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
 	16, // 17: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
-	18, // 18: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
-	21, // 19: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
-	23, // 20: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
-	25, // 21: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
-	27, // 22: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
-	29, // 23: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
-	9,  // 24: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	11, // 25: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	13, // 26: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	15, // 27: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	17, // 28: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	19, // 29: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	22, // 30: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
-	24, // 31: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	26, // 32: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
-	28, // 33: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
-	30, // 34: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
-	24, // [24:35] is the sub-list for method output_type
-	13, // [13:24] is the sub-list for method input_type
+	18, // 18: bulkhead.vmm.v1.Worker.PressPowerButton:input_type -> bulkhead.vmm.v1.PressPowerButtonRequest
+	20, // 19: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
+	23, // 20: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
+	25, // 21: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
+	27, // 22: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
+	29, // 23: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
+	31, // 24: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
+	9,  // 25: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	11, // 26: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	13, // 27: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	15, // 28: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	17, // 29: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	19, // 30: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
+	21, // 31: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	24, // 32: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	26, // 33: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	28, // 34: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
+	30, // 35: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
+	32, // 36: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
+	25, // [25:37] is the sub-list for method output_type
+	13, // [13:25] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name
@@ -1885,7 +1966,7 @@ func file_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

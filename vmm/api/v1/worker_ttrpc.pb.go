@@ -13,6 +13,7 @@ type WorkerService interface {
 	Pause(context.Context, *PauseRequest) (*PauseResponse, error)
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
+	PressPowerButton(context.Context, *PressPowerButtonRequest) (*PressPowerButtonResponse, error)
 	Wait(context.Context, *WaitRequest) (*WaitResponse, error)
 	Shutdown(context.Context, *ShutdownRequest) (*ShutdownResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
@@ -58,6 +59,13 @@ func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
 					return nil, err
 				}
 				return svc.Stop(ctx, &req)
+			},
+			"PressPowerButton": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req PressPowerButtonRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.PressPowerButton(ctx, &req)
 			},
 			"Wait": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req WaitRequest
@@ -150,6 +158,14 @@ func (c *workerClient) Resume(ctx context.Context, req *ResumeRequest) (*ResumeR
 func (c *workerClient) Stop(ctx context.Context, req *StopRequest) (*StopResponse, error) {
 	var resp StopResponse
 	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "Stop", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) PressPowerButton(ctx context.Context, req *PressPowerButtonRequest) (*PressPowerButtonResponse, error) {
+	var resp PressPowerButtonResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "PressPowerButton", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
