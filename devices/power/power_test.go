@@ -45,3 +45,32 @@ func TestReadsZero(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSwitch accesses the registers as a guest may: only the two commands do
+// anything.
+func FuzzSwitch(f *testing.F) {
+	f.Add(uint64(0), []byte{Off})
+	f.Add(uint64(2), []byte{Reset})
+	f.Add(uint64(0), []byte{Off, 0, Reset})
+	f.Add(uint64(1), []byte{0x80})
+	f.Fuzz(func(t *testing.T, offset uint64, data []byte) {
+		got, want := "", ""
+		switch {
+		case len(data) == 1 && offset == 0 && data[0]&0x3c == Off:
+			want = "off"
+		case len(data) == 1 && offset == 2 && data[0] == Reset:
+			want = "reset"
+		}
+		s := New(func() { got += "off" }, func() { got += "reset" })
+		s.Write(offset, data)
+		s.Read(offset, data)
+		if got != want {
+			t.Errorf("% x to %d did %q, want %q", data, offset, got, want)
+		}
+		for _, v := range data {
+			if v != 0 {
+				t.Errorf("%d reads % x", offset, data)
+			}
+		}
+	})
+}

@@ -62,6 +62,7 @@ func Run(c Config) error {
 		return fmt.Errorf("start to serve: %w", err)
 	}
 	agentv1.RegisterAgentService(srv, service)
+	obeySignals(service) // before anybody hears that the guest is up
 
 	announcer := ready.Announcer{Dial: c.Dial, Calls: control.calls}
 	go announcer.Run(ctx)
@@ -75,7 +76,6 @@ func Run(c Config) error {
 			time.AfterFunc(rescueAfter, func() { rescueUnless(service.Begun(), table) })
 		}
 	}
-	go obeySignals(service)
 	return srv.Serve(ctx, control)
 }
 
@@ -110,9 +110,11 @@ const signalPowerButton = unix.Signal(38)
 func obeySignals(s *server.Service) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGUSR2, signalPowerButton, unix.SIGHUP, unix.SIGQUIT)
-	for sig := range signals {
-		if sig != unix.SIGHUP && sig != unix.SIGQUIT {
-			s.ShutDown(signalGrace)
+	go func() {
+		for sig := range signals {
+			if sig != unix.SIGHUP && sig != unix.SIGQUIT {
+				s.ShutDown(signalGrace)
+			}
 		}
-	}
+	}()
 }
