@@ -17,7 +17,13 @@ import (
 
 // ErrNoACPI says that a machine has no ACPI, and with that no way to tell its
 // guest of events.
-var ErrNoACPI = errors.New("the machine has no ACPI: its kernel's command line says acpi=off, add acpi=force")
+var ErrNoACPI = errors.New("the machine has no ACPI: its kernel's command line says " + noACPI + ", add " + forceACPI)
+
+// Words of a kernel's command line.
+const (
+	noACPI    = "acpi=off"
+	forceACPI = "acpi=force"
+)
 
 // usesACPI reports whether a machine with these words on its command line has
 // ACPI. As to Linux, the last of acpi=off and acpi=force counts; without either
@@ -26,9 +32,9 @@ func usesACPI(cmdline string) bool {
 	uses := true
 	for _, word := range strings.Fields(cmdline) {
 		switch word {
-		case "acpi=off":
+		case noACPI:
 			uses = false
-		case "acpi=force":
+		case forceACPI:
 			uses = true
 		}
 	}

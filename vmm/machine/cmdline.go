@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bulkhead-vm/bulkhead/devices/power"
@@ -39,5 +40,10 @@ func cmdline(c Config, hasACPI bool) string {
 		}
 	}
 	words = append(words, c.Cmdline)
-	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
+	all := strings.Fields(strings.Join(words, " "))
+	if hasACPI {
+		// Linux takes back only half of it for an acpi=force after it.
+		all = slices.DeleteFunc(all, func(word string) bool { return word == noACPI })
+	}
+	return strings.Join(all, " ")
 }

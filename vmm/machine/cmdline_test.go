@@ -17,6 +17,10 @@ func TestCmdline(t *testing.T) {
 	if got, want := cmdline(c, true), base+"quiet=no one.more"; got != want {
 		t.Errorf("with ACPI %q, want %q", got, want)
 	}
+	forced := Config{Cmdline: "acpi=force", Profile: hostprofile.Profile{Cmdline: "acpi=off profile=x"}}
+	if got, want := cmdline(forced, true), base+"acpi=force"; got != want {
+		t.Errorf("with ACPI by force %q, want %q", got, want)
+	}
 	got := cmdline(c, false)
 	rest, ok := strings.CutPrefix(got, base+LegacyCmdline()+" ")
 	if !ok {
