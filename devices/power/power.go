@@ -44,12 +44,12 @@ func (s *Switch) Write(offset uint64, data []byte) {
 	if len(data) != 1 {
 		return
 	}
-	switch v := data[0]; offset {
-	case PortControl - PortControl:
+	switch v := data[0]; PortControl + offset {
+	case PortControl:
 		if v&sleepEnable != 0 && v>>sleepTypeShift&sleepTypeMask == TypeOff {
 			s.off()
 		}
-	case PortReset - PortControl:
+	case PortReset:
 		if v == Reset {
 			s.reset()
 		}

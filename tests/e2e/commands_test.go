@@ -82,7 +82,7 @@ func workersIn(dir string) (pids []int) {
 			continue
 		}
 		cwd, err := os.Readlink(filepath.Join(p, "cwd"))
-		if pid, e := strconv.Atoi(filepath.Base(p)); err == nil && e == nil && strings.HasPrefix(cwd, dir) {
+		if pid, e := strconv.Atoi(filepath.Base(p)); err == nil && e == nil && strings.HasPrefix(cwd+"/", dir+"/") {
 			pids = append(pids, pid)
 		}
 	}

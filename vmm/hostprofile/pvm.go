@@ -21,9 +21,9 @@ func pvm() Profile {
 				smep, pcid, clflushopt, clwb, umip, xsaves, xsavec, xsaveopt,
 			),
 			"nofsgsbase", "noinvpcid", "nopcid",
-			// To load and interpret ACPI's tables takes 2.4 million
-			// instructions on top of 9.5, and a fifth of the time to a
-			// ready agent. acpi=force has it all the same.
+			// Loading and interpreting ACPI's tables takes 2.6 million
+			// instructions on top of the 9.6 to a ready agent, and a
+			// fifth of the time on top. acpi=force has it all the same.
 			"acpi=off",
 			// Work that buys nothing on emulated code and costs seconds.
 			"rodata=off", "mitigations=off", "noreplace-smp",
