@@ -18,6 +18,9 @@ type Interrupter interface {
 	// ConfigInterrupt says that the configuration space or the status
 	// changed.
 	ConfigInterrupt()
+	// DriverSection returns the section of virtio 1.2 with the driver's rules
+	// for this transport's registers, for evidence.
+	DriverSection() string
 }
 
 // Common is the part of a virtio device that is the same behind every

@@ -47,7 +47,7 @@ func (c *Common) QueueReady(i uint32) bool {
 func (c *Common) SetQueueSize(i, size uint32) {
 	c.setup(i, func(q *queueSetup) {
 		if size > uint32(q.max) {
-			c.Fail(&virtqueue.ProtocolError{Section: "4.2.2.2", What: fmt.Sprintf("queue %d of %d descriptors, at most %d", i, size, q.max)})
+			c.Fail(&virtqueue.ProtocolError{Section: c.irq.DriverSection(), What: fmt.Sprintf("queue %d of %d descriptors, at most %d", i, size, q.max)})
 			return
 		}
 		q.Size = uint16(size)
@@ -88,11 +88,11 @@ func (c *Common) setup(i uint32, change func(*queueSetup)) {
 	defer c.mu.Unlock()
 	switch {
 	case int64(i) >= int64(len(c.queues)):
-		c.Fail(&virtqueue.ProtocolError{Section: "4.2.2.2", What: fmt.Sprintf("queue %d set up, there are %d", i, len(c.queues))})
+		c.Fail(&virtqueue.ProtocolError{Section: c.irq.DriverSection(), What: fmt.Sprintf("queue %d set up, there are %d", i, len(c.queues))})
 	case c.status&StatusFeaturesOK == 0 || c.status&StatusDriverOK != 0:
 		c.Fail(&virtqueue.ProtocolError{Section: "3.1.1", What: fmt.Sprintf("queue %d set up while the status is %v", i, c.status)})
 	case c.queues[i].ready:
-		c.Fail(&virtqueue.ProtocolError{Section: "4.2.2.2", What: fmt.Sprintf("queue %d changed while it is enabled", i)})
+		c.Fail(&virtqueue.ProtocolError{Section: c.irq.DriverSection(), What: fmt.Sprintf("queue %d changed while it is enabled", i)})
 	default:
 		change(&c.queues[i])
 	}

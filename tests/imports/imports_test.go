@@ -22,7 +22,7 @@ const rules = `
 	vmm/timeline:
 	vmm/hostprofile:
 
-	# Devices: memory < virtqueue < virtio < {mmio, blk, net, vsock, rng}.
+	# Devices: memory < virtqueue < virtio < {mmio, pci, blk, net, vsock, rng}.
 	devices/eventfd:
 	devices/iovec:
 	devices/ratelimit:
@@ -31,10 +31,14 @@ const rules = `
 	devices/i8042:
 	devices/power:
 	devices/pvpanic:
+	devices/pci: devices/bus
+	devices/pci/msix:
+	devices/pci/pcitest: devices/bus devices/pci devices/pci/msix
 	devices/virtio/virtqueue: vmm/memory
 	devices/virtio/virtqueue/vqtest: vmm/memory devices/virtio/virtqueue
 	devices/virtio: vmm/memory devices/eventfd devices/ratelimit devices/virtio/virtqueue
-	devices/virtio/virtiotest: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue/...
+	devices/virtio/virtiotest: vmm/memory devices/eventfd devices/ratelimit devices/bus devices/pci/... devices/virtio devices/virtio/virtqueue/... devices/virtio/mmio devices/virtio/pci
+	devices/virtio/pci: vmm/memory devices/eventfd devices/ratelimit devices/bus devices/pci devices/pci/msix devices/virtio devices/virtio/virtqueue
 	devices/virtio/mmio: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
 	devices/virtio/balloon: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
 	devices/virtio/blk: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue

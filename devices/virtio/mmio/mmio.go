@@ -56,6 +56,9 @@ func (t *Transport) QueueInterrupt(int) { t.interrupt(interruptQueue) }
 // ConfigInterrupt implements virtio.Interrupter.
 func (t *Transport) ConfigInterrupt() { t.interrupt(interruptConfig) }
 
+// DriverSection implements virtio.Interrupter.
+func (t *Transport) DriverSection() string { return driverSection }
+
 func (t *Transport) interrupt(cause uint32) {
 	t.interrupts.Or(cause)
 	t.irq.Signal() // fails only once closed
@@ -112,7 +115,7 @@ func (t *Transport) Write(offset uint64, data []byte) {
 		return
 	}
 	if len(data) != 4 || offset%4 != 0 {
-		t.Fail(&virtqueue.ProtocolError{Section: "4.2.2.2", What: fmt.Sprintf("write of %d bytes to register offset %#x", len(data), offset)})
+		t.Fail(&virtqueue.ProtocolError{Section: driverSection, What: fmt.Sprintf("write of %d bytes to register offset %#x", len(data), offset)})
 		return
 	}
 	t.write(offset, binary.LittleEndian.Uint32(data))

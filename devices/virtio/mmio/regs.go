@@ -35,6 +35,8 @@ const (
 	version  = 2
 	vendorID = 0x444b4c42 // "BLKD"
 
+	driverSection = "4.2.2.2"
+
 	interruptQueue  = 1 << 0
 	interruptConfig = 1 << 1
 )

@@ -1,5 +1,5 @@
 // Package virtiotest runs a virtio device without a machine: on queues in test
-// memory, driven by vqtest.
+// memory, driven by vqtest, behind a transport or none.
 package virtiotest
 
 import (
@@ -23,6 +23,7 @@ type Harness struct {
 	Queues []*vqtest.Driver
 
 	t          testing.TB
+	port       *Port // nil: none
 	kicks      []*eventfd.EventFD
 	interrupts []*eventfd.EventFD
 	reset      sync.Once
@@ -39,6 +40,9 @@ type Options struct {
 	Memory   uint64 // bytes of guest memory; 0 means 16 MiB
 	// MaxQueueSize, if not 0, makes queues smaller than the device offers.
 	MaxQueueSize uint16
+	// Transport is what the driver reaches the device by. Empty: it is
+	// activated without any.
+	Transport Transport
 }
 
 // Start activates dev. It is reset when the test ends.
@@ -53,10 +57,12 @@ func Start(t testing.TB, dev virtio.Device, o Options) *Harness {
 			size = min(size, o.MaxQueueSize)
 		}
 		h.Queues = append(h.Queues, vqtest.New(t, h.Heap, size))
-		h.kicks = append(h.kicks, newEventFD(t))
-		h.interrupts = append(h.interrupts, newEventFD(t))
 	}
-	h.activate(o.Features)
+	if o.Transport == "" {
+		h.activate(o.Features)
+	} else {
+		h.plug(o.Transport, o.Features)
+	}
 	t.Cleanup(h.Reset)
 	return h
 }
@@ -79,17 +85,35 @@ func (h *Harness) activate(features uint64) {
 		Fail:          h.fail,
 		ConfigChanged: h.configChanged,
 	}
-	for i, d := range h.Queues {
+	for _, d := range h.Queues {
 		d.Config.Indirect = true
 		q, err := virtqueue.New(d.Mem, d.Config)
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		irq := h.interrupts[i]
-		a.Queues = append(a.Queues, &virtio.Queue{Queue: q, Kick: h.kicks[i], Interrupt: func() { irq.Signal() }})
+		kick, irq := newEventFD(h.t), newEventFD(h.t)
+		h.kicks, h.interrupts = append(h.kicks, kick), append(h.interrupts, irq)
+		a.Queues = append(a.Queues, &virtio.Queue{Queue: q, Kick: kick, Interrupt: func() { irq.Signal() }})
 	}
 	if err := h.Device.Activate(a); err != nil {
 		h.t.Fatal(err)
+	}
+}
+
+// plug starts the device as a driver does.
+func (h *Harness) plug(transport Transport, features uint64) {
+	h.t.Helper()
+	p := Plug(h.t, transport, h.Device, h.Heap.Mem, h.fail)
+	h.t.Cleanup(func() { p.Close() })
+	h.port = p
+	p.Negotiate(features | virtio.FeatureVersion1 | virtio.FeatureIndirectDesc)
+	for i, d := range h.Queues {
+		p.Place(i, d.Config.Size, d.Config.Desc, d.Config.Avail, d.Config.Used)
+		p.Set(QueueReady, 1)
+		h.interrupts = append(h.interrupts, p.Interrupt(i))
+	}
+	if p.Set(Status, Running); p.Get(Status) != Running {
+		h.t.Fatalf("status %#x after a correct start; failures: %v", p.Get(Status), h.Failures())
 	}
 }
 
@@ -111,17 +135,32 @@ func (h *Harness) configChanged() {
 // ConfigChanges returns how often the device said that its configuration space
 // changed.
 func (h *Harness) ConfigChanges() int {
+	if h.port != nil {
+		return int(h.port.Generation())
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.changes
 }
 
 // Reset resets the device, once, as the driver would.
-func (h *Harness) Reset() { h.reset.Do(h.Device.Reset) }
+func (h *Harness) Reset() {
+	h.reset.Do(func() {
+		if h.port == nil {
+			h.Device.Reset()
+		} else {
+			h.port.Set(Status, 0)
+		}
+	})
+}
 
 // Kick notifies the device of queue i.
 func (h *Harness) Kick(i int) {
 	h.t.Helper()
+	if h.port != nil {
+		h.port.Notify(uint32(i))
+		return
+	}
 	if err := h.kicks[i].Signal(); err != nil {
 		h.t.Fatal(err)
 	}
