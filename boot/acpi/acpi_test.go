@@ -164,6 +164,22 @@ func TestDSDT(t *testing.T) {
 	}
 }
 
+// TestPCIRoot: numbers of one bus, two ports and a window.
+func TestPCIRoot(t *testing.T) {
+	root := PCIRoot{Ports: 0xcf8, PortCount: 8, Window: memory.Range{Start: 0xe0000000, Size: 16 << 20}}
+	n := decode(t, tables(t, Build(at, 1, Config{Devices: []Device{root}}))["DSDT"][36:])
+	want := "\x88\x0d\x00\x02\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00" +
+		"\x47\x01\xf8\x0c\xf8\x0c\x01\x08" +
+		"\x87\x17\x00\x00\x0c\x01\x00\x00\x00\x00\x00\x00\x00\xe0\xff\xff\xff\xe0\x00\x00\x00\x00\x00\x00\x00\x01" +
+		"\x79\x00"
+	if got := n.objects[`\_SB.PCI0._CRS`]; !reflect.DeepEqual(got, []byte(want)) {
+		t.Errorf("_CRS is % x, want % x", got, want)
+	}
+	if got := n.objects[`\_SB.PCI0._HID`]; got != uint64(0x030ad041) {
+		t.Errorf("_HID is %#x", got)
+	}
+}
+
 // TestNoEvents: without any there is nothing to turn interrupts into.
 func TestNoEvents(t *testing.T) {
 	n := decode(t, tables(t, Build(at, 1, Config{}))["DSDT"][36:])

@@ -35,6 +35,26 @@ func (d VirtioMMIO) define() aml.Term {
 	)
 }
 
+// PCIRoot is PCI bus 0, without buses behind it: the I/O ports of configuration
+// mechanism #1, and the memory that its devices are in. They interrupt by
+// messages, so that no pin is routed.
+type PCIRoot struct {
+	Ports     uint16
+	PortCount uint8
+	Window    memory.Range // below 4 GiB
+}
+
+func (d PCIRoot) define() aml.Term {
+	return aml.Device("PCI0",
+		aml.Name("_HID", aml.EISAID("PNP0A03")),
+		aml.Name("_CRS", aml.Resources(
+			aml.BusNumbers(0, 0),
+			aml.Ports(d.Ports, d.PortCount),
+			aml.MemoryWindow(uint32(d.Window.Start), uint32(d.Window.Size)),
+		)),
+	)
+}
+
 // SerialPort is the 16550A of a PC's COM1. Without the legacy interrupt
 // controller this is the only way for a kernel to learn of its interrupt.
 type SerialPort struct {

@@ -12,12 +12,15 @@ import (
 
 // runOptions are the flags of run.
 type runOptions struct {
-	cpus    int
-	memory  string
-	rootfs  string
-	disks   []string
-	net     string
-	vsock   string
+	cpus   int
+	memory string
+	rootfs string
+	disks  []string
+	net    string
+	vsock  string
+
+	transport string
+
 	kernel  string
 	initrd  string
 	cmdline string
@@ -62,6 +65,7 @@ func newRun() *cobra.Command {
 	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw disk image; options are ro, direct and overlay=FILE: `PATH[:OPTION[,OPTION]...]`; repeatable")
 	f.StringVar(&o.net, "net", "none", "network: none, or `tap=NAME` for an existing tap interface")
 	f.StringVar(&o.vsock, "vsock", "", "make a unix socket at `PATH` that reaches the guest's vsock ports")
+	f.StringVar(&o.transport, "transport", string(node.MMIO), "what virtio devices are plugged into: mmio or pci")
 	f.StringVar(&o.kernel, "kernel", "", "boot this vmlinux or bzImage instead of Bulkhead's own")
 	f.StringVar(&o.initrd, "initrd", "", "use this initramfs instead of Bulkhead's own")
 	f.StringVar(&o.cmdline, "cmdline", "", "add `WORDS` to the kernel's command line")
@@ -96,7 +100,8 @@ func (o *runOptions) spec() (node.Spec, error) {
 	s := node.Spec{
 		Name: o.name, CPUs: o.cpus,
 		RootFS: o.rootfs, VsockPath: o.vsock,
-		Kernel: o.kernel, Initrd: o.initrd, Cmdline: o.cmdline,
+		Transport: node.Transport(o.transport),
+		Kernel:    o.kernel, Initrd: o.initrd, Cmdline: o.cmdline,
 		Tied: true, BootTimeout: bootTime,
 	}
 	if err := checkCPUs(o.cpus); err != nil {
@@ -104,6 +109,9 @@ func (o *runOptions) spec() (node.Spec, error) {
 	}
 	if o.timeout < 0 {
 		return s, fmt.Errorf("--timeout %v is in the past: give a time such as 90s, or none", o.timeout)
+	}
+	if err := s.Transport.Check(); err != nil {
+		return s, fmt.Errorf("--transport: %w", err)
 	}
 	var err error
 	if s.Memory, err = parseMemory(o.memory); err != nil {

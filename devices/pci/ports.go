@@ -9,9 +9,10 @@ import (
 
 // Where configuration mechanism #1 is in I/O space; section 3.2.2.3.2.
 const (
-	portAddress = 0xcf8
-	portData    = 0xcfc
-	portCount   = 8
+	PortAddress = 0xcf8
+	PortCount   = 8
+
+	portData = 0xcfc
 )
 
 // Fields of CONFIG_ADDRESS.
@@ -31,7 +32,7 @@ type ports struct {
 // Ports returns the two ports through which a guest reaches configuration
 // space, for the machine's I/O space.
 func (r *Root) Ports() bus.Range {
-	return bus.Range{Start: portAddress, Size: portCount, Name: "pci configuration", Handler: &r.ports}
+	return bus.Range{Start: PortAddress, Size: PortCount, Name: "pci configuration", Handler: &r.ports}
 }
 
 // Read implements bus.Handler.
@@ -42,7 +43,7 @@ func (p *ports) Read(offset uint64, data []byte) {
 	switch {
 	case offset == 0 && len(data) == 4:
 		binary.LittleEndian.PutUint32(data, p.address.Load())
-	case offset >= portData-portAddress:
+	case offset >= portData-PortAddress:
 		if f, reg := p.target(offset); f != nil {
 			p.root.readConfig(f, reg, data)
 		}
@@ -55,7 +56,7 @@ func (p *ports) Write(offset uint64, data []byte) {
 	switch {
 	case offset == 0 && len(data) == 4:
 		p.address.Store(binary.LittleEndian.Uint32(data) &^ addressReserved)
-	case offset >= portData-portAddress:
+	case offset >= portData-PortAddress:
 		if f, reg := p.target(offset); f != nil {
 			p.root.writeConfig(f, reg, data)
 		}

@@ -22,6 +22,9 @@ type Spec struct {
 	CPUs   int    // 0: 1
 	Memory uint64 // bytes; 0: 128 MiB
 
+	// Transport is what the guest's virtio devices are plugged into. Empty: MMIO.
+	Transport Transport
+
 	RootFS string // what image.Store.RootFS takes; empty: u-root's userland
 	Disks  []Disk
 	// Network is the guest's interface. nil: none but the loopback.
@@ -106,6 +109,10 @@ type plan struct {
 
 // plan finds everything the spec names, and builds what has to be built.
 func (n *Node) plan(s Spec, vsockPath string) (p plan, err error) {
+	transport, err := s.Transport.forWorker()
+	if err != nil {
+		return plan{}, err
+	}
 	root, err := n.rootImage(s.RootFS)
 	if err != nil {
 		return plan{}, err
@@ -114,6 +121,7 @@ func (n *Node) plan(s Spec, vsockPath string) (p plan, err error) {
 		Cpus:        uint32(s.CPUs),
 		MemoryBytes: s.Memory,
 		Cmdline:     s.Cmdline,
+		Transport:   transport,
 		Disks:       []*vmmv1.Disk{{Path: root.Path, ReadOnly: true}},
 		Vsock: &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{
 			{Path: vsockPath, FirstPort: guest.FirstPort, LastPort: guest.LastPort},

@@ -23,7 +23,7 @@ const featureXSAVE = "154"
 // our worker does: it completes no XSAVE, and its reset is another.
 func (b *bench) qemuCmdline() (string, error) {
 	profile := strings.Replace(hostprofile.Detect().Cmdline, "clearcpuid=", "clearcpuid="+featureXSAVE+",", 1)
-	words := strings.Join([]string{machine.BaseCmdline(), machine.LegacyCmdline(), profile, readyWord}, " ")
+	words := strings.Join([]string{machine.BaseCmdline(), machine.LegacyCmdline(), "pci=off", profile, readyWord}, " ")
 	return strings.Replace(words, "reboot=k", "reboot=t", 1), nil
 }
 

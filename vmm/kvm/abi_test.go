@@ -85,6 +85,7 @@ func capChecks() []check {
 		{"KVM_CAP_MAX_VCPU_ID", uint64(CapMaxVCPUID)},
 		{"KVM_CAP_IMMEDIATE_EXIT", uint64(CapImmediateExit)},
 		{"KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2", uint64(CapManualDirtyLogProtect2)},
+		{"KVM_CAP_IOEVENTFD_ANY_LENGTH", uint64(CapIOEventFDAnyLength)},
 		{"KVM_CAP_EXIT_ON_EMULATION_FAILURE", uint64(CapExitOnEmulationFailure)},
 		{"KVM_CAP_XSAVE2", uint64(CapXSave2)},
 	}
@@ -178,6 +179,9 @@ func offsetChecks() []check {
 		off("kvm_ioeventfd", "flags", unsafe.Offsetof(ioeventfd{}.flags)),
 		off("kvm_enable_cap", "args", unsafe.Offsetof(enableCap{}.args)),
 		off("kvm_irq_routing_entry", "u", unsafe.Offsetof(routingEntry{}.u)),
+		off("kvm_irq_routing_entry", "u.irqchip.pin", unsafe.Offsetof(routingEntry{}.u)+4),
+		off("kvm_irq_routing_entry", "u.msi.address_hi", unsafe.Offsetof(routingEntry{}.u)+4),
+		off("kvm_irq_routing_entry", "u.msi.data", unsafe.Offsetof(routingEntry{}.u)+8),
 		off("kvm_cpuid2", "entries", unsafe.Offsetof(cpuid2{}.entries)),
 		off("kvm_msrs", "entries", unsafe.Offsetof(msrs{}.entries)),
 		off("kvm_msr_list", "indices", unsafe.Offsetof(msrList{}.indices)),

@@ -9,6 +9,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/boot"
 	"github.com/bulkhead-vm/bulkhead/boot/acpi"
 	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
+	"github.com/bulkhead-vm/bulkhead/devices/pci"
 	"github.com/bulkhead-vm/bulkhead/devices/power"
 	"github.com/bulkhead-vm/bulkhead/devices/serial"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/mmio"
@@ -62,12 +63,12 @@ func (m *Machine) createACPI(c Config) (config *acpi.Config, err error) {
 	if err := m.mem.WriteAt(id[:], boot.GenerationGPA); err != nil {
 		return nil, fmt.Errorf("generation ID: %w", err)
 	}
-	return describe(len(c.Devices)), nil
+	return describe(c.Transport, len(c.Devices)), nil
 }
 
 // describe returns what a guest is told of a machine with that many virtio
-// devices.
-func describe(devices int) *acpi.Config {
+// devices behind a transport.
+func describe(transport Transport, devices int) *acpi.Config {
 	c := &acpi.Config{
 		Power: acpi.Power{
 			SleepControl: power.PortControl, SleepStatus: power.PortStatus, SleepOff: power.TypeOff,
@@ -75,17 +76,30 @@ func describe(devices int) *acpi.Config {
 		},
 		Devices: []acpi.Device{acpi.SerialPort{Port: serialPort, Count: serial.RegisterLen, GSI: serialGSI}},
 	}
-	for i := range devices {
-		gpa, gsi := slot(i)
-		c.Devices = append(c.Devices, acpi.VirtioMMIO{
-			UID: i, Window: memory.Range{Start: memory.GPA(gpa), Size: mmio.Size}, GSI: gsi,
+	if transport == PCI {
+		w := PCIWindow()
+		c.Devices = append(c.Devices, acpi.PCIRoot{
+			Ports: pci.PortAddress, PortCount: pci.PortCount,
+			Window: memory.Range{Start: memory.GPA(w.Start), Size: uint64(w.Size)},
 		})
+	} else {
+		c.Devices = append(c.Devices, mmioDevices(devices)...)
 	}
 	c.Devices = append(c.Devices,
 		acpi.PowerButton{GSI: buttonGSI},
 		acpi.Generation{GPA: boot.GenerationGPA, GSI: generationGSI},
 	)
 	return c
+}
+
+func mmioDevices(devices int) (all []acpi.Device) {
+	for i := range devices {
+		gpa, gsi := slot(i)
+		all = append(all, acpi.VirtioMMIO{
+			UID: i, Window: memory.Range{Start: memory.GPA(gpa), Size: mmio.Size}, GSI: gsi,
+		})
+	}
+	return all
 }
 
 // PressPowerButton asks the guest to turn itself off. Whether and when it does

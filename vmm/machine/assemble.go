@@ -23,11 +23,15 @@ func (m *Machine) assemble(sys *kvm.System, c Config) error {
 		return err
 	}
 	c.Timeline.Mark("memory and interrupt controllers")
-	pio, err := m.createLegacyDevices(c)
+	devices, err := m.createDevices(c)
 	if err != nil {
 		return err
 	}
-	mmio, err := m.createDevices(c)
+	mmio, err := bus.New(devices.memory...)
+	if err != nil {
+		return err
+	}
+	pio, err := m.createLegacyDevices(c, devices.ports)
 	if err != nil {
 		return err
 	}
@@ -86,14 +90,15 @@ func (m *Machine) createBoard(sys *kvm.System, c Config) (err error) {
 	return nil
 }
 
-// createLegacyDevices puts the PC's few remaining devices on the port bus.
-func (m *Machine) createLegacyDevices(c Config) (*bus.Bus, error) {
+// createLegacyDevices puts the PC's few remaining devices on the port bus,
+// beside others.
+func (m *Machine) createLegacyDevices(c Config, others []bus.Range) (*bus.Bus, error) {
 	irq, err := m.interrupt(serialGSI)
 	if err != nil {
 		return nil, err
 	}
 	console := serial.New(c.Console, func() { irq.Signal() })
-	return bus.New(
+	return bus.New(append(others,
 		bus.Range{Start: serialPort, Size: serial.RegisterLen, Name: "serial", Handler: console},
 		bus.Range{Start: i8042.PortData, Size: i8042.PortCount, Name: "i8042",
 			Handler: i8042.New(func() { m.finish(End{Reason: Reboot}) })},
@@ -101,7 +106,7 @@ func (m *Machine) createLegacyDevices(c Config) (*bus.Bus, error) {
 			Handler: power.New(func() { m.finish(End{Reason: PowerOff}) }, func() { m.finish(End{Reason: Reboot}) })},
 		bus.Range{Start: pvpanic.Port, Size: 1, Name: "pvpanic",
 			Handler: pvpanic.New(func() { m.finish(End{Reason: GuestPanic}) })},
-	)
+	)...)
 }
 
 // interrupt returns an eventfd that raises an interrupt line.

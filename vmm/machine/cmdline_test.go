@@ -13,7 +13,7 @@ func TestCmdline(t *testing.T) {
 		Profile: hostprofile.Profile{Cmdline: "profile=x"},
 		Devices: make([]Device, 2),
 	}
-	base := BaseCmdline() + " profile=x "
+	base := BaseCmdline() + " profile=x pci=off "
 	if got, want := cmdline(c, true), base+"quiet=no one.more"; got != want {
 		t.Errorf("with ACPI %q, want %q", got, want)
 	}
@@ -33,6 +33,17 @@ func TestCmdline(t *testing.T) {
 	}
 	if strings.Join(strings.Fields(got), " ") != got {
 		t.Errorf("%q has more than one space between words", got)
+	}
+}
+
+// TestPCICmdline: the guest looks for the devices itself.
+func TestPCICmdline(t *testing.T) {
+	c := Config{Transport: PCI, Devices: make([]Device, 2), Cmdline: "last"}
+	if got, want := cmdline(c, false), BaseCmdline()+" "+LegacyCmdline()+" last"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := cmdline(c, true), BaseCmdline()+" last"; got != want {
+		t.Errorf("with ACPI %q, want %q", got, want)
 	}
 }
 

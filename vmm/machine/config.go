@@ -35,7 +35,8 @@ type Config struct {
 
 	// Devices are plugged in in this order. They stay the caller's, to be
 	// closed after the machine.
-	Devices []Device
+	Devices   []Device
+	Transport Transport // what they are plugged into
 	// Report hears, from any goroutine, of a driver that broke the protocol
 	// of a device, with the evidence. nil: nobody does.
 	Report func(device string, err error)
@@ -74,8 +75,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Report == nil {
 		c.Report = func(string, error) {}
 	}
-	if len(c.Devices) > maxDevices {
-		return c, fmt.Errorf("%d devices: a machine has at most %d", len(c.Devices), maxDevices)
+	most := c.Transport.maxDevices()
+	if most == 0 {
+		return c, fmt.Errorf("%v: there is no such transport", c.Transport)
+	}
+	if len(c.Devices) > most {
+		return c, fmt.Errorf("%d devices: a machine has at most %d by %v", len(c.Devices), most, c.Transport)
 	}
 	return c, nil
 }

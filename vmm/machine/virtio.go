@@ -6,23 +6,32 @@ import (
 	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
 )
 
-// createDevices gives every virtio device its registers, its interrupt line
-// and, for each queue, a doorbell that rings without an exit to user space.
-func (m *Machine) createDevices(c Config) (*bus.Bus, error) {
-	var ranges []bus.Range
+// ranges are a guest's ways to devices.
+type ranges struct{ ports, memory []bus.Range }
+
+// createDevices gives every virtio device its registers, its interrupts and,
+// for each queue, a doorbell that rings without an exit to user space.
+func (m *Machine) createDevices(c Config) (ranges, error) {
+	if c.Transport == PCI {
+		return m.createPCI(c)
+	}
+	return m.createMMIO(c)
+}
+
+func (m *Machine) createMMIO(c Config) (r ranges, err error) {
 	for i, d := range c.Devices {
 		t, err := mmio.New(d.Device, m.mem, func(err error) { c.Report(d.Name, err) })
 		if err != nil {
-			return nil, err
+			return ranges{}, err
 		}
 		m.close = append(m.close, t.Close)
 		gpa, gsi := slot(i)
 		if err := m.connect(t, gpa, gsi); err != nil {
-			return nil, err
+			return ranges{}, err
 		}
-		ranges = append(ranges, bus.Range{Start: gpa, Size: mmio.Size, Name: d.Name, Handler: t})
+		r.memory = append(r.memory, bus.Range{Start: gpa, Size: mmio.Size, Name: d.Name, Handler: t})
 	}
-	return bus.New(ranges...)
+	return r, nil
 }
 
 func (m *Machine) connect(t *mmio.Transport, gpa uint64, gsi uint32) error {

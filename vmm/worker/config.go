@@ -62,6 +62,9 @@ func open(c *vmmv1.MachineConfig) (*parts, error) {
 	if c.GetBootProtocol() == vmmv1.BootProtocol_BOOT_PROTOCOL_PVH {
 		p.machine.Protocol = boot.PVH
 	}
+	if c.GetTransport() == vmmv1.Transport_TRANSPORT_PCI {
+		p.machine.Transport = machine.PCI
+	}
 	for _, step := range []func(*parts, *vmmv1.MachineConfig) error{
 		(*parts).openKernel, (*parts).openInitrd, (*parts).openDisks, (*parts).openNetworks,
 		(*parts).openVsock, (*parts).openRNG, (*parts).openBalloon,

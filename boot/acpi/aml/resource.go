@@ -14,6 +14,8 @@ const (
 	tagIO             = 0x47 // section 6.4.2.5, with its length
 	tagEnd            = 0x79 // section 6.4.2.9, with its length
 	tagMemory32Fixed  = 0x86 // section 6.4.3.4
+	tagDWordSpace     = 0x87 // section 6.4.3.5.2
+	tagWordSpace      = 0x88 // section 6.4.3.5.3
 	tagInterrupt      = 0x89 // section 6.4.3.6
 	ioDecode16        = 1 << 0
 	memoryReadWrite   = 1 << 0
@@ -31,6 +33,34 @@ func Resources(resources ...Resource) Term {
 func Memory(start, size uint32) Resource {
 	b := Resource{tagMemory32Fixed, 9, 0, memoryReadWrite}
 	return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(b, start), size)
+}
+
+// Kinds and flags of address space descriptors.
+const (
+	spaceMemory = 0
+	spaceBus    = 2
+	// The ends are fixed; what is described is not the device's own, but what
+	// it leads to.
+	spaceFixed = 1<<2 | 1<<3
+)
+
+// MemoryWindow is 32-bit memory, to be read and written and not to be cached,
+// that a bus's devices are in.
+func MemoryWindow(start, size uint32) Resource {
+	b := Resource{tagDWordSpace, 23, 0, spaceMemory, spaceFixed, memoryReadWrite}
+	for _, v := range []uint32{0, start, start + size - 1, 0, size} { // granularity, ends, translation, length
+		b = binary.LittleEndian.AppendUint32(b, v)
+	}
+	return b
+}
+
+// BusNumbers are those of the PCI buses from first to last.
+func BusNumbers(first, last uint16) Resource {
+	b := Resource{tagWordSpace, 13, 0, spaceBus, spaceFixed, 0}
+	for _, v := range []uint16{0, first, last, 0, last - first + 1} {
+		b = binary.LittleEndian.AppendUint16(b, v)
+	}
+	return b
 }
 
 // Interrupt is a global system interrupt of the device's own, edge-triggered

@@ -27,6 +27,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Transport int32
+
+const (
+	// The default: MMIO.
+	Transport_TRANSPORT_UNSPECIFIED Transport = 0
+	// virtio-mmio: registers at addresses, an interrupt line for each device.
+	Transport_TRANSPORT_MMIO Transport = 1
+	// virtio-pci: a bus, MSI-X interrupts for each queue.
+	Transport_TRANSPORT_PCI Transport = 2
+)
+
+// Enum value maps for Transport.
+var (
+	Transport_name = map[int32]string{
+		0: "TRANSPORT_UNSPECIFIED",
+		1: "TRANSPORT_MMIO",
+		2: "TRANSPORT_PCI",
+	}
+	Transport_value = map[string]int32{
+		"TRANSPORT_UNSPECIFIED": 0,
+		"TRANSPORT_MMIO":        1,
+		"TRANSPORT_PCI":         2,
+	}
+)
+
+func (x Transport) Enum() *Transport {
+	p := new(Transport)
+	*p = x
+	return p
+}
+
+func (x Transport) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Transport) Descriptor() protoreflect.EnumDescriptor {
+	return file_v1_worker_proto_enumTypes[0].Descriptor()
+}
+
+func (Transport) Type() protoreflect.EnumType {
+	return &file_v1_worker_proto_enumTypes[0]
+}
+
+func (x Transport) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Transport.Descriptor instead.
+func (Transport) EnumDescriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{0}
+}
+
 type BootProtocol int32
 
 const (
@@ -58,11 +110,11 @@ func (x BootProtocol) String() string {
 }
 
 func (BootProtocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_v1_worker_proto_enumTypes[0].Descriptor()
+	return file_v1_worker_proto_enumTypes[1].Descriptor()
 }
 
 func (BootProtocol) Type() protoreflect.EnumType {
-	return &file_v1_worker_proto_enumTypes[0]
+	return &file_v1_worker_proto_enumTypes[1]
 }
 
 func (x BootProtocol) Number() protoreflect.EnumNumber {
@@ -71,7 +123,7 @@ func (x BootProtocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BootProtocol.Descriptor instead.
 func (BootProtocol) EnumDescriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{0}
+	return file_v1_worker_proto_rawDescGZIP(), []int{1}
 }
 
 type EndReason int32
@@ -123,11 +175,11 @@ func (x EndReason) String() string {
 }
 
 func (EndReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_v1_worker_proto_enumTypes[1].Descriptor()
+	return file_v1_worker_proto_enumTypes[2].Descriptor()
 }
 
 func (EndReason) Type() protoreflect.EnumType {
-	return &file_v1_worker_proto_enumTypes[1]
+	return &file_v1_worker_proto_enumTypes[2]
 }
 
 func (x EndReason) Number() protoreflect.EnumNumber {
@@ -136,7 +188,7 @@ func (x EndReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EndReason.Descriptor instead.
 func (EndReason) EnumDescriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{1}
+	return file_v1_worker_proto_rawDescGZIP(), []int{2}
 }
 
 type CreateRequest struct {
@@ -203,7 +255,9 @@ type MachineConfig struct {
 	Networks []*Network `protobuf:"bytes,8,rep,name=networks,proto3" json:"networks,omitempty"`
 	Vsock    *Vsock     `protobuf:"bytes,9,opt,name=vsock,proto3" json:"vsock,omitempty"`
 	// A memory balloon, empty at first.
-	Balloon       bool `protobuf:"varint,10,opt,name=balloon,proto3" json:"balloon,omitempty"`
+	Balloon bool `protobuf:"varint,10,opt,name=balloon,proto3" json:"balloon,omitempty"`
+	// What the devices are plugged into.
+	Transport     Transport `protobuf:"varint,11,opt,name=transport,proto3,enum=bulkhead.vmm.v1.Transport" json:"transport,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -306,6 +360,13 @@ func (x *MachineConfig) GetBalloon() bool {
 		return x.Balloon
 	}
 	return false
+}
+
+func (x *MachineConfig) GetTransport() Transport {
+	if x != nil {
+		return x.Transport
+	}
+	return Transport_TRANSPORT_UNSPECIFIED
 }
 
 type Disk struct {
@@ -1747,7 +1808,7 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"\x0fv1/worker.proto\x12\x0fbulkhead.vmm.v1\"I\n" +
 	"\rCreateRequest\x128\n" +
-	"\amachine\x18\x01 \x01(\v2\x1e.bulkhead.vmm.v1.MachineConfigR\amachine\"\xff\x02\n" +
+	"\amachine\x18\x01 \x01(\v2\x1e.bulkhead.vmm.v1.MachineConfigR\amachine\"\xb9\x03\n" +
 	"\rMachineConfig\x12\x12\n" +
 	"\x04cpus\x18\x01 \x01(\rR\x04cpus\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12\x16\n" +
@@ -1759,7 +1820,8 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\bnetworks\x18\b \x03(\v2\x18.bulkhead.vmm.v1.NetworkR\bnetworks\x12,\n" +
 	"\x05vsock\x18\t \x01(\v2\x16.bulkhead.vmm.v1.VsockR\x05vsock\x12\x18\n" +
 	"\aballoon\x18\n" +
-	" \x01(\bR\aballoon\"\x9b\x01\n" +
+	" \x01(\bR\aballoon\x128\n" +
+	"\ttransport\x18\v \x01(\x0e2\x1a.bulkhead.vmm.v1.TransportR\ttransport\"\x9b\x01\n" +
 	"\x04Disk\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
 	"\tread_only\x18\x02 \x01(\bR\breadOnly\x12\x18\n" +
@@ -1832,7 +1894,11 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x13RefreshDiskResponse\"/\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x13\n" +
-	"\x05at_ns\x18\x02 \x01(\x04R\x04atNs*D\n" +
+	"\x05at_ns\x18\x02 \x01(\x04R\x04atNs*M\n" +
+	"\tTransport\x12\x19\n" +
+	"\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eTRANSPORT_MMIO\x10\x01\x12\x11\n" +
+	"\rTRANSPORT_PCI\x10\x02*D\n" +
 	"\fBootProtocol\x12\x1d\n" +
 	"\x19BOOT_PROTOCOL_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11BOOT_PROTOCOL_PVH\x10\x01*\xe6\x01\n" +
@@ -1872,87 +1938,89 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 	return file_v1_worker_proto_rawDescData
 }
 
-var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_v1_worker_proto_goTypes = []any{
-	(BootProtocol)(0),                // 0: bulkhead.vmm.v1.BootProtocol
-	(EndReason)(0),                   // 1: bulkhead.vmm.v1.EndReason
-	(*CreateRequest)(nil),            // 2: bulkhead.vmm.v1.CreateRequest
-	(*MachineConfig)(nil),            // 3: bulkhead.vmm.v1.MachineConfig
-	(*Disk)(nil),                     // 4: bulkhead.vmm.v1.Disk
-	(*RateLimit)(nil),                // 5: bulkhead.vmm.v1.RateLimit
-	(*Network)(nil),                  // 6: bulkhead.vmm.v1.Network
-	(*Vsock)(nil),                    // 7: bulkhead.vmm.v1.Vsock
-	(*VsockPath)(nil),                // 8: bulkhead.vmm.v1.VsockPath
-	(*CreateResponse)(nil),           // 9: bulkhead.vmm.v1.CreateResponse
-	(*StartRequest)(nil),             // 10: bulkhead.vmm.v1.StartRequest
-	(*StartResponse)(nil),            // 11: bulkhead.vmm.v1.StartResponse
-	(*PauseRequest)(nil),             // 12: bulkhead.vmm.v1.PauseRequest
-	(*PauseResponse)(nil),            // 13: bulkhead.vmm.v1.PauseResponse
-	(*ResumeRequest)(nil),            // 14: bulkhead.vmm.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 15: bulkhead.vmm.v1.ResumeResponse
-	(*StopRequest)(nil),              // 16: bulkhead.vmm.v1.StopRequest
-	(*StopResponse)(nil),             // 17: bulkhead.vmm.v1.StopResponse
-	(*PressPowerButtonRequest)(nil),  // 18: bulkhead.vmm.v1.PressPowerButtonRequest
-	(*PressPowerButtonResponse)(nil), // 19: bulkhead.vmm.v1.PressPowerButtonResponse
-	(*WaitRequest)(nil),              // 20: bulkhead.vmm.v1.WaitRequest
-	(*WaitResponse)(nil),             // 21: bulkhead.vmm.v1.WaitResponse
-	(*Registers)(nil),                // 22: bulkhead.vmm.v1.Registers
-	(*ShutdownRequest)(nil),          // 23: bulkhead.vmm.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),         // 24: bulkhead.vmm.v1.ShutdownResponse
-	(*StatsRequest)(nil),             // 25: bulkhead.vmm.v1.StatsRequest
-	(*StatsResponse)(nil),            // 26: bulkhead.vmm.v1.StatsResponse
-	(*SetRateLimitRequest)(nil),      // 27: bulkhead.vmm.v1.SetRateLimitRequest
-	(*SetRateLimitResponse)(nil),     // 28: bulkhead.vmm.v1.SetRateLimitResponse
-	(*SetBalloonRequest)(nil),        // 29: bulkhead.vmm.v1.SetBalloonRequest
-	(*SetBalloonResponse)(nil),       // 30: bulkhead.vmm.v1.SetBalloonResponse
-	(*RefreshDiskRequest)(nil),       // 31: bulkhead.vmm.v1.RefreshDiskRequest
-	(*RefreshDiskResponse)(nil),      // 32: bulkhead.vmm.v1.RefreshDiskResponse
-	(*Step)(nil),                     // 33: bulkhead.vmm.v1.Step
+	(Transport)(0),                   // 0: bulkhead.vmm.v1.Transport
+	(BootProtocol)(0),                // 1: bulkhead.vmm.v1.BootProtocol
+	(EndReason)(0),                   // 2: bulkhead.vmm.v1.EndReason
+	(*CreateRequest)(nil),            // 3: bulkhead.vmm.v1.CreateRequest
+	(*MachineConfig)(nil),            // 4: bulkhead.vmm.v1.MachineConfig
+	(*Disk)(nil),                     // 5: bulkhead.vmm.v1.Disk
+	(*RateLimit)(nil),                // 6: bulkhead.vmm.v1.RateLimit
+	(*Network)(nil),                  // 7: bulkhead.vmm.v1.Network
+	(*Vsock)(nil),                    // 8: bulkhead.vmm.v1.Vsock
+	(*VsockPath)(nil),                // 9: bulkhead.vmm.v1.VsockPath
+	(*CreateResponse)(nil),           // 10: bulkhead.vmm.v1.CreateResponse
+	(*StartRequest)(nil),             // 11: bulkhead.vmm.v1.StartRequest
+	(*StartResponse)(nil),            // 12: bulkhead.vmm.v1.StartResponse
+	(*PauseRequest)(nil),             // 13: bulkhead.vmm.v1.PauseRequest
+	(*PauseResponse)(nil),            // 14: bulkhead.vmm.v1.PauseResponse
+	(*ResumeRequest)(nil),            // 15: bulkhead.vmm.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 16: bulkhead.vmm.v1.ResumeResponse
+	(*StopRequest)(nil),              // 17: bulkhead.vmm.v1.StopRequest
+	(*StopResponse)(nil),             // 18: bulkhead.vmm.v1.StopResponse
+	(*PressPowerButtonRequest)(nil),  // 19: bulkhead.vmm.v1.PressPowerButtonRequest
+	(*PressPowerButtonResponse)(nil), // 20: bulkhead.vmm.v1.PressPowerButtonResponse
+	(*WaitRequest)(nil),              // 21: bulkhead.vmm.v1.WaitRequest
+	(*WaitResponse)(nil),             // 22: bulkhead.vmm.v1.WaitResponse
+	(*Registers)(nil),                // 23: bulkhead.vmm.v1.Registers
+	(*ShutdownRequest)(nil),          // 24: bulkhead.vmm.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),         // 25: bulkhead.vmm.v1.ShutdownResponse
+	(*StatsRequest)(nil),             // 26: bulkhead.vmm.v1.StatsRequest
+	(*StatsResponse)(nil),            // 27: bulkhead.vmm.v1.StatsResponse
+	(*SetRateLimitRequest)(nil),      // 28: bulkhead.vmm.v1.SetRateLimitRequest
+	(*SetRateLimitResponse)(nil),     // 29: bulkhead.vmm.v1.SetRateLimitResponse
+	(*SetBalloonRequest)(nil),        // 30: bulkhead.vmm.v1.SetBalloonRequest
+	(*SetBalloonResponse)(nil),       // 31: bulkhead.vmm.v1.SetBalloonResponse
+	(*RefreshDiskRequest)(nil),       // 32: bulkhead.vmm.v1.RefreshDiskRequest
+	(*RefreshDiskResponse)(nil),      // 33: bulkhead.vmm.v1.RefreshDiskResponse
+	(*Step)(nil),                     // 34: bulkhead.vmm.v1.Step
 }
 var file_v1_worker_proto_depIdxs = []int32{
-	3,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
-	0,  // 1: bulkhead.vmm.v1.MachineConfig.boot_protocol:type_name -> bulkhead.vmm.v1.BootProtocol
-	4,  // 2: bulkhead.vmm.v1.MachineConfig.disks:type_name -> bulkhead.vmm.v1.Disk
-	6,  // 3: bulkhead.vmm.v1.MachineConfig.networks:type_name -> bulkhead.vmm.v1.Network
-	7,  // 4: bulkhead.vmm.v1.MachineConfig.vsock:type_name -> bulkhead.vmm.v1.Vsock
-	5,  // 5: bulkhead.vmm.v1.Disk.limit:type_name -> bulkhead.vmm.v1.RateLimit
-	5,  // 6: bulkhead.vmm.v1.Network.receive_limit:type_name -> bulkhead.vmm.v1.RateLimit
-	5,  // 7: bulkhead.vmm.v1.Network.transmit_limit:type_name -> bulkhead.vmm.v1.RateLimit
-	8,  // 8: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
-	1,  // 9: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
-	22, // 10: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
-	33, // 11: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
-	5,  // 12: bulkhead.vmm.v1.SetRateLimitRequest.limit:type_name -> bulkhead.vmm.v1.RateLimit
-	2,  // 13: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
-	10, // 14: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
-	12, // 15: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
-	14, // 16: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
-	16, // 17: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
-	18, // 18: bulkhead.vmm.v1.Worker.PressPowerButton:input_type -> bulkhead.vmm.v1.PressPowerButtonRequest
-	20, // 19: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
-	23, // 20: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
-	25, // 21: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
-	27, // 22: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
-	29, // 23: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
-	31, // 24: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
-	9,  // 25: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	11, // 26: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	13, // 27: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	15, // 28: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	17, // 29: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	19, // 30: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
-	21, // 31: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	24, // 32: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
-	26, // 33: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	28, // 34: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
-	30, // 35: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
-	32, // 36: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
-	25, // [25:37] is the sub-list for method output_type
-	13, // [13:25] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	4,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
+	1,  // 1: bulkhead.vmm.v1.MachineConfig.boot_protocol:type_name -> bulkhead.vmm.v1.BootProtocol
+	5,  // 2: bulkhead.vmm.v1.MachineConfig.disks:type_name -> bulkhead.vmm.v1.Disk
+	7,  // 3: bulkhead.vmm.v1.MachineConfig.networks:type_name -> bulkhead.vmm.v1.Network
+	8,  // 4: bulkhead.vmm.v1.MachineConfig.vsock:type_name -> bulkhead.vmm.v1.Vsock
+	0,  // 5: bulkhead.vmm.v1.MachineConfig.transport:type_name -> bulkhead.vmm.v1.Transport
+	6,  // 6: bulkhead.vmm.v1.Disk.limit:type_name -> bulkhead.vmm.v1.RateLimit
+	6,  // 7: bulkhead.vmm.v1.Network.receive_limit:type_name -> bulkhead.vmm.v1.RateLimit
+	6,  // 8: bulkhead.vmm.v1.Network.transmit_limit:type_name -> bulkhead.vmm.v1.RateLimit
+	9,  // 9: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
+	2,  // 10: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
+	23, // 11: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
+	34, // 12: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
+	6,  // 13: bulkhead.vmm.v1.SetRateLimitRequest.limit:type_name -> bulkhead.vmm.v1.RateLimit
+	3,  // 14: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
+	11, // 15: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
+	13, // 16: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
+	15, // 17: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
+	17, // 18: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
+	19, // 19: bulkhead.vmm.v1.Worker.PressPowerButton:input_type -> bulkhead.vmm.v1.PressPowerButtonRequest
+	21, // 20: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
+	24, // 21: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
+	26, // 22: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
+	28, // 23: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
+	30, // 24: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
+	32, // 25: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
+	10, // 26: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	12, // 27: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	14, // 28: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	16, // 29: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	18, // 30: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	20, // 31: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
+	22, // 32: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	25, // 33: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	27, // 34: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	29, // 35: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
+	31, // 36: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
+	33, // 37: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
+	26, // [26:38] is the sub-list for method output_type
+	14, // [14:26] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_v1_worker_proto_init() }
@@ -1965,7 +2033,7 @@ func file_v1_worker_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
