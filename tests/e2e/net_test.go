@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 )
 
 const hostAddress = "10.98.0.1"
@@ -43,7 +45,12 @@ func inNamespace(t *testing.T, tap string) {
 // TestNetwork moves data over TCP, both ways, and over UDP, between a guest
 // with two queues and the host's network stack, offloads and all. What arrives
 // must be what was sent.
-func TestNetwork(t *testing.T) {
+func TestNetwork(t *testing.T) { testNetwork(t, node.MMIO) }
+
+// TestNetworkPCI does the same by PCI.
+func TestNetworkPCI(t *testing.T) { testNetwork(t, node.PCI) }
+
+func testNetwork(t *testing.T, transport node.Transport) {
 	inNamespace(t, "bhtest0")
 	data := make([]byte, 1<<20)
 	rand.NewChaCha8([32]byte{}).Read(data)
@@ -65,7 +72,7 @@ nc %[1]s %[2]d | sha256sum
 nc %[1]s %[3]d < /tmp/data
 tftp -g -r file -l /tmp/file %[1]s && sha256sum < /tmp/file
 `, hostAddress, port(sender), port(receiver))
-	cmd := bulkhead(t, "run", "-i", "--cpus", "2", "--net", "tap=bhtest0", "--rootfs", netRoot(t), "--", "sh", "-c", script)
+	cmd := bulkhead(t, "run", "-i", "--transport", string(transport), "--cpus", "2", "--net", "tap=bhtest0", "--rootfs", netRoot(t), "--", "sh", "-c", script)
 	cmd.Stdin = bytes.NewReader(data)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -85,7 +85,6 @@ func capChecks() []check {
 		{"KVM_CAP_MAX_VCPU_ID", uint64(CapMaxVCPUID)},
 		{"KVM_CAP_IMMEDIATE_EXIT", uint64(CapImmediateExit)},
 		{"KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2", uint64(CapManualDirtyLogProtect2)},
-		{"KVM_CAP_IOEVENTFD_ANY_LENGTH", uint64(CapIOEventFDAnyLength)},
 		{"KVM_CAP_EXIT_ON_EMULATION_FAILURE", uint64(CapExitOnEmulationFailure)},
 		{"KVM_CAP_XSAVE2", uint64(CapXSave2)},
 	}

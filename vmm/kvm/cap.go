@@ -30,7 +30,6 @@ const (
 	CapKVMClockCtrl           Cap = 76
 	CapSignalMSI              Cap = 77
 	CapReadonlyMem            Cap = 81
-	CapIOEventFDAnyLength     Cap = 122
 	CapMaxVCPUID              Cap = 128
 	CapImmediateExit          Cap = 136
 	CapManualDirtyLogProtect2 Cap = 168
