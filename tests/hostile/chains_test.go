@@ -1,6 +1,10 @@
 package hostile
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
+)
 
 // chains are requests that no driver may make. Each gets a device that runs;
 // f is the direction that the queue's buffers have.
@@ -136,17 +140,19 @@ func table(n uint32) func(*guest, int, uint16) {
 }
 
 func TestChains(t *testing.T) {
-	for where, x := range targets {
-		for what, attack := range chains {
-			if where == "rng" && what == "one byte" {
-				continue // a request like any other
+	for _, transport := range virtiotest.Transports() {
+		for where, x := range targets {
+			for what, attack := range chains {
+				if where == "rng" && what == "one byte" {
+					continue // a request like any other
+				}
+				t.Run(string(transport)+"/"+where+"/"+what, func(t *testing.T) {
+					g := newGuest(t, transport, devices[x.device](t))
+					g.boot(allFeatures)
+					attack(g, x.queue, x.flags())
+					g.mustAskForReset()
+				})
 			}
-			t.Run(where+"/"+what, func(t *testing.T) {
-				g := newGuest(t, devices[x.device](t))
-				g.boot(allFeatures)
-				attack(g, x.queue, x.flags())
-				g.mustAskForReset()
-			})
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/net"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/net/nettest"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/rng"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/vsock"
 )
 
@@ -26,6 +27,17 @@ var devices = map[string]func(testing.TB) virtio.Device{
 	"vsock": func(t testing.TB) virtio.Device {
 		return must(vsock.New(vsock.Config{CID: 3}))(t)
 	},
+}
+
+// everywhere calls do for every device behind every transport.
+func everywhere(t *testing.T, do func(t *testing.T, start func(*testing.T) *guest)) {
+	for _, transport := range virtiotest.Transports() {
+		for device, create := range devices {
+			t.Run(string(transport)+"/"+device, func(t *testing.T) {
+				do(t, func(t *testing.T) *guest { return newGuest(t, transport, create(t)) })
+			})
+		}
+	}
 }
 
 func must[D virtio.Device](d D, err error) func(testing.TB) virtio.Device {

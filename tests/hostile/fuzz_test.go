@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 )
 
 // script is a fuzzer's bytes, read as the operations of a driver.
@@ -39,15 +41,15 @@ func (s *script) size() uint32 {
 }
 
 // play has a driver do what the script says, in a device that runs.
-func (s *script) play(g *guest) {
+func (s *script) play(flags byte, g *guest) {
 	features := allFeatures
-	if s.u8()&1 != 0 {
+	if flags&1 != 0 {
 		features = ^uint64(s.u32()) // with EVENT_IDX at times
 	}
 	g.boot(features)
 	for len(s.b) > 0 {
 		q := int(s.u8()) % g.queues
-		switch s.u8() % 12 {
+		switch s.u8() % 13 {
 		case 0, 1, 2:
 			g.descriptor(q, int(s.u8())%queueSize, s.address(g, q), s.size(), s.u16()&7, s.u16()%(queueSize+1))
 		case 3:
@@ -59,13 +61,18 @@ func (s *script) play(g *guest) {
 			copy(g.bytes(g.buffer(q), 64), s.b[:n])
 			s.b = s.b[n:]
 		case 7:
-			g.set(regQueueNotify, uint32(s.u8()))
+			g.Notify(uint32(s.u8()))
 		case 8:
-			g.set(uint64(s.u8())*4%0x180, s.size())
+			g.Set(virtiotest.Register(s.u8())%virtiotest.Registers, s.size())
 		case 9:
 			b := binary.LittleEndian.AppendUint32(nil, s.u32())
-			g.Write(regConfig+uint64(s.u8()), b[:1+s.u8()%4])
+			g.Write(g.Config+uint64(s.u8()), b[:1+s.u8()%4])
 			g.Read(uint64(s.u16()), b)
+			g.Write(uint64(s.u16())&0x7fff, b)
+		case 12:
+			if g.Board != nil {
+				g.Board.SetConfig(device, int(s.u8()), 1+int(s.u8())%4, s.u32())
+			}
 		case 10:
 			g.index(q, s.u16())
 		case 11:
@@ -82,12 +89,12 @@ func (s *script) play(g *guest) {
 	g.mustWork()
 }
 
-func fuzz(f *testing.F, device string) {
-	// A request as drivers make them: header, data, status.
-	f.Add([]byte{0, 0, 0, 0, 0, 0, 16, 1, 0, 1, 0, 0, 0, 1, 0, 64, 100, 3, 0, 2, 0, 0, 0, 2, 0, 200, 1, 2, 0, 0, 0, 0, 4, 0, 0, 11, 1})
-	f.Add([]byte{0, 1, 0, 0, 0, 0, 100, 0, 0, 0, 0, 1, 4, 0, 1, 11, 1, 1, 11, 0})
-	f.Add([]byte{0, 4, 6, 3, 4, 0, 2, 0, 4, 0, 0, 0, 0, 4, 1, 0, 4, 0, 1, 0, 8, 1, 2, 0, 0, 0, 4, 4, 0})
-	f.Add([]byte{1, 0, 0, 0, 0, 0, 10, 9, 0, 0, 8, 28, 0, 1, 8, 28, 3})
+func fuzz(f *testing.F, name string) {
+	// A request as drivers make them: header, data, status. The first byte's
+	// second bit is the transport.
+	for _, transport := range []byte{0, 2} {
+		seed(f, transport)
+	}
 	f.Fuzz(func(t *testing.T, ops []byte) {
 		if len(ops) > 1<<12 {
 			return
@@ -95,8 +102,19 @@ func fuzz(f *testing.F, device string) {
 		if raceEnabled {
 			t.Skip("NOT TESTED: here both sides write guest memory at once, as guests do")
 		}
-		(&script{ops}).play(newGuest(t, devices[device](t)))
+		s := &script{ops}
+		flags := s.u8()
+		transport := virtiotest.Transports()[flags>>1&1]
+		s.play(flags, newGuest(t, transport, devices[name](t)))
 	})
+}
+
+// seed adds what is like a driver's work, and what isn't.
+func seed(f *testing.F, transport byte) {
+	f.Add([]byte{transport, 0, 0, 0, 0, 0, 16, 1, 0, 1, 0, 0, 0, 1, 0, 64, 100, 3, 0, 2, 0, 0, 0, 2, 0, 200, 1, 2, 0, 0, 0, 0, 4, 0, 0, 11, 1})
+	f.Add([]byte{transport, 1, 0, 0, 0, 0, 100, 0, 0, 0, 0, 1, 4, 0, 1, 11, 1, 1, 11, 0})
+	f.Add([]byte{transport, 4, 6, 3, 4, 0, 2, 0, 4, 0, 0, 0, 0, 4, 1, 0, 4, 0, 1, 0, 8, 1, 2, 0, 0, 0, 4, 4, 0})
+	f.Add([]byte{transport | 1, 0, 0, 0, 0, 0, 10, 9, 0, 0, 8, 28, 0, 1, 8, 28, 3})
 }
 
 func FuzzBalloon(f *testing.F) { fuzz(f, "balloon") }

@@ -1,5 +1,5 @@
 // Package hostile plays drivers that mean harm, against every virtio device
-// behind its real transport.
+// behind every transport.
 package hostile
 
 import (
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
-	"github.com/bulkhead-vm/bulkhead/devices/virtio/mmio"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
@@ -28,35 +28,6 @@ const (
 	queueSize = 8
 )
 
-// Registers of the transport; virtio 1.2, table 4.1.
-const (
-	regFeaturesSel     = 0x024
-	regFeatures        = 0x020
-	regDevFeaturesSel  = 0x014
-	regDevFeatures     = 0x010
-	regQueueSel        = 0x030
-	regQueueSize       = 0x038
-	regQueueReady      = 0x044
-	regQueueNotify     = 0x050
-	regInterruptACK    = 0x064
-	regStatus          = 0x070
-	regQueueDescLow    = 0x080
-	regQueueDescHigh   = 0x084
-	regQueueDriverLow  = 0x090
-	regQueueDriverHigh = 0x094
-	regQueueDeviceLow  = 0x0a0
-	regQueueDeviceHigh = 0x0a4
-	regConfig          = 0x100
-)
-
-// Status bits; virtio 1.2, section 2.1.
-const (
-	acknowledge, driver, driverOK, featuresOK = 1, 2, 4, 8
-	needsReset, failed                        = 64, 128
-	negotiated                                = acknowledge | driver | featuresOK
-	running                                   = negotiated | driverOK
-)
-
 // Descriptor flags; virtio 1.2, section 2.7.5.
 const next, write, indirect = 1, 2, 4
 
@@ -64,7 +35,7 @@ const allFeatures = ^uint64(1 << 29) // without EVENT_IDX, which would need an a
 
 // guest is a driver at the registers of one device.
 type guest struct {
-	*mmio.Transport
+	*virtiotest.Port
 	t      testing.TB
 	mem    *memory.Memory
 	queues int
@@ -74,14 +45,11 @@ type guest struct {
 	evidence []error
 }
 
-func newGuest(t testing.TB, dev virtio.Device) *guest {
+func newGuest(t testing.TB, transport virtiotest.Transport, dev virtio.Device) *guest {
 	t.Helper()
 	g := &guest{t: t, queues: len(dev.QueueSizes()), mem: memory.NewHeap(
 		memory.Range{Size: lowEnd}, memory.Range{Start: highBase, Size: highEnd - highBase})}
-	var err error
-	if g.Transport, err = mmio.New(dev, g.mem, g.report); err != nil {
-		t.Fatal(err)
-	}
+	g.Port = virtiotest.Plug(t, transport, dev, g.mem, g.report)
 	t.Cleanup(g.close)
 	return g
 }
@@ -89,7 +57,7 @@ func newGuest(t testing.TB, dev virtio.Device) *guest {
 // close must not hang, whatever was done to the device.
 func (g *guest) close() {
 	done := make(chan error, 1)
-	go func() { done <- g.Transport.Close() }()
+	go func() { done <- g.Port.Close() }()
 	select {
 	case err := <-done:
 		if err != nil {
@@ -107,58 +75,40 @@ func (g *guest) report(err error) {
 	g.evidence = append(g.evidence, err)
 }
 
-func (g *guest) set(reg uint64, v uint32) { g.Write(reg, binary.LittleEndian.AppendUint32(nil, v)) }
-
-func (g *guest) get(reg uint64) uint32 {
-	var b [4]byte
-	g.Read(reg, b[:])
-	return binary.LittleEndian.Uint32(b[:])
-}
-
-// negotiate goes as far as FEATURES_OK, with those of the features that the
-// device offers.
-func (g *guest) negotiate(features uint64) {
-	g.set(regStatus, 0)
-	g.set(regStatus, acknowledge)
-	g.set(regStatus, acknowledge|driver)
-	for word := range uint32(2) {
-		g.set(regDevFeaturesSel, word)
-		g.set(regFeaturesSel, word)
-		g.set(regFeatures, g.get(regDevFeatures)&uint32(features>>(32*word)))
-	}
-	g.set(regStatus, negotiated)
-}
-
 // queue sets one queue up where it belongs.
 func (g *guest) queue(i int) {
-	g.set(regQueueSel, uint32(i))
-	g.set(regQueueSize, queueSize)
 	g.place(i, 0)
-	g.set(regQueueReady, 1)
+	g.Set(virtiotest.QueueReady, 1)
 }
 
-func (g *guest) place(i int, high uint32) {
-	base := uint32(i * queueArea)
-	g.set(regQueueDescLow, base)
-	g.set(regQueueDriverLow, base+availArea)
-	g.set(regQueueDeviceLow, base+usedArea)
-	for _, reg := range []uint64{regQueueDescHigh, regQueueDriverHigh, regQueueDeviceHigh} {
-		g.set(reg, high)
+func (g *guest) place(i int, high uint64) {
+	base := memory.GPA(i*queueArea) | memory.GPA(high<<32)
+	g.Place(i, queueSize, base, base+availArea, base+usedArea)
+}
+
+// acknowledge takes an interrupt back, as drivers do: MMIO has a register for
+// it, PCI one that is reset by a read.
+func (g *guest) acknowledge(v uint32) {
+	const interruptACK, isr = 0x064, 0x1000
+	if g.Transport == virtiotest.MMIO {
+		g.Write(interruptACK, binary.LittleEndian.AppendUint32(nil, v))
+	} else {
+		g.Read(isr, make([]byte, 1))
 	}
 }
 
 // boot starts the device with empty queues.
 func (g *guest) boot(features uint64) {
-	g.set(regStatus, 0)
+	g.Set(virtiotest.Status, 0)
 	for i := range min(g.queues, lowEnd/queueArea) {
 		clear(g.bytes(uint64(i*queueArea), tableArea))
 	}
 	g.avail = make([]uint16, g.queues)
-	g.negotiate(features)
+	g.Negotiate(features)
 	for i := range min(g.queues, lowEnd/queueArea) {
 		g.queue(i)
 	}
-	g.set(regStatus, running)
+	g.Set(virtiotest.Status, virtiotest.Running)
 }
 
 func (g *guest) bytes(gpa uint64, n int) []byte {
@@ -199,16 +149,16 @@ func (g *guest) publish(q int, head uint16) {
 func (g *guest) index(q int, v uint16) {
 	g.avail[q] = v
 	memory.Store16(g.bytes(uint64(q*queueArea+availArea), 4), 2, v)
-	g.set(regQueueNotify, uint32(q))
+	g.Notify(uint32(q))
 }
 
 // mustAskForReset checks that the device asks for a reset, says why once, and
 // works again after it.
 func (g *guest) mustAskForReset() {
 	g.t.Helper()
-	for start := time.Now(); g.get(regStatus)&needsReset == 0; time.Sleep(50 * time.Microsecond) {
+	for start := time.Now(); g.Get(virtiotest.Status)&virtiotest.NeedsReset == 0; time.Sleep(50 * time.Microsecond) {
 		if time.Since(start) > 10*time.Second {
-			g.t.Fatalf("the device doesn't ask for a reset; its status is %#x", g.get(regStatus))
+			g.t.Fatalf("the device doesn't ask for a reset; its status is %#x", g.Get(virtiotest.Status))
 		}
 	}
 	g.mu.Lock()
@@ -226,7 +176,7 @@ func (g *guest) mustAskForReset() {
 func (g *guest) mustWork() {
 	g.t.Helper()
 	g.boot(allFeatures)
-	if s := g.get(regStatus); s != running {
-		g.t.Errorf("after a reset the status is %#x, want %#x; evidence %v", s, running, g.evidence)
+	if s := g.Get(virtiotest.Status); s != virtiotest.Running {
+		g.t.Errorf("after a reset the status is %#x, want %#x; evidence %v", s, virtiotest.Running, g.evidence)
 	}
 }

@@ -65,11 +65,24 @@ func Plug(t testing.TB, transport Transport, dev virtio.Device, mem *memory.Memo
 // Close closes the transport.
 func (p *Port) Close() error { return p.close() }
 
-// Read reads from the registers at an offset.
-func (p *Port) Read(offset uint64, data []byte) { p.registers.Read(offset, data) }
+// Read reads from the registers at an offset. Beyond their end nothing answers.
+func (p *Port) Read(offset uint64, data []byte) {
+	if p.holds(offset, data) {
+		p.registers.Read(offset, data)
+	}
+}
 
 // Write writes to them.
-func (p *Port) Write(offset uint64, data []byte) { p.registers.Write(offset, data) }
+func (p *Port) Write(offset uint64, data []byte) {
+	if p.holds(offset, data) {
+		p.registers.Write(offset, data)
+	}
+}
+
+// holds reports whether a bus would bring an access here.
+func (p *Port) holds(offset uint64, data []byte) bool {
+	return offset < p.Size && uint64(len(data)) <= p.Size-offset
+}
 
 // Set writes a register, as much of v as it holds.
 func (p *Port) Set(r Register, v uint32) { p.put(p.where[r], v) }

@@ -22,6 +22,8 @@ const (
 	QueueDriverHigh
 	QueueDeviceLow
 	QueueDeviceHigh
+
+	Registers = iota // how many there are
 )
 
 // Status bits; virtio 1.2, section 2.1.
