@@ -172,11 +172,12 @@ func (g *guest) mustAskForReset() {
 	g.mustWork()
 }
 
-// mustWork resets the device and starts it anew.
+// mustWork resets the device, starts it anew and has it serve.
 func (g *guest) mustWork() {
 	g.t.Helper()
 	g.boot(allFeatures)
 	if s := g.Get(virtiotest.Status); s != virtiotest.Running {
 		g.t.Errorf("after a reset the status is %#x, want %#x; evidence %v", s, virtiotest.Running, g.evidence)
 	}
+	g.mustServe()
 }
