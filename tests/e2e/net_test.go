@@ -9,38 +9,15 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/bulkhead-vm/bulkhead/devices/backend/tap/taptest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 )
 
 const hostAddress = "10.98.0.1"
-
-// inNamespace gives the test's thread a network namespace of its own with a
-// tap that has several queues, and whatever it starts.
-func inNamespace(t *testing.T, tap string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("NOT TESTED: making a network namespace takes root")
-	}
-	runtime.LockOSThread() // never unlocked: the thread goes with the test
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range []string{
-		"tuntap add " + tap + " mode tap multi_queue", "link set " + tap + " up", "addr add " + hostAddress + "/24 dev " + tap,
-	} {
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v\n%s", args, err, out)
-		}
-	}
-}
 
 // TestNetwork moves data over TCP, both ways, and over UDP, between a guest
 // with two queues and the host's network stack, offloads and all. What arrives
@@ -51,7 +28,7 @@ func TestNetwork(t *testing.T) { testNetwork(t, node.MMIO) }
 func TestNetworkPCI(t *testing.T) { testNetwork(t, node.PCI) }
 
 func testNetwork(t *testing.T, transport node.Transport) {
-	inNamespace(t, "bhtest0")
+	taptest.Namespace(t, taptest.Options{Address: hostAddress + "/24", MultiQueue: true})
 	data := make([]byte, 1<<20)
 	rand.NewChaCha8([32]byte{}).Read(data)
 	small := data[:20_000]
@@ -72,7 +49,7 @@ nc %[1]s %[2]d | sha256sum
 nc %[1]s %[3]d < /tmp/data
 tftp -g -r file -l /tmp/file %[1]s && sha256sum < /tmp/file
 `, hostAddress, port(sender), port(receiver))
-	cmd := bulkhead(t, "run", "-i", "--transport", string(transport), "--cpus", "2", "--net", "tap=bhtest0", "--rootfs", netRoot(t), "--", "sh", "-c", script)
+	cmd := bulkhead(t, "run", "-i", "--transport", string(transport), "--cpus", "2", "--net", "tap="+taptest.Name, "--rootfs", netRoot(t), "--", "sh", "-c", script)
 	cmd.Stdin = bytes.NewReader(data)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -50,6 +50,7 @@ const rules = `
 	devices/backend/poll:
 	devices/backend/file: devices/iovec
 	devices/backend/tap: devices/iovec
+	devices/backend/tap/taptest:
 	devices/backend/overlay: devices/iovec devices/backend/file
 
 	# Boot loaders know neither KVM nor devices.

@@ -4,32 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/bulkhead-vm/bulkhead/devices/backend/tap/taptest"
 )
-
-// inNamespace gives the test a network namespace of its own with one tap.
-func inNamespace(t *testing.T, kind ...string) (name string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("NOT TESTED: making a network namespace takes root")
-	}
-	runtime.LockOSThread() // never unlocked: the thread goes with the test
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range []string{"tuntap add bh0 mode tap " + strings.Join(kind, " "), "link set bh0 up", "addr add 10.99.0.1/24 dev bh0"} {
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v\n%s", args, err, out)
-		}
-	}
-	return "bh0"
-}
 
 // arpRequest asks the host's end for its address: a header and a frame.
 func arpRequest() []byte {
@@ -42,7 +22,8 @@ func arpRequest() []byte {
 
 // TestHostAnswers sends a real frame to the real stack and reads its answer.
 func TestHostAnswers(t *testing.T) {
-	tp, err := Open(inNamespace(t), 1)
+	taptest.Namespace(t, taptest.Options{Address: "10.99.0.1/24"})
+	tp, err := Open(taptest.Name, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +60,8 @@ func TestHostAnswers(t *testing.T) {
 }
 
 func TestInterrupt(t *testing.T) {
-	tp, err := Open(inNamespace(t), 1)
+	taptest.Namespace(t, taptest.Options{Address: "10.99.0.1/24"})
+	tp, err := Open(taptest.Name, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,27 +82,27 @@ func TestInterrupt(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	name := inNamespace(t)
+	taptest.Namespace(t, taptest.Options{})
 	if _, err := Open("absent0", 1); err == nil || !strings.Contains(err.Error(), "ip tuntap add absent0") {
 		t.Errorf("absent tap: %v; want the command that makes it", err)
 	}
 	if _, err := Open("lo", 1); err == nil {
 		t.Error("opened the loopback interface")
 	}
-	first, err := Open(name, 1)
+	first, err := Open(taptest.Name, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	if _, err := Open(name, 1); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := Open(taptest.Name, 1); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("second Open: %v", err)
 	}
 }
 
 // TestSeveralQueues has one guest at a time on a tap that would take many.
 func TestSeveralQueues(t *testing.T) {
-	name := inNamespace(t, "multi_queue")
-	tp, err := Open(name, 3)
+	taptest.Namespace(t, taptest.Options{MultiQueue: true})
+	tp, err := Open(taptest.Name, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,13 +117,13 @@ func TestSeveralQueues(t *testing.T) {
 	if err := tp.SetOffloads(1<<1 | 1<<7 | 1<<8 | 1<<9); err != nil {
 		t.Error(err)
 	}
-	if _, err := Open(name, 3); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := Open(taptest.Name, 3); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("second Open: %v", err)
 	}
 	if err := tp.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Open(name, 1)
+	again, err := Open(taptest.Name, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
