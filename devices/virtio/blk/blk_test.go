@@ -229,8 +229,10 @@ func TestWriteThrough(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &fixture{Harness: virtiotest.Start(t, dev, virtiotest.Options{}), t: t} // FLUSH not accepted
-	if s := f.do(out, 0, f.Queues[0].Out(make([]byte, 512))); s != ioErr {
-		t.Errorf("status %d of a write whose flush failed, want an I/O error", s)
+	for kind, data := range map[uint32][]byte{out: make([]byte, 512), writeZeroes: segment(8, 8, 0)} {
+		if s := f.do(kind, 0, f.Queues[0].Out(data)); s != ioErr {
+			t.Errorf("type %d: status %d though the flush failed, want an I/O error", kind, s)
+		}
 	}
 }
 

@@ -32,25 +32,26 @@ func (q *queue) start(r *request) (status byte, done bool) {
 	return statusUnsupported, true
 }
 
-// finish carries out what start could not.
+// finish carries out what start could not. What it writes for a driver that
+// can't flush is durable before it says so; section 5.2.6.2.
 func (q *queue) finish(r *request) byte {
+	status := q.wait(r)
+	if q.writeThrough && status == statusOK && (r.kind == typeOut || r.kind == typeWriteZeroes) {
+		status = statusOf(q.dev.backend.Flush() == nil)
+	}
+	return status
+}
+
+// wait has the disk carry r out.
+func (q *queue) wait(r *request) byte {
 	b := q.dev.backend
 	switch r.kind {
 	case typeIn:
 		e, ok := q.dev.extent(r) // again: the disk may have shrunk
-		if !ok {
-			return statusIOErr
-		}
-		return statusOf(b.ReadAt(r.data, e.off) == nil)
+		return statusOf(ok && b.ReadAt(r.data, e.off) == nil)
 	case typeOut:
 		e, ok := q.dev.extent(r)
-		if !ok || b.WriteAt(r.data, e.off) != nil {
-			return statusIOErr
-		}
-		if q.writeThrough {
-			return statusOf(b.Flush() == nil)
-		}
-		return statusOK
+		return statusOf(ok && b.WriteAt(r.data, e.off) == nil)
 	case typeFlush:
 		return statusOf(b.Flush() == nil)
 	}
