@@ -2,152 +2,47 @@ package e2e
 
 import (
 	"context"
-	"io"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/bulkhead-vm/bulkhead/devices/backend/file"
-	"github.com/bulkhead-vm/bulkhead/devices/virtio/balloon"
-	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk"
-	"github.com/bulkhead-vm/bulkhead/devices/virtio/vsock"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
-	"github.com/bulkhead-vm/bulkhead/vmm/hostprofile"
-	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
-	"github.com/bulkhead-vm/bulkhead/vmm/machine"
-
-	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
 
-// TestBalloon has a guest use memory and free it: the host gets it back when the
-// balloon is inflated.
+// TestBalloon has a guest keep a disk in its page cache: the host gets that
+// memory back when the balloon is inflated, and the guest gets it back when it
+// is deflated.
 func TestBalloon(t *testing.T) {
-	requireKVM(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	b := balloon.New(balloon.Config{NoReporting: true})
-	a := startMachine(t, ctx, b)
-
-	const used, size = 16 << 20, 48 << 20
-	before := residentSet(t)
-	run(t, ctx, a, "dd", "if=/dev/zero", "of=/tmp/x", "bs=1048576", "count=16")
-	run(t, ctx, a, "rm", "/tmp/x")
-	peak := residentSet(t)
-	if peak < before+used/4 {
-		t.Fatalf("the guest wrote %d bytes, and this process grew from %d to %d", used, before, peak)
-	}
-	b.SetTarget(size)
-	eventually(t, "the balloon is full", func() bool { return b.Actual() == size })
-	if now := residentSet(t); now > peak-used/4 {
-		t.Errorf("with the balloon full, this process has %d bytes, %d before", now, peak)
-	}
-	eventually(t, "the guest tells its memory", func() bool { b.RefreshStats(); return b.Stats().Total > 64<<20 })
-	b.SetTarget(0)
-	eventually(t, "the balloon is empty", func() bool { return b.Actual() == 0 })
-	run(t, ctx, a, "true")
-}
-
-// startMachine boots a guest in this process.
-func startMachine(t *testing.T, ctx context.Context, b *balloon.Device) *guest.Agent {
-	t.Helper()
-	dir := workDir(t)
-	path := filepath.Join(dir, "v.sock")
-	agent, err := guest.Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sys, err := kvm.Open("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sys.Close()
-	disk, err := file.Open(filepath.Join(bin, "guest/userland.erofs"), file.Options{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { disk.Close() })
-	root, err := blk.New(blk.Config{Backend: disk})
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket, err := vsock.New(vsock.Config{CID: 3, Routes: []vsock.Route{{Path: path}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	kernel, initrd := openFile(t, "guest/vmlinux"), openFile(t, "guest/initramfs.cpio")
-	info, err := initrd.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := machine.New(sys, machine.Config{
-		Kernel: kernel, Initrd: io.NewSectionReader(initrd, 0, info.Size()), Profile: hostprofile.Detect(),
-		Devices: []machine.Device{{Name: "root", Device: root}, {Name: "vsock", Device: socket}, {Name: "balloon", Device: b}},
-		Report:  func(device string, err error) { t.Errorf("%s: %v", device, err) },
+	const memory, cached, slack = 64 << 20, 4 << 20, 1 << 20
+	m := startMachine(t, ctx, &vmmv1.MachineConfig{
+		MemoryBytes: memory, Balloon: true,
+		Disks: []*vmmv1.Disk{{Path: randomFile(t, cached), ReadOnly: true}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	m.Start()
-	a, err := agent.Accept(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = a.Setup(ctx, &agentv1.SetupRequest{Root: &agentv1.RootFS{
-		Device: "/dev/vda", Upper: &agentv1.RootFS_Tmpfs{Tmpfs: &agentv1.TmpfsUpper{}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
+	m.start("sh", "-c", "sleep 1000 < /dev/vdb") // or the last to close it would empty its page cache
+	before := m.stats()
+	m.run("dd", "if=/dev/vdb", "of=/dev/null", "bs=65536")
+	var full *vmmv1.StatsResponse
+	m.eventually("the guest tells what it has in its page cache", func() bool {
+		full = m.stats()
+		return full.GetGuestMemory().GetAtNs() > before.GetGuestMemory().GetAtNs() && full.GetGuestMemory().GetDiskCacheBytes() >= cached
+	})
 
-func openFile(t *testing.T, name string) *os.File {
-	t.Helper()
-	f, err := os.Open(filepath.Join(bin, name))
-	if err != nil {
-		t.Fatal(err)
+	// More than is free, so that the page cache has to give way.
+	g := full.GetGuestMemory()
+	target := (g.GetFreeBytes() + cached/2) &^ 4095
+	m.setBalloon(target)
+	var small *vmmv1.StatsResponse
+	m.eventually("the balloon is full", func() bool {
+		small = m.stats()
+		return small.GetBalloonBytes() == target
+	})
+	t.Logf("guest memory on the host: %d KiB, %d with the page cache full, %d with a balloon of %d; the guest says: %v, then %v",
+		before.GetGuestMemoryBytes()>>10, full.GetGuestMemoryBytes()>>10, small.GetGuestMemoryBytes()>>10, target>>10, g, small.GetGuestMemory())
+	if n := small.GetGuestMemoryBytes(); n > memory-target+slack || n > full.GetGuestMemoryBytes()-cached/4 {
+		t.Errorf("the guest has %d bytes of memory on the host", n)
 	}
-	t.Cleanup(func() { f.Close() })
-	return f
-}
-
-func run(t *testing.T, ctx context.Context, a *guest.Agent, args ...string) {
-	t.Helper()
-	p, err := a.Start(ctx, guest.Command{Args: args})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go io.Copy(io.Discard, p.Stdout)
-	go io.Copy(os.Stderr, p.Stderr)
-	end, err := p.Wait(ctx)
-	if err != nil || end.GetExitCode() != 0 {
-		t.Fatalf("%s: %v, %v", args[0], end, err)
-	}
-}
-
-// residentSet returns the bytes of memory that this process has.
-func residentSet(t *testing.T) int {
-	t.Helper()
-	b, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages, err := strconv.Atoi(strings.Fields(string(b))[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pages * os.Getpagesize()
-}
-
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for start := time.Now(); !is(); time.Sleep(100 * time.Millisecond) {
-		if time.Since(start) > 2*time.Minute {
-			t.Fatalf("not within 2 minutes: %s", what)
-		}
-	}
+	m.setBalloon(0)
+	m.eventually("the balloon is empty", func() bool { return m.stats().GetBalloonBytes() == 0 })
+	m.run("dd", "if=/dev/vdb", "of=/dev/null", "bs=65536", "count=8")
 }

@@ -3,6 +3,7 @@ package hostile
 import (
 	"testing"
 
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
@@ -89,7 +90,7 @@ func TestKVMRings(t *testing.T) {
 			move(d, &c)
 			d.negotiate()
 			d.place(0, c)
-			d.set(regStatus, running)
+			d.set(regStatus, virtiotest.Running)
 			s.mustAskForReset()
 		})
 	}
@@ -111,7 +112,7 @@ func TestKVMRingsAtTheEnd(t *testing.T) {
 				s.victim.negotiate()
 				s.victim.queues[0].Config = c
 				s.victim.place(0, c)
-				s.victim.set(regStatus, running)
+				s.victim.set(regStatus, virtiotest.Running)
 				at := s.heap.Alloc(128, 16)
 				s.victim.queues[0].SetDesc(0, uint64(at), 64, next, 1)
 				s.victim.queues[0].SetDesc(1, uint64(at)+64, 64, write, 0)
@@ -132,7 +133,7 @@ func TestKVMRingsOnEachOther(t *testing.T) {
 	at := s.heap.Alloc(4096, 4096)
 	s.victim.negotiate()
 	s.victim.place(0, virtqueue.Config{Size: queueSize, Desc: at, Avail: at, Used: at})
-	s.victim.set(regStatus, running)
+	s.victim.set(regStatus, virtiotest.Running)
 	for i := range uint64(64) {
 		s.victim.cpu.Write(uint64(at)+4*(i%32), 4, i*0x10001)
 		s.victim.kick(0)

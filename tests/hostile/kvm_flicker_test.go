@@ -3,6 +3,7 @@ package hostile
 import (
 	"testing"
 
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
 
@@ -44,14 +45,14 @@ func TestKVMFlicker(t *testing.T) {
 		clear(s.heap.Bytes(q.Config.Used, 4))
 		memory.Store16(s.heap.Bytes(q.Config.Avail, 4), 2, 1)
 		d.place(0, q.Config)
-		d.set(regStatus, running)
+		d.set(regStatus, virtiotest.Running)
 		d.kick(0)
 		for {
 			if memory.Load16(s.heap.Bytes(q.Config.Used, 4), 2) == 1 {
 				served++
 				break
 			}
-			if d.get(regStatus)&needsReset != 0 {
+			if d.get(regStatus)&virtiotest.NeedsReset != 0 {
 				breaches++
 				break
 			}

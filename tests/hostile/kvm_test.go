@@ -7,6 +7,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/rng"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue/vqtest"
 	"github.com/bulkhead-vm/bulkhead/tests/tinyguest"
@@ -53,7 +54,7 @@ func newScene(t testing.TB, dev virtio.Device, cpus int) *scene {
 // that the other device works, and the first one as well after the reset.
 func (s *scene) mustAskForReset() {
 	s.t.Helper()
-	s.victim.cpu.Until(s.victim.base+regStatus, needsReset, needsReset).Wait()
+	s.victim.cpu.Until(s.victim.base+regStatus, virtiotest.NeedsReset, virtiotest.NeedsReset).Wait()
 	s.victim.cpu.Write(s.victim.base+regQueueSize, 2, 0xffff)
 	s.victim.set(regQueueSize, queueSize)
 	s.mustWork(1)
@@ -100,14 +101,14 @@ func (d *kvmDevice) get(reg uint64) uint32 { return uint32(d.cpu.Read(d.base+reg
 // negotiate resets the device and goes as far as FEATURES_OK.
 func (d *kvmDevice) negotiate() {
 	d.set(regStatus, 0)
-	d.set(regStatus, acknowledge)
-	d.set(regStatus, acknowledge|driver)
+	d.set(regStatus, virtiotest.Acknowledge)
+	d.set(regStatus, virtiotest.Acknowledge|virtiotest.Driver)
 	for word := range uint32(2) {
 		d.set(regDevFeaturesSel, word)
 		d.set(regFeaturesSel, word)
 		d.set(regFeatures, d.get(regDevFeatures)&uint32(allFeatures>>(32*word)))
 	}
-	d.set(regStatus, negotiated)
+	d.set(regStatus, virtiotest.Negotiated)
 }
 
 // place sets a queue up.
@@ -130,9 +131,9 @@ func (d *kvmDevice) start() {
 		d.queues = append(d.queues, vqtest.New(d.t, d.heap, queueSize))
 		d.place(i, d.queues[i].Config)
 	}
-	d.set(regStatus, running)
-	if s := d.get(regStatus); s != running {
-		d.t.Fatalf("the status is %#x, want %#x", s, running)
+	d.set(regStatus, virtiotest.Running)
+	if s := d.get(regStatus); s != virtiotest.Running {
+		d.t.Fatalf("the status is %#x, want %#x", s, virtiotest.Running)
 	}
 }
 

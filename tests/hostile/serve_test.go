@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
 
@@ -35,7 +36,7 @@ func (g *guest) mustUse(q int, n uint16) {
 	for start := time.Now(); memory.Load16(used, 2) != n; time.Sleep(20 * time.Microsecond) {
 		if time.Since(start) > 10*time.Second {
 			g.t.Fatalf("queue %d gave back %d chains, want %d; status %#x, evidence %v",
-				q, memory.Load16(used, 2), n, g.get(regStatus), g.evidence)
+				q, memory.Load16(used, 2), n, g.Get(virtiotest.Status), g.evidence)
 		}
 	}
 }

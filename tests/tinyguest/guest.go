@@ -48,6 +48,7 @@ func New(t testing.TB, o Options) *Guest {
 		CPUs: o.CPUs, Memory: o.Memory, Devices: o.Devices,
 		Kernel:  bytes.NewReader(boottest.ELF{Code: code, Address: codeGPA}.Marshal()),
 		Profile: hostprofile.Detect(), Report: g.report,
+		Cmdline: "acpi=off", // the devices are where the command line says
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,10 +6,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/balloon"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+	"github.com/bulkhead-vm/bulkhead/vmm/timeline"
 
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
@@ -24,6 +27,21 @@ func addUsage(s *vmmv1.StatsResponse, mem *memory.Memory) error {
 	var err error
 	s.GuestMemoryBytes, s.OverheadMemoryBytes, err = memoryUsage(mem)
 	return err
+}
+
+// guestMemory returns what the guest said last of its memory, and asks it to say
+// so again.
+func guestMemory(b *balloon.Device) *vmmv1.GuestMemory {
+	s := b.Stats()
+	b.RefreshStats()
+	if s.At.IsZero() {
+		return nil
+	}
+	return &vmmv1.GuestMemory{
+		AtNs:       uint64(timeline.Now() - time.Since(s.At)),
+		TotalBytes: s.Total, FreeBytes: s.Free, AvailableBytes: s.Available, DiskCacheBytes: s.DiskCaches,
+		SwapInBytes: s.SwapIn, SwapOutBytes: s.SwapOut, MajorFaults: s.MajorFaults, MinorFaults: s.MinorFaults,
+	}
 }
 
 // memoryUsage adds up the process's proportional set size, apart for guest RAM

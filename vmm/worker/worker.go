@@ -222,7 +222,7 @@ func (w *Worker) Stats(context.Context, *vmmv1.StatsRequest) (*vmmv1.StatsRespon
 	if w.machine != nil && !w.buried {
 		mem = w.machine.Memory()
 		if b := w.controls.balloon; b != nil {
-			s.BalloonBytes = b.Actual()
+			s.BalloonBytes, s.GuestMemory = b.Actual(), guestMemory(b)
 		}
 	}
 	if err := addUsage(s, mem); err != nil {
