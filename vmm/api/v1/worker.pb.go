@@ -1421,7 +1421,10 @@ type StatsResponse struct {
 	GuestMemoryBytes    uint64 `protobuf:"varint,4,opt,name=guest_memory_bytes,json=guestMemoryBytes,proto3" json:"guest_memory_bytes,omitempty"`
 	OverheadMemoryBytes uint64 `protobuf:"varint,5,opt,name=overhead_memory_bytes,json=overheadMemoryBytes,proto3" json:"overhead_memory_bytes,omitempty"`
 	// What the guest says is in its balloon.
-	BalloonBytes  uint64 `protobuf:"varint,6,opt,name=balloon_bytes,json=balloonBytes,proto3" json:"balloon_bytes,omitempty"`
+	BalloonBytes uint64 `protobuf:"varint,6,opt,name=balloon_bytes,json=balloonBytes,proto3" json:"balloon_bytes,omitempty"`
+	// What the guest said last of its memory, by way of its balloon; none if it
+	// has said nothing. Each call asks it anew, for the next one to tell.
+	GuestMemory   *GuestMemory `protobuf:"bytes,7,opt,name=guest_memory,json=guestMemory,proto3" json:"guest_memory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1498,6 +1501,127 @@ func (x *StatsResponse) GetBalloonBytes() uint64 {
 	return 0
 }
 
+func (x *StatsResponse) GetGuestMemory() *GuestMemory {
+	if x != nil {
+		return x.GuestMemory
+	}
+	return nil
+}
+
+// GuestMemory is a guest's own view of its memory, in bytes and in numbers since
+// it started. What it doesn't tell is 0.
+type GuestMemory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it said so.
+	AtNs       uint64 `protobuf:"varint,1,opt,name=at_ns,json=atNs,proto3" json:"at_ns,omitempty"`
+	TotalBytes uint64 `protobuf:"varint,2,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
+	// Used for nothing.
+	FreeBytes uint64 `protobuf:"varint,3,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	// What programs could have without swapping.
+	AvailableBytes uint64 `protobuf:"varint,4,opt,name=available_bytes,json=availableBytes,proto3" json:"available_bytes,omitempty"`
+	// Given up at once if need be.
+	DiskCacheBytes uint64 `protobuf:"varint,5,opt,name=disk_cache_bytes,json=diskCacheBytes,proto3" json:"disk_cache_bytes,omitempty"`
+	SwapInBytes    uint64 `protobuf:"varint,6,opt,name=swap_in_bytes,json=swapInBytes,proto3" json:"swap_in_bytes,omitempty"`
+	SwapOutBytes   uint64 `protobuf:"varint,7,opt,name=swap_out_bytes,json=swapOutBytes,proto3" json:"swap_out_bytes,omitempty"`
+	MajorFaults    uint64 `protobuf:"varint,8,opt,name=major_faults,json=majorFaults,proto3" json:"major_faults,omitempty"`
+	MinorFaults    uint64 `protobuf:"varint,9,opt,name=minor_faults,json=minorFaults,proto3" json:"minor_faults,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GuestMemory) Reset() {
+	*x = GuestMemory{}
+	mi := &file_v1_worker_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuestMemory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuestMemory) ProtoMessage() {}
+
+func (x *GuestMemory) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuestMemory.ProtoReflect.Descriptor instead.
+func (*GuestMemory) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GuestMemory) GetAtNs() uint64 {
+	if x != nil {
+		return x.AtNs
+	}
+	return 0
+}
+
+func (x *GuestMemory) GetTotalBytes() uint64 {
+	if x != nil {
+		return x.TotalBytes
+	}
+	return 0
+}
+
+func (x *GuestMemory) GetFreeBytes() uint64 {
+	if x != nil {
+		return x.FreeBytes
+	}
+	return 0
+}
+
+func (x *GuestMemory) GetAvailableBytes() uint64 {
+	if x != nil {
+		return x.AvailableBytes
+	}
+	return 0
+}
+
+func (x *GuestMemory) GetDiskCacheBytes() uint64 {
+	if x != nil {
+		return x.DiskCacheBytes
+	}
+	return 0
+}
+
+func (x *GuestMemory) GetSwapInBytes() uint64 {
+	if x != nil {
+		return x.SwapInBytes
+	}
+	return 0
+}
+
+func (x *GuestMemory) GetSwapOutBytes() uint64 {
+	if x != nil {
+		return x.SwapOutBytes
+	}
+	return 0
+}
+
+func (x *GuestMemory) GetMajorFaults() uint64 {
+	if x != nil {
+		return x.MajorFaults
+	}
+	return 0
+}
+
+func (x *GuestMemory) GetMinorFaults() uint64 {
+	if x != nil {
+		return x.MinorFaults
+	}
+	return 0
+}
+
 type SetRateLimitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// blk0, blk1, ...; net0.rx, net0.tx, ...; rng.
@@ -1510,7 +1634,7 @@ type SetRateLimitRequest struct {
 
 func (x *SetRateLimitRequest) Reset() {
 	*x = SetRateLimitRequest{}
-	mi := &file_v1_worker_proto_msgTypes[25]
+	mi := &file_v1_worker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1646,7 @@ func (x *SetRateLimitRequest) String() string {
 func (*SetRateLimitRequest) ProtoMessage() {}
 
 func (x *SetRateLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[25]
+	mi := &file_v1_worker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1659,7 @@ func (x *SetRateLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRateLimitRequest.ProtoReflect.Descriptor instead.
 func (*SetRateLimitRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_v1_worker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SetRateLimitRequest) GetDevice() string {
@@ -1560,7 +1684,7 @@ type SetRateLimitResponse struct {
 
 func (x *SetRateLimitResponse) Reset() {
 	*x = SetRateLimitResponse{}
-	mi := &file_v1_worker_proto_msgTypes[26]
+	mi := &file_v1_worker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1696,7 @@ func (x *SetRateLimitResponse) String() string {
 func (*SetRateLimitResponse) ProtoMessage() {}
 
 func (x *SetRateLimitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[26]
+	mi := &file_v1_worker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1709,7 @@ func (x *SetRateLimitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRateLimitResponse.ProtoReflect.Descriptor instead.
 func (*SetRateLimitResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{26}
+	return file_v1_worker_proto_rawDescGZIP(), []int{27}
 }
 
 type SetBalloonRequest struct {
@@ -1598,7 +1722,7 @@ type SetBalloonRequest struct {
 
 func (x *SetBalloonRequest) Reset() {
 	*x = SetBalloonRequest{}
-	mi := &file_v1_worker_proto_msgTypes[27]
+	mi := &file_v1_worker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1610,7 +1734,7 @@ func (x *SetBalloonRequest) String() string {
 func (*SetBalloonRequest) ProtoMessage() {}
 
 func (x *SetBalloonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[27]
+	mi := &file_v1_worker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1623,7 +1747,7 @@ func (x *SetBalloonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBalloonRequest.ProtoReflect.Descriptor instead.
 func (*SetBalloonRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{27}
+	return file_v1_worker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetBalloonRequest) GetBytes() uint64 {
@@ -1641,7 +1765,7 @@ type SetBalloonResponse struct {
 
 func (x *SetBalloonResponse) Reset() {
 	*x = SetBalloonResponse{}
-	mi := &file_v1_worker_proto_msgTypes[28]
+	mi := &file_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +1777,7 @@ func (x *SetBalloonResponse) String() string {
 func (*SetBalloonResponse) ProtoMessage() {}
 
 func (x *SetBalloonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[28]
+	mi := &file_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +1790,7 @@ func (x *SetBalloonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBalloonResponse.ProtoReflect.Descriptor instead.
 func (*SetBalloonResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{28}
+	return file_v1_worker_proto_rawDescGZIP(), []int{29}
 }
 
 type RefreshDiskRequest struct {
@@ -1679,7 +1803,7 @@ type RefreshDiskRequest struct {
 
 func (x *RefreshDiskRequest) Reset() {
 	*x = RefreshDiskRequest{}
-	mi := &file_v1_worker_proto_msgTypes[29]
+	mi := &file_v1_worker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1815,7 @@ func (x *RefreshDiskRequest) String() string {
 func (*RefreshDiskRequest) ProtoMessage() {}
 
 func (x *RefreshDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[29]
+	mi := &file_v1_worker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1828,7 @@ func (x *RefreshDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshDiskRequest.ProtoReflect.Descriptor instead.
 func (*RefreshDiskRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{29}
+	return file_v1_worker_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RefreshDiskRequest) GetDisk() uint32 {
@@ -1722,7 +1846,7 @@ type RefreshDiskResponse struct {
 
 func (x *RefreshDiskResponse) Reset() {
 	*x = RefreshDiskResponse{}
-	mi := &file_v1_worker_proto_msgTypes[30]
+	mi := &file_v1_worker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1858,7 @@ func (x *RefreshDiskResponse) String() string {
 func (*RefreshDiskResponse) ProtoMessage() {}
 
 func (x *RefreshDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[30]
+	mi := &file_v1_worker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1871,7 @@ func (x *RefreshDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshDiskResponse.ProtoReflect.Descriptor instead.
 func (*RefreshDiskResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{30}
+	return file_v1_worker_proto_rawDescGZIP(), []int{31}
 }
 
 type Step struct {
@@ -1760,7 +1884,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_v1_worker_proto_msgTypes[31]
+	mi := &file_v1_worker_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1896,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[31]
+	mi := &file_v1_worker_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1909,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{31}
+	return file_v1_worker_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Step) GetName() string {
@@ -1873,7 +1997,7 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\ageneral\x18\x04 \x03(\x04R\ageneral\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +
 	"\x10ShutdownResponse\"\x0e\n" +
-	"\fStatsRequest\"\x8b\x02\n" +
+	"\fStatsRequest\"\xcc\x02\n" +
 	"\rStatsResponse\x12+\n" +
 	"\x05steps\x18\x01 \x03(\v2\x15.bulkhead.vmm.v1.StepR\x05steps\x12 \n" +
 	"\fuser_time_ns\x18\x02 \x01(\x04R\n" +
@@ -1881,7 +2005,20 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x0esystem_time_ns\x18\x03 \x01(\x04R\fsystemTimeNs\x12,\n" +
 	"\x12guest_memory_bytes\x18\x04 \x01(\x04R\x10guestMemoryBytes\x122\n" +
 	"\x15overhead_memory_bytes\x18\x05 \x01(\x04R\x13overheadMemoryBytes\x12#\n" +
-	"\rballoon_bytes\x18\x06 \x01(\x04R\fballoonBytes\"_\n" +
+	"\rballoon_bytes\x18\x06 \x01(\x04R\fballoonBytes\x12?\n" +
+	"\fguest_memory\x18\a \x01(\v2\x1c.bulkhead.vmm.v1.GuestMemoryR\vguestMemory\"\xc5\x02\n" +
+	"\vGuestMemory\x12\x13\n" +
+	"\x05at_ns\x18\x01 \x01(\x04R\x04atNs\x12\x1f\n" +
+	"\vtotal_bytes\x18\x02 \x01(\x04R\n" +
+	"totalBytes\x12\x1d\n" +
+	"\n" +
+	"free_bytes\x18\x03 \x01(\x04R\tfreeBytes\x12'\n" +
+	"\x0favailable_bytes\x18\x04 \x01(\x04R\x0eavailableBytes\x12(\n" +
+	"\x10disk_cache_bytes\x18\x05 \x01(\x04R\x0ediskCacheBytes\x12\"\n" +
+	"\rswap_in_bytes\x18\x06 \x01(\x04R\vswapInBytes\x12$\n" +
+	"\x0eswap_out_bytes\x18\a \x01(\x04R\fswapOutBytes\x12!\n" +
+	"\fmajor_faults\x18\b \x01(\x04R\vmajorFaults\x12!\n" +
+	"\fminor_faults\x18\t \x01(\x04R\vminorFaults\"_\n" +
 	"\x13SetRateLimitRequest\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x120\n" +
 	"\x05limit\x18\x02 \x01(\v2\x1a.bulkhead.vmm.v1.RateLimitR\x05limit\"\x16\n" +
@@ -1939,7 +2076,7 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_v1_worker_proto_goTypes = []any{
 	(Transport)(0),                   // 0: bulkhead.vmm.v1.Transport
 	(BootProtocol)(0),                // 1: bulkhead.vmm.v1.BootProtocol
@@ -1969,13 +2106,14 @@ var file_v1_worker_proto_goTypes = []any{
 	(*ShutdownResponse)(nil),         // 25: bulkhead.vmm.v1.ShutdownResponse
 	(*StatsRequest)(nil),             // 26: bulkhead.vmm.v1.StatsRequest
 	(*StatsResponse)(nil),            // 27: bulkhead.vmm.v1.StatsResponse
-	(*SetRateLimitRequest)(nil),      // 28: bulkhead.vmm.v1.SetRateLimitRequest
-	(*SetRateLimitResponse)(nil),     // 29: bulkhead.vmm.v1.SetRateLimitResponse
-	(*SetBalloonRequest)(nil),        // 30: bulkhead.vmm.v1.SetBalloonRequest
-	(*SetBalloonResponse)(nil),       // 31: bulkhead.vmm.v1.SetBalloonResponse
-	(*RefreshDiskRequest)(nil),       // 32: bulkhead.vmm.v1.RefreshDiskRequest
-	(*RefreshDiskResponse)(nil),      // 33: bulkhead.vmm.v1.RefreshDiskResponse
-	(*Step)(nil),                     // 34: bulkhead.vmm.v1.Step
+	(*GuestMemory)(nil),              // 28: bulkhead.vmm.v1.GuestMemory
+	(*SetRateLimitRequest)(nil),      // 29: bulkhead.vmm.v1.SetRateLimitRequest
+	(*SetRateLimitResponse)(nil),     // 30: bulkhead.vmm.v1.SetRateLimitResponse
+	(*SetBalloonRequest)(nil),        // 31: bulkhead.vmm.v1.SetBalloonRequest
+	(*SetBalloonResponse)(nil),       // 32: bulkhead.vmm.v1.SetBalloonResponse
+	(*RefreshDiskRequest)(nil),       // 33: bulkhead.vmm.v1.RefreshDiskRequest
+	(*RefreshDiskResponse)(nil),      // 34: bulkhead.vmm.v1.RefreshDiskResponse
+	(*Step)(nil),                     // 35: bulkhead.vmm.v1.Step
 }
 var file_v1_worker_proto_depIdxs = []int32{
 	4,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
@@ -1990,37 +2128,38 @@ var file_v1_worker_proto_depIdxs = []int32{
 	9,  // 9: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
 	2,  // 10: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
 	23, // 11: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
-	34, // 12: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
-	6,  // 13: bulkhead.vmm.v1.SetRateLimitRequest.limit:type_name -> bulkhead.vmm.v1.RateLimit
-	3,  // 14: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
-	11, // 15: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
-	13, // 16: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
-	15, // 17: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
-	17, // 18: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
-	19, // 19: bulkhead.vmm.v1.Worker.PressPowerButton:input_type -> bulkhead.vmm.v1.PressPowerButtonRequest
-	21, // 20: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
-	24, // 21: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
-	26, // 22: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
-	28, // 23: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
-	30, // 24: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
-	32, // 25: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
-	10, // 26: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	12, // 27: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	14, // 28: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	16, // 29: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	18, // 30: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	20, // 31: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
-	22, // 32: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	25, // 33: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
-	27, // 34: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	29, // 35: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
-	31, // 36: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
-	33, // 37: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
-	26, // [26:38] is the sub-list for method output_type
-	14, // [14:26] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	35, // 12: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
+	28, // 13: bulkhead.vmm.v1.StatsResponse.guest_memory:type_name -> bulkhead.vmm.v1.GuestMemory
+	6,  // 14: bulkhead.vmm.v1.SetRateLimitRequest.limit:type_name -> bulkhead.vmm.v1.RateLimit
+	3,  // 15: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
+	11, // 16: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
+	13, // 17: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
+	15, // 18: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
+	17, // 19: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
+	19, // 20: bulkhead.vmm.v1.Worker.PressPowerButton:input_type -> bulkhead.vmm.v1.PressPowerButtonRequest
+	21, // 21: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
+	24, // 22: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
+	26, // 23: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
+	29, // 24: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
+	31, // 25: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
+	33, // 26: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
+	10, // 27: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	12, // 28: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	14, // 29: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	16, // 30: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	18, // 31: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	20, // 32: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
+	22, // 33: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	25, // 34: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	27, // 35: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	30, // 36: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
+	32, // 37: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
+	34, // 38: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
+	27, // [27:39] is the sub-list for method output_type
+	15, // [15:27] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_v1_worker_proto_init() }
@@ -2034,7 +2173,7 @@ func file_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
