@@ -4,18 +4,28 @@
 package eventfd
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // EventFD is an event counter. Signal may be called from any goroutine; Wait
 // from one at a time; Close from any, and it ends a Wait.
+//
+// Its system calls never block, so the Go scheduler isn't told of them: that
+// would wake the runtime's monitor thread for each event of a device at rest.
 type EventFD struct {
 	file *os.File // non-blocking: Wait parks a goroutine, not a thread
+	raw  syscall.RawConn
 	fd   int
+
+	// Made once, so that an event costs no allocation.
+	add  func(fd uintptr)
+	take func(fd uintptr) (done bool)
+
+	count uint64 // what take got; Wait's
 }
 
 // New returns a counter at zero.
@@ -24,29 +34,35 @@ func New() (*EventFD, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create eventfd: %w (raise the limit of open files, ulimit -n)", err)
 	}
-	return &EventFD{file: os.NewFile(uintptr(fd), "eventfd"), fd: fd}, nil
+	e := &EventFD{file: os.NewFile(uintptr(fd), "eventfd"), fd: fd}
+	if e.raw, err = e.file.SyscallConn(); err != nil {
+		e.file.Close()
+		return nil, fmt.Errorf("create eventfd: %w", err)
+	}
+	e.add = addOne
+	e.take = func(fd uintptr) bool { return takeAll(fd, &e.count) }
+	return e, nil
 }
 
 // FD returns the descriptor, which stays e's own: for KVM, which takes a
 // reference of its own.
 func (e *EventFD) FD() int { return e.fd }
 
-// Signal adds one to the counter. It fails only after Close.
+// Signal adds one to the counter. It fails only after Close, with os.ErrClosed.
 func (e *EventFD) Signal() error {
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	_, err := e.file.Write(one[:])
-	return err
+	if e.raw.Control(e.add) != nil {
+		return os.ErrClosed
+	}
+	return nil
 }
 
 // Wait blocks until the counter is not zero, clears it and returns what it
 // was. After Close it returns os.ErrClosed.
 func (e *EventFD) Wait() (uint64, error) {
-	var b [8]byte
-	if _, err := e.file.Read(b[:]); err != nil {
-		return 0, err
+	if e.raw.Read(e.take) != nil {
+		return 0, os.ErrClosed
 	}
-	return binary.NativeEndian.Uint64(b[:]), nil
+	return e.count, nil
 }
 
 // Close releases the counter.

@@ -174,6 +174,9 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 	return errors.Join(w.client.Close(), w.kill())
 }
 
+// PID returns the worker's process ID, which is its own until Shutdown.
+func (w *Worker) PID() int { return w.cmd.Process.Pid }
+
 // kill makes sure that the process is gone.
 func (w *Worker) kill() error {
 	if err := w.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {

@@ -45,8 +45,16 @@ type vm struct {
 	console  *os.File
 }
 
+// agentMachine is a machine whose guest is the agent's.
+func (b *bench) agentMachine() *vmmv1.MachineConfig {
+	return &vmmv1.MachineConfig{
+		MemoryBytes: memoryMiB << 20, Kernel: b.kernel(), Initrd: b.initrd(), Cmdline: readyWord,
+		Vsock: &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: filepath.Join(b.work, "v.sock")}}},
+	}
+}
+
 // launch starts a worker and its machine.
-func (b *bench) launch() (*vm, error) {
+func (b *bench) launch(m *vmmv1.MachineConfig) (*vm, error) {
 	bundle, err := supervise.NewBundle(filepath.Join(b.work, "run"), "bench")
 	if err != nil {
 		return nil, err
@@ -64,10 +72,7 @@ func (b *bench) launch() (*vm, error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	_, err = v.worker.API.Create(ctx, &vmmv1.CreateRequest{Machine: &vmmv1.MachineConfig{
-		MemoryBytes: memoryMiB << 20, Kernel: b.kernel(), Initrd: b.initrd(), Cmdline: readyWord,
-		Vsock: &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: bundle.Path("v.sock")}}},
-	}})
+	_, err = v.worker.API.Create(ctx, &vmmv1.CreateRequest{Machine: m})
 	if err == nil {
 		_, err = v.worker.API.Start(ctx, &vmmv1.StartRequest{})
 	}
@@ -129,15 +134,17 @@ type qemu struct {
 	shim     string
 }
 
-// launchQEMU starts the same kernel and initramfs with the words it needs
-// there: nothing completes XSAVE, so the guest must do without.
-func (b *bench) launchQEMU(cmdline string) (*qemu, error) {
+// launchQEMU starts the same kernel with the words it needs there: nothing
+// completes XSAVE, so the guest must do without.
+func (b *bench) launchQEMU(initrd, cmdline string, devices ...string) (*qemu, error) {
 	q := &qemu{shim: filepath.Join(b.work, "shim.txt")}
 	os.Remove(q.shim)
-	q.cmd = exec.Command("qemu-system-x86_64",
-		"-M", "microvm,accel=kvm,pit=on,pic=on,rtc=off", "-cpu", "host,-arch-capabilities",
+	q.cmd = exec.Command("qemu-system-x86_64", append([]string{
+		"-name", "bench,debug-threads=on", // names for vCPUs' threads
+		"-M", "microvm,accel=kvm,pit=on,pic=on,rtc=off,acpi=off", "-cpu", "host,-arch-capabilities",
 		"-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio", "-m", fmt.Sprint(memoryMiB),
-		"-kernel", b.kernel(), "-initrd", b.initrd(), "-append", cmdline)
+		"-kernel", b.kernel(), "-initrd", initrd, "-append", cmdline,
+	}, devices...)...)
 	q.cmd.Env = append(os.Environ(), "LD_PRELOAD="+b.shim, "BENCH_SHIM="+q.shim)
 	pipe, err := q.cmd.StdoutPipe()
 	if err != nil {

@@ -22,6 +22,11 @@ func main() {
 	flag.IntVar(&o.starts, "starts", 15, "starts up to the first KVM_RUN, each")
 	flag.IntVar(&o.boots, "boots", 3, "whole boots, each")
 	flag.IntVar(&o.exits, "exits", 200_000, "exits to time")
+	flag.IntVar(&o.guests, "guests", 3, "guests that do I/O, each")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "go run ./tests/bench [flags]; 0 leaves a part out")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -30,8 +35,8 @@ func main() {
 }
 
 type options struct {
-	out, bin             string
-	starts, boots, exits int
+	out, bin                     string
+	starts, boots, exits, guests int
 }
 
 // bench is a run of all measurements.
@@ -59,8 +64,17 @@ func run(o options) error {
 	if err := b.compile(); err != nil {
 		return err
 	}
-	for _, measure := range []func() error{b.measureStarts, b.measureInstructions, b.measureBoots, b.measureExits} {
-		if err := measure(); err != nil {
+	for _, part := range []struct {
+		times   int
+		measure func() error
+	}{
+		{b.starts, b.measureStarts}, {1, b.measureInstructions}, {b.boots, b.measureBoots}, {b.exits, b.measureExits},
+		{b.guests, b.measureGuests},
+	} {
+		if part.times == 0 {
+			continue
+		}
+		if err := part.measure(); err != nil {
 			return err
 		}
 	}

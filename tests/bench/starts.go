@@ -12,10 +12,6 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // and with QEMU.
 func (b *bench) measureStarts() error {
 	ours, floor, theirs := series{Name: "bulkhead-vmm"}, series{Name: "bare ioctls in C"}, series{Name: "QEMU microvm"}
-	cmdline, err := b.qemuCmdline()
-	if err != nil {
-		return err
-	}
 	for i := range b.starts + 1 {
 		o, err := b.startOurs()
 		if err != nil {
@@ -25,7 +21,7 @@ func (b *bench) measureStarts() error {
 		if err != nil {
 			return err
 		}
-		q, err := b.startQEMU(cmdline)
+		q, err := b.startQEMU()
 		if err != nil {
 			return err
 		}
@@ -44,7 +40,7 @@ func (b *bench) measureStarts() error {
 }
 
 func (b *bench) startOurs() (time.Duration, error) {
-	v, err := b.launch()
+	v, err := b.launch(b.agentMachine())
 	if err != nil {
 		return 0, err
 	}
@@ -71,8 +67,8 @@ func (b *bench) startFloor() (time.Duration, error) {
 	return time.Duration(entered) - launched, nil
 }
 
-func (b *bench) startQEMU(cmdline string) (time.Duration, error) {
-	q, err := b.launchQEMU(cmdline)
+func (b *bench) startQEMU() (time.Duration, error) {
+	q, err := b.launchQEMU(b.initrd(), qemuCmdline())
 	if err != nil {
 		return 0, err
 	}

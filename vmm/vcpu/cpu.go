@@ -63,12 +63,13 @@ func New(v *kvm.VCPU, pio, mmio Bus, completer Completer, tl *timeline.Timeline)
 	return c
 }
 
-// Run runs the guest's processor on a thread of its own until Stop, when it
-// returns nil, or until the guest or the host ends it: with
-// *TripleFaultError, *EmulationError, *SystemEventError or *HostError.
+// Run runs the guest's processor on a thread of its own, named vcpu and its
+// number, until Stop, when it returns nil, or until the guest or the host ends
+// it: with *TripleFaultError, *EmulationError, *SystemEventError or *HostError.
 func (c *CPU) Run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	nameThread(c.vcpu.ID)
 	c.begin()
 	defer c.end()
 	if c.next() == run {

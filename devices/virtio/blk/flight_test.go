@@ -147,20 +147,3 @@ func TestLimit(t *testing.T) {
 		t.Errorf("reset waited %v for the limit", took)
 	}
 }
-
-func BenchmarkRead4K(b *testing.B) {
-	for name, disk := range map[string]blk.Backend{
-		"prompt": blktest.Prompt{Disk: blktest.New(1 << 20)},
-		"lane":   blktest.New(1 << 20),
-	} {
-		b.Run(name, func(b *testing.B) {
-			h := attach(b, disk, 1)
-			d := h.Queues[0]
-			head, data, status := d.Out(header(in, 0)), d.In(4096), d.In(1)
-			b.ReportAllocs()
-			for b.Loop() {
-				h.Do(0, head, data, status)
-			}
-		})
-	}
-}

@@ -43,6 +43,9 @@ type Options struct {
 	// Transport is what the driver reaches the device by. Empty: it is
 	// activated without any.
 	Transport Transport
+	// Mapped makes guest memory as a machine has it, which can be given back to
+	// the host. Other memory is watched by the race detector.
+	Mapped bool
 }
 
 // Start activates dev. It is reset when the test ends.
@@ -51,7 +54,11 @@ func Start(t testing.TB, dev virtio.Device, o Options) *Harness {
 	if o.Memory == 0 {
 		o.Memory = 16 << 20
 	}
-	h := &Harness{Device: dev, Heap: vqtest.NewHeap(t, o.Memory), t: t, failed: make(chan struct{})}
+	newHeap := vqtest.NewHeap
+	if o.Mapped {
+		newHeap = vqtest.NewMapped
+	}
+	h := &Harness{Device: dev, Heap: newHeap(t, o.Memory), t: t, failed: make(chan struct{})}
 	for _, size := range dev.QueueSizes() {
 		if o.MaxQueueSize != 0 {
 			size = min(size, o.MaxQueueSize)

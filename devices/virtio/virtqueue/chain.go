@@ -27,7 +27,8 @@ func (c *Chain) ReadLen() int { return c.readLen }
 func (c *Chain) WriteLen() int { return c.writeLen }
 
 func (c *Chain) reset(head uint16) {
-	*c = Chain{Head: head, Readable: c.Readable[:0], Writable: c.Writable[:0]}
+	c.Head, c.readLen, c.writeLen = head, 0, 0
+	c.Readable, c.Writable = c.Readable[:0], c.Writable[:0]
 }
 
 // descriptor is the host's own copy of one descriptor.

@@ -72,7 +72,7 @@ func (p *Port) SetOffloads(features uint64) error {
 func (p *Port) Receive(wire int, bufs func() [][]byte, idle func()) (int, error) {
 	select {
 	case frame := <-p.wires[wire].toGuest:
-		return scatter(bufs(), frame), nil
+		return Scatter(bufs(), frame), nil
 	case <-p.interrupt():
 		return 0, os.ErrDeadlineExceeded
 	default:
@@ -80,13 +80,14 @@ func (p *Port) Receive(wire int, bufs func() [][]byte, idle func()) (int, error)
 	idle()
 	select {
 	case frame := <-p.wires[wire].toGuest:
-		return scatter(bufs(), frame), nil
+		return Scatter(bufs(), frame), nil
 	case <-p.interrupt():
 		return 0, os.ErrDeadlineExceeded
 	}
 }
 
-func scatter(bufs [][]byte, frame []byte) (n int) {
+// Scatter copies a frame to bufs and returns how much of it fits.
+func Scatter(bufs [][]byte, frame []byte) (n int) {
 	for _, b := range bufs {
 		n += copy(b, frame[n:])
 	}

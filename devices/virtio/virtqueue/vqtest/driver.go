@@ -42,7 +42,24 @@ type Heap struct {
 
 // NewHeap returns size bytes of guest memory at GPA 0 on the Go heap.
 func NewHeap(t testing.TB, size uint64) *Heap {
-	return &Heap{Mem: memory.NewHeap(memory.Range{Size: size}), next: 0x1000, end: memory.GPA(size), t: t}
+	return newHeap(t, memory.NewHeap(memory.Range{Size: size}))
+}
+
+// NewMapped is NewHeap with memory as a machine has it, mapped until the test
+// ends. It has at least 32 MiB.
+func NewMapped(t testing.TB, size uint64) *Heap {
+	t.Helper()
+	mem, err := memory.New(max(size, memory.MinSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mem.Close() }) // fails only if it isn't mapped
+	return newHeap(t, mem)
+}
+
+// newHeap leaves the first page of mem out.
+func newHeap(t testing.TB, mem *memory.Memory) *Heap {
+	return &Heap{Mem: mem, next: 0x1000, end: memory.GPA(mem.Size()), t: t}
 }
 
 // Alloc returns n bytes of guest memory, zeroed if never used before.
@@ -111,6 +128,14 @@ func (d *Driver) Bytes(b Buffer) []byte { return d.heap.Bytes(b.GPA, int(b.Len))
 // isn't told.
 func (d *Driver) Add(buffers ...Buffer) uint16 {
 	d.t.Helper()
+	head := d.Prepare(buffers...)
+	d.Publish(head)
+	return head
+}
+
+// Prepare makes a chain of the buffers that isn't available yet.
+func (d *Driver) Prepare(buffers ...Buffer) (head uint16) {
+	d.t.Helper()
 	if len(d.free) < len(buffers) {
 		d.t.Fatalf("vqtest: %d free descriptors, need %d", len(d.free), len(buffers))
 	}
@@ -131,12 +156,19 @@ func (d *Driver) Add(buffers ...Buffer) uint16 {
 		d.SetDesc(ids[i], uint64(b.GPA), b.Len, flags, next)
 	}
 	d.chain[ids[0]] = ids
-	d.Publish(ids[0])
 	return ids[0]
 }
 
 // AddIndirect is Add by way of an indirect table.
 func (d *Driver) AddIndirect(buffers ...Buffer) uint16 {
+	d.t.Helper()
+	head := d.PrepareIndirect(buffers...)
+	d.Publish(head)
+	return head
+}
+
+// PrepareIndirect is Prepare by way of an indirect table.
+func (d *Driver) PrepareIndirect(buffers ...Buffer) (head uint16) {
 	d.t.Helper()
 	table := d.heap.Alloc(16*len(buffers), 16)
 	for i, b := range buffers {
@@ -154,7 +186,6 @@ func (d *Driver) AddIndirect(buffers ...Buffer) uint16 {
 	d.free = d.free[:len(d.free)-1]
 	d.SetDesc(id, uint64(table), uint32(16*len(buffers)), Indirect, 0)
 	d.chain[id] = []uint16{id}
-	d.Publish(id)
 	return id
 }
 
