@@ -8,7 +8,7 @@
 // so a slow peer holds up only itself and a connection costs a few hundred
 // bytes. Bytes go from guest memory to the socket and back without a copy,
 // save for what a slow host process hasn't read yet, which is bounded by the
-// credit the guest was given.
+// credit the guest was given. File limits.go has what all of it may take.
 package vsock
 
 import (
@@ -34,11 +34,17 @@ const (
 type Config struct {
 	CID    uint32 // the guest's address, 3 or more
 	Routes []Route
+	// Warn, if not nil, hears once per activation, from the engine's
+	// goroutine, that connections wait or are refused for want of something
+	// that the host's operator can give.
+	Warn func(error)
 }
 
 // Device is a socket device.
 type Device struct {
 	cid       uint64
+	warn      func(error)
+	limit     int // of connections
 	listeners []*listener
 	engine    *engine // while active
 }
@@ -49,7 +55,14 @@ func New(c Config) (*Device, error) {
 	if c.CID < minCID || c.CID == 0xffff_ffff {
 		return nil, fmt.Errorf("vsock: guest CID %d: must be 3 to 4294967294", c.CID)
 	}
-	d := &Device{cid: uint64(c.CID)}
+	d := &Device{cid: uint64(c.CID), warn: c.Warn}
+	if d.warn == nil {
+		d.warn = func(error) {}
+	}
+	var err error
+	if d.limit, err = connLimit(); err != nil {
+		return nil, err
+	}
 	for _, r := range c.Routes {
 		l, err := listen(r)
 		if err != nil {
@@ -108,5 +121,17 @@ func (d *Device) Reset() {
 	if d.engine != nil {
 		d.engine.stop()
 		d.engine = nil
+	}
+}
+
+// ResetTransport ends every connection and tells the driver by an event,
+// section 5.10.6.7: after a restore, the guest has connections that nobody
+// here knows of. What is new waits until the driver has taken the event. It
+// does nothing while the device isn't active, and mustn't overlap Activate or
+// Reset; it doesn't wait.
+func (d *Device) ResetTransport() {
+	if d.engine != nil {
+		d.engine.resetting.Store(true)
+		d.engine.wake.Signal() // can't fail: it is open
 	}
 }

@@ -5,16 +5,18 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/devices/backend/poll"
 	"github.com/bulkhead-vm/bulkhead/devices/iovec"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
-// fromGuest serves a burst of packets of the transmit queue.
+// fromGuest serves a burst of packets of the transmit queue. Section
+// 5.10.6.1.2: whether the receive queue has room doesn't matter, as long as
+// there is room for replies.
 func (e *engine) fromGuest() error {
 	defer e.tx.Flush()
+	e.tx.DisableKicks()
 	for range burst {
-		if e.stalled() {
+		if e.replies.full() {
 			return nil
 		}
 		ok, err := e.tx.Pop(&e.txChain)
@@ -31,12 +33,6 @@ func (e *engine) fromGuest() error {
 		e.tx.Push(e.txChain.Head, 0)
 	}
 	return nil
-}
-
-// stalled reports whether the guest isn't listened to for now: it is to take
-// what it is owed first, or host processes are to read what it sent.
-func (e *engine) stalled() bool {
-	return len(e.replies) >= maxReplies || len(e.ready) >= maxReady || e.held >= maxHeld
 }
 
 // packet serves one packet of the guest's.
@@ -58,50 +54,54 @@ func (e *engine) packet(chain *virtqueue.Chain) error {
 		e.refuse(&h)
 		return nil
 	}
-	c := e.conns[key{guestPort: h.srcPort, hostPort: h.dstPort}]
-	if c == nil {
-		e.stray(&h)
+	if c := e.conns[key{guestPort: h.srcPort, hostPort: h.dstPort}]; c != nil {
+		e.received(c, &h, chain)
+		e.settle(c)
 		return nil
 	}
-	c.peerBufAlloc, c.peerFwdCount = h.bufAlloc, h.fwdCount
-	c.askedCredit = false
-	e.received(c, &h, chain)
-	e.settle(c)
+	if h.op == opRequest {
+		e.dial(&h)
+	} else {
+		e.refuse(&h)
+	}
 	return nil
 }
 
-// stray serves a packet that belongs to no connection: a request for one, or
-// something to be refused.
-func (e *engine) stray(h *header) {
-	if h.op != opRequest || len(e.conns) >= maxConns {
-		e.refuse(h)
+// refuse owes the sender a reset; section 5.10.6.4.2 for an unknown type, and
+// section 5.10.6.5 for all that no connection is there for. A driver that is
+// yet to hear that its connections are gone needs to hear of none.
+func (e *engine) refuse(h *header) {
+	if h.op == opReset || e.notice.phase != noNotice && h.op != opRequest {
 		return
 	}
-	fd, err := dial(e.listeners, h.dstPort)
-	if err != nil {
-		e.refuse(h)
-		return
-	}
-	c, err := e.add(key{h.srcPort, h.dstPort}, fd)
-	if err != nil {
-		e.refuse(h)
-		return
-	}
-	c.established = true
-	c.peerBufAlloc, c.peerFwdCount = h.bufAlloc, h.fwdCount
-	e.owe(c, oweResponse)
+	e.replies.push(header{
+		srcCID: h.dstCID, dstCID: h.srcCID,
+		srcPort: h.dstPort, dstPort: h.srcPort,
+		kind: h.kind, op: opReset,
+	})
 }
 
-// received serves a packet of connection c.
+// received serves a packet of connection c; section 5.10.6.5.
 func (e *engine) received(c *conn, h *header, chain *virtqueue.Chain) {
-	switch h.op {
-	case opResponse:
+	c.hear(h)
+	switch {
+	case h.op == opReset:
+		e.leave(c)
+	case c.phase == failing: // all that is of use now is a reset
+	case c.phase == asked && h.op == opResponse:
 		e.accepted(c)
-	case opReset:
-		e.guestLeft(c)
+	case c.phase != open:
+		e.reset(c)
+	default:
+		e.receivedOpen(c, h, chain)
+	}
+}
+
+func (e *engine) receivedOpen(c *conn, h *header, chain *virtqueue.Chain) {
+	switch h.op {
 	case opShutdown:
 		c.guestShutdown |= h.flags & shutdownBoth
-		c.flush()
+		e.flush(c)
 		if c.guestShutdown&shutdownReceive != 0 {
 			unix.Shutdown(c.fd, unix.SHUT_RD) // fails only if the host process has gone
 		}
@@ -110,70 +110,32 @@ func (e *engine) received(c *conn, h *header, chain *virtqueue.Chain) {
 	case opCreditUpdate: // taken from every header
 	case opCreditRequest:
 		e.owe(c, oweCreditUpdate)
-	default: // a second request, or an unknown operation
-		e.owe(c, oweReset)
+	default: // a second request or response, or an unknown operation
+		e.reset(c)
 	}
 }
 
 // data passes the guest's bytes on.
 func (e *engine) data(c *conn, h *header, chain *virtqueue.Chain) {
 	n := int(h.len)
-	// Section 5.10.6.3: nobody sends more than the receiver has room for.
-	if !c.established || c.guestShutdown&shutdownSend != 0 || len(c.pending)+n > bufAlloc {
-		e.owe(c, oweReset)
+	// Section 5.10.6.3.1: nobody sends more than the receiver has room for.
+	if c.guestShutdown&shutdownSend != 0 || c.pending.size+n > int(c.window) {
+		e.reset(c)
+		return
+	}
+	if n == 0 {
 		return
 	}
 	e.view = iovec.Cut(e.view[:0], chain.Readable, headerSize, n)
-	c.forward(e.view, n)
-	if c.fwdCount-c.toldFwdCount >= bufAlloc/2 {
+	e.forward(c, e.view, n)
+	if e.grow(c) || c.stale() {
 		e.owe(c, oweCreditUpdate)
 	}
 }
 
 // accepted completes a connection that the host asked for.
 func (e *engine) accepted(c *conn) {
-	if c.established {
-		e.owe(c, oweReset)
-		return
-	}
-	c.established = true
-	c.deadline = noDeadline
-	n := greet(c)
-	c.fwdCount -= uint32(n) // the greeting isn't the guest's
-	c.toldFwdCount = c.fwdCount
-	e.readyIfData(c)
-}
-
-// guestLeft leaves c to deliver what the guest sent before its end, however
-// long the host process takes to read it.
-func (e *engine) guestLeft(c *conn) {
-	c.guestGone = true
-	c.guestShutdown = shutdownBoth
-	c.deadline = noDeadline
-	c.flush()
-}
-
-// refuse owes the sender a reset; section 5.10.6.4.1.
-func (e *engine) refuse(h *header) {
-	if h.op == opReset {
-		return
-	}
-	e.replies = append(e.replies, header{
-		srcCID: h.dstCID, dstCID: h.srcCID,
-		srcPort: h.dstPort, dstPort: h.srcPort,
-		kind: h.kind, op: opReset,
-	})
-}
-
-// add registers a connection over fd, which it owns from now on.
-func (e *engine) add(k key, fd int) (*conn, error) {
-	c := &conn{key: k, fd: fd, total: &e.held}
-	token, err := e.watch(fd, poll.In|poll.Out|poll.Edge, c)
-	if err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	c.token = token
-	e.conns[k] = c
-	return c, nil
+	c.phase = open
+	e.timers.stop(&c.timer)
+	e.welcome(c)
 }

@@ -14,7 +14,7 @@ import (
 // The host's side of a connection starts with one line each way.
 const (
 	askPrefix   = "CONNECT "
-	maxAsk      = len(askPrefix) + len("4294967295\n")
+	maxAsk      = len(askPrefix) + len("4294967295\r\n")
 	answerStart = "OK "
 
 	// Host ports given to host processes, which have none of their own.
@@ -22,83 +22,75 @@ const (
 	lastHostPort  = 1<<31 - 1
 )
 
+// lingerTime is how long either end may take to do what the other waits for.
+const lingerTime = 10 * time.Second
+
 // greeting is a host process that has connected and is to name a port.
 type greeting struct {
-	fd       int
-	token    uint64
-	listener *listener
-	deadline time.Time
+	socket
+	timer
+	door *door
 }
 
-// event implements source: somebody wants to connect.
-func (l *listener) event(e *engine, _ uint32) {
-	for {
-		if len(e.conns)+e.greetings >= maxConns {
-			e.acceptLater()
-			return
-		}
-		fd, _, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-		switch err {
-		case nil:
-			e.greet(l, fd)
-		case unix.EINTR, unix.ECONNABORTED:
-		case unix.EAGAIN:
-			return
-		default: // no descriptors or memory left
-			e.acceptLater()
-			return
-		}
-	}
-}
-
-// acceptLater leaves who wants to connect in the backlog until there is room.
-func (e *engine) acceptLater() { e.acceptOff, e.timers = true, true }
-
-// acceptAgain looks at the backlogs that acceptLater left.
-func (e *engine) acceptAgain() {
-	if e.acceptOff {
-		e.acceptOff = false
-		for _, l := range e.listeners {
-			l.event(e, poll.In)
-		}
-	}
-}
-
-func (e *engine) greet(l *listener, fd int) {
-	g := &greeting{fd: fd, listener: l, deadline: time.Now().Add(lingerTime)}
-	token, err := e.watch(fd, poll.In|poll.Out|poll.Edge, g) // as for the connection it may become
+func (e *engine) greet(d *door, fd int) {
+	g := &greeting{socket: e.open(fd), door: d}
+	g.owner = g
+	var err error
+	g.token, err = e.watch(fd, poll.In|poll.Out|poll.Edge, g) // as for the connection it may become
 	if err != nil {
-		unix.Close(fd)
+		e.short(err)
+		e.drop(g)
 		return
 	}
-	g.token = token
-	e.greetings++
-	e.timers = true
+	e.timers.set(&g.timer, lingerTime)
 }
 
 // event implements source: the line, or part of it, has come. It is looked at
 // first and taken then, so that what follows it is left for the guest.
-func (g *greeting) event(e *engine, _ uint32) {
+func (g *greeting) event(e *engine, ready uint32) {
 	var line [maxAsk]byte
-	n, _, err := unix.Recvfrom(g.fd, line[:], unix.MSG_PEEK)
-	if err == unix.EAGAIN || err == unix.EINTR {
+	n, err := peek(g.fd, line[:])
+	if err == unix.EAGAIN && ready&poll.Hangup == 0 {
 		return
 	}
-	end := bytes.IndexByte(line[:max(n, 0)], '\n')
-	if err != nil || n == 0 || end < 0 && n == len(line) {
+	end := bytes.IndexByte(line[:n], '\n')
+	switch {
+	case end >= 0:
+	case err != nil, n == 0, n == len(line), ready&poll.Hangup != 0:
 		e.drop(g)
 		return
-	}
-	if end < 0 {
+	default:
 		return // more is to come
 	}
 	port, ok := parseAsk(line[:end])
-	if l, routed := route(e.listeners, port); !ok || !routed || l != g.listener {
+	if !ok || e.route(port) != g.door {
 		e.drop(g)
 		return
 	}
 	unix.Read(g.fd, line[:end+1]) // it is there: it was seen
-	e.ask(g, port)
+	if c := e.ask(g, port); ready&poll.Hangup != 0 {
+		c.event(e, ready)
+	}
+}
+
+// peek reads what is there and leaves it there.
+func peek(fd int, p []byte) (int, error) {
+	for {
+		n, _, err := unix.Recvfrom(fd, p, unix.MSG_PEEK)
+		if err != unix.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+// expired implements the owner of a timer.
+func (g *greeting) expired(e *engine) { e.drop(g) }
+
+// drop ends a greeting that comes to nothing.
+func (e *engine) drop(g *greeting) {
+	e.timers.stop(&g.timer)
+	e.hangUp(&g.socket)
+	e.close()
 }
 
 // parseAsk reads the port out of "CONNECT PORT".
@@ -112,15 +104,14 @@ func parseAsk(line []byte) (uint32, bool) {
 }
 
 // ask turns the greeting into a connection and asks the guest for it.
-func (e *engine) ask(g *greeting, port uint32) {
-	delete(e.tokens, g.token)
-	e.greetings--
-	c := &conn{key: key{guestPort: port, hostPort: e.hostPort(port)}, fd: g.fd, token: g.token, total: &e.held}
+func (e *engine) ask(g *greeting, port uint32) *conn {
+	e.timers.stop(&g.timer)
+	c := e.add(key{guestPort: port, hostPort: e.hostPort(port)}, g.socket, g.door, asked)
 	e.tokens[c.token] = c // it keeps what it is watched for
-	e.conns[c.key] = c
 	c.readFD, c.writeFD = true, true
-	e.setDeadline(c)
+	e.timers.set(&c.timer, lingerTime)
 	e.owe(c, oweRequest)
+	return c
 }
 
 // hostPort returns a host port that no connection to the guest port uses.
@@ -136,18 +127,11 @@ func (e *engine) hostPort(guestPort uint32) uint32 {
 	}
 }
 
-// drop closes the socket, which is how a refusal looks to the host process.
-func (e *engine) drop(g *greeting) {
-	delete(e.tokens, g.token)
-	e.greetings--
-	unix.Close(g.fd)
-	e.acceptAgain()
-}
-
-// greet tells the host process that it is connected, and returns how many
-// bytes that took.
-func greet(c *conn) int {
+// welcome tells the host process that it is connected. That line isn't the
+// guest's.
+func (e *engine) welcome(c *conn) {
 	line := fmt.Appendf(nil, "%s%d\n", answerStart, c.hostPort)
-	c.forward([][]byte{line}, len(line))
-	return len(line)
+	e.forward(c, [][]byte{line}, len(line))
+	c.fwdCount -= uint32(len(line))
+	c.toldFwdCount = c.fwdCount
 }

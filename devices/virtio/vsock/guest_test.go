@@ -168,6 +168,46 @@ func (g *guest) dialGuest(l *net.UnixListener, srcPort, dstPort uint32) (*net.Un
 	return c, h
 }
 
+// fill sends on the connection that h came on for as long as the device has
+// room, and returns how many bytes that took: those of long.
+func (g *guest) fill(h header) (sent int) {
+	g.t.Helper()
+	window := h.bufAlloc
+	text := long(4 << 20)
+	for fwdCount := uint32(0); ; {
+		free := int(window - (uint32(sent) - fwdCount))
+		if free <= 0 {
+			return sent
+		}
+		n := min(free, 4096)
+		g.send(reply(h, opData), text[sent:sent+n])
+		sent += n
+		g.sync(func(u header) {
+			if u.srcPort == h.srcPort && u.op == opCreditUpdate {
+				window, fwdCount = u.bufAlloc, u.fwdCount
+			}
+		})
+	}
+}
+
+// sync returns once the device has nothing more to send for now, after all it
+// sent was handed to got. The first of two resets may overtake what a
+// connection has to say.
+func (g *guest) sync(got func(header)) {
+	g.t.Helper()
+	const nobody = 0xffff_fff0
+	for range 2 {
+		g.send(header{srcPort: nobody, dstPort: nobody, op: opCreditRequest}, "")
+		for {
+			h, _ := g.receive()
+			if h.op == opReset && h.srcPort == nobody {
+				break
+			}
+			got(h)
+		}
+	}
+}
+
 func (h header) with(o op) header { h.op = o; return h }
 
 func (g *guest) noFailures() {

@@ -25,8 +25,8 @@ func (r Route) claims(port uint32) bool {
 	return !r.isDefault() && port >= r.First && port <= r.Last
 }
 
-// backlog is how many host processes may wait to be accepted.
-const backlog = 1024
+// queueLength is how many host processes may wait to be accepted.
+const queueLength = 1024
 
 // listener is the listening socket of a route.
 type listener struct {
@@ -55,7 +55,7 @@ func listen(r Route) (l *listener, err error) {
 		err = fmt.Errorf("vsock: bind %s: %w", r.Path, err)
 	}
 	if err == nil {
-		if err = unix.Listen(fd, backlog); err == nil {
+		if err = unix.Listen(fd, queueLength); err == nil {
 			return &listener{r, fd}, nil
 		}
 		err = errors.Join(fmt.Errorf("vsock: listen on %s: %w", r.Path, err), os.Remove(r.Path))
@@ -81,37 +81,4 @@ func abandoned(path string) bool {
 // close stops listening and removes the socket.
 func (l *listener) close() error {
 	return errors.Join(os.Remove(l.Path), unix.Close(l.fd))
-}
-
-// route returns the path that a guest port's traffic takes.
-func route(listeners []*listener, port uint32) (*listener, bool) {
-	var fallback *listener
-	for _, l := range listeners {
-		if l.claims(port) {
-			return l, true
-		}
-		if l.isDefault() {
-			fallback = l
-		}
-	}
-	return fallback, fallback != nil
-}
-
-// dial connects to the host process that listens for a guest port. It doesn't
-// wait: a process that is slow to accept has a full backlog and counts as
-// absent.
-func dial(listeners []*listener, port uint32) (fd int, err error) {
-	l, ok := route(listeners, port)
-	if !ok {
-		return -1, unix.ECONNREFUSED
-	}
-	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("%s_%d", l.Path, port)}); err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
 }

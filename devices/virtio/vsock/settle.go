@@ -1,12 +1,21 @@
 package vsock
 
 import (
-	"time"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/devices/backend/poll"
 )
+
+// add registers a connection over s.
+func (e *engine) add(k key, s socket, d *door, p phase) *conn {
+	c := &conn{key: k, socket: s, door: d, phase: p}
+	c.owner = c
+	c.window = smallWindow
+	// It fails only if the host process has gone.
+	unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, smallSendBuffer)
+	e.conns[k] = c
+	return c
+}
 
 // event implements source: the host's socket became readable or writable, or
 // its other end was closed.
@@ -20,10 +29,9 @@ func (c *conn) event(e *engine, ready uint32) {
 	if ready&(poll.Hangup|poll.Error) != 0 {
 		c.readFD, c.hostGone = true, true // what it sent before can still be read
 	}
-	before := c.fwdCount
-	c.flush()
+	e.flush(c)
 	// A guest that waits for room is told as soon as there is plenty.
-	if c.fwdCount != before && c.fwdCount-c.toldFwdCount >= bufAlloc/2 {
+	if c.phase == open && c.stale() {
 		e.owe(c, oweCreditUpdate)
 	}
 	e.settle(c)
@@ -32,115 +40,84 @@ func (c *conn) event(e *engine, ready uint32) {
 // settle draws the conclusions after anything happened to c: what to tell the
 // guest, whether c is in turn, whether it is over.
 func (e *engine) settle(c *conn) {
-	if c.guestGone {
-		if len(c.pending) == 0 || c.hostGone {
+	switch c.phase {
+	case asked:
+		if c.hostGone {
+			e.reset(c) // it didn't wait for the answer
+		}
+	case open:
+		e.settleOpen(c)
+	case failing:
+		if c.delivered() {
+			e.hangUp(&c.socket)
+		}
+	case left:
+		if c.delivered() {
 			e.remove(c)
 		}
-		return
 	}
-	if !c.established && c.hostGone {
-		e.owe(c, oweReset) // it didn't wait for the answer
-		return
+	if c.owed != 0 || c.hasData() {
+		e.ready.push(c)
 	}
-	if c.established && c.shutdownFlags()&^c.told != 0 {
-		e.owe(c, oweShutdown)
-		if c.shutdownFlags() == shutdownBoth {
-			e.setDeadline(c) // for the guest to answer
-		}
+}
+
+func (e *engine) settleOpen(c *conn) {
+	if flags := c.shutdownFlags(); flags&^c.told != 0 {
+		c.owed |= oweShutdown
+	} else if flags == shutdownBoth && c.timer.index == 0 {
+		e.timers.set(&c.timer, lingerTime) // for the guest to answer
 	}
 	// Section 5.10.6.5: who learns that its peer is done with both
 	// directions confirms with a reset.
-	if c.guestShutdown == shutdownBoth && len(c.pending) == 0 {
-		e.owe(c, oweReset)
+	if c.guestShutdown == shutdownBoth && c.delivered() {
+		e.reset(c)
+		return
 	}
-	if c.established && c.readFD && !c.hostEOF && c.credit() == 0 && !c.askedCredit {
-		c.askedCredit = true
-		e.owe(c, oweCreditRequest)
+	// The guest answers at once, and tells of room by itself later: asking
+	// again before that would only keep it busy.
+	if c.readFD && !c.hostEOF && c.free() == 0 && !c.queried {
+		c.queried = true
+		c.owed |= oweCreditRequest
 	}
-	e.readyIfData(c)
-}
-
-// shutdownFlags is what the host's side won't do any more.
-func (c *conn) shutdownFlags() uint32 {
-	flags := uint32(0)
-	if c.hostEOF {
-		flags |= shutdownSend
-	}
-	if c.hostGone {
-		flags |= shutdownReceive
-	}
-	return flags
 }
 
 // owe notes a packet for the guest.
 func (e *engine) owe(c *conn, o owed) {
 	c.owed |= o
-	e.enqueue(c)
+	e.ready.push(c)
 }
 
-func (e *engine) readyIfData(c *conn) {
-	if c.hasData() {
-		e.enqueue(c)
-	}
-}
-
-func (e *engine) enqueue(c *conn) {
-	if !c.queued {
-		c.queued = true
-		e.ready = append(e.ready, c)
-	}
-}
-
-// remove forgets c.
-func (e *engine) remove(c *conn) {
-	if e.conns[c.key] != c {
+// reset gives c up: the guest is to hear of it, and the host process gets what
+// was sent to it until now.
+func (e *engine) reset(c *conn) {
+	if c.owed&oweRequest != 0 { // the guest hasn't heard of it at all
+		e.leave(c)
 		return
 	}
+	e.timers.stop(&c.timer)
+	c.phase, c.owed = failing, oweReset
+	c.guestShutdown = shutdownBoth
+	e.flush(c)
+	e.settle(c)
+}
+
+// leave ends the guest's part in c. The guest may use the same ports for
+// another one at once.
+func (e *engine) leave(c *conn) {
 	delete(e.conns, c.key)
-	delete(e.tokens, c.token)
-	unix.Close(c.fd)
-	c.let(len(c.pending))
-	c.owed = 0
-	e.acceptAgain()
+	e.ready.remove(c)
+	e.timers.stop(&c.timer)
+	c.phase, c.owed = left, 0
+	c.guestShutdown = shutdownBoth
+	e.flush(c)
+	e.settle(c)
 }
 
-// tick is how often deadlines are looked at.
-const tick = time.Second
-
-var noDeadline time.Time
-
-// setDeadline gives whoever c waits for some time.
-func (e *engine) setDeadline(c *conn) {
-	if c.deadline.IsZero() {
-		c.deadline = time.Now().Add(lingerTime)
-		e.timers = true
-	}
-}
-
-// expire ends what has waited too long.
-func (e *engine) expire(now time.Time) {
-	e.timers = e.acceptOff
-	for _, c := range e.conns {
-		switch {
-		case c.deadline.IsZero():
-		case now.Before(c.deadline):
-			e.timers = true
-		case c.guestGone:
-			e.remove(c)
-		default:
-			c.deadline = noDeadline
-			e.owe(c, oweReset)
-		}
-	}
-	for _, s := range e.tokens {
-		g, ok := s.(*greeting)
-		switch {
-		case !ok:
-		case now.Before(g.deadline):
-			e.timers = true
-		default:
-			e.drop(g)
-		}
-	}
-	e.acceptAgain()
+// remove forgets c, which has left.
+func (e *engine) remove(c *conn) {
+	c.phase = gone
+	c.pending.drop(&e.store, c.pending.size)
+	e.hangUp(&c.socket)
+	e.shrink(c)
+	e.close()
 }

@@ -10,8 +10,10 @@ import (
 // maxPayload bounds one packet to the guest; Linux takes up to 64 KiB.
 const maxPayload = 64 << 10
 
-// owesGuest reports whether there is anything to send.
-func (e *engine) owesGuest() bool { return len(e.replies) > 0 || len(e.ready) > 0 }
+// owesGuest reports whether there is anything to send, and it may be sent.
+func (e *engine) owesGuest() bool {
+	return e.notice.phase == noNotice && (!e.replies.empty() || e.ready.first != nil)
+}
 
 // toGuest sends a burst of packets, as far as the guest has made room.
 func (e *engine) toGuest() error {
@@ -40,23 +42,18 @@ func (e *engine) toGuest() error {
 
 // send fills one receive buffer. It reports false if nothing was left to send.
 func (e *engine) send(chain *virtqueue.Chain) bool {
-	if len(e.replies) > 0 {
-		e.put(chain, &e.replies[0])
-		e.replies = e.replies[1:]
+	if !e.replies.empty() {
+		e.put(chain, e.replies.pop())
 		return true
 	}
-	for range len(e.ready) { // settling may put a connection in turn again
-		c := e.ready[0]
-		e.ready = e.ready[1:]
-		c.queued = false
+	// Whoever has a turn and turns out to have nothing loses it, so that this
+	// ends.
+	for c := e.ready.pop(); c != nil; c = e.ready.pop() {
 		sent := e.sendFor(c, chain)
 		e.settle(c)
 		if sent {
 			return true
 		}
-	}
-	if len(e.ready) == 0 {
-		e.ready = nil // give the array back
 	}
 	return false
 }
@@ -74,15 +71,11 @@ func (e *engine) sendFor(c *conn, chain *virtqueue.Chain) bool {
 // nextOwed returns the most urgent packet that c owes, 0 if none. A shutdown
 // waits until all data is through.
 func (c *conn) nextOwed() owed {
-	for _, o := range []owed{oweReset, oweRequest, oweResponse, oweCreditUpdate, oweCreditRequest} {
-		if c.owed&o != 0 {
-			return o
-		}
+	o := c.owed & -c.owed
+	if o == oweShutdown && c.hasData() {
+		return 0
 	}
-	if c.owed&oweShutdown != 0 && !c.hasData() {
-		return oweShutdown
-	}
-	return 0
+	return o
 }
 
 func (e *engine) sendOwed(c *conn, o owed, chain *virtqueue.Chain) {
@@ -90,7 +83,6 @@ func (e *engine) sendOwed(c *conn, o owed, chain *virtqueue.Chain) {
 	switch o {
 	case oweReset:
 		h.op = opReset
-		c.guestLost()
 	case oweRequest:
 		h.op = opRequest
 	case oweResponse:
@@ -105,22 +97,15 @@ func (e *engine) sendOwed(c *conn, o owed, chain *virtqueue.Chain) {
 		c.told |= h.flags
 	}
 	e.put(chain, &h)
-}
-
-// guestLost ends the guest's part in c.
-func (c *conn) guestLost() {
-	c.guestGone = true
-	c.guestShutdown = shutdownBoth
-	c.owed = 0
+	if o == oweReset {
+		e.leave(c)
+	}
 }
 
 // sendData reads from the socket straight into the receive buffer.
 func (e *engine) sendData(c *conn, chain *virtqueue.Chain) bool {
-	room := min(chain.WriteLen()-headerSize, int(min(c.credit(), maxPayload)))
+	room := min(chain.WriteLen()-headerSize, int(min(c.free(), maxPayload)))
 	e.view = iovec.Cut(e.view[:0], chain.Writable, headerSize, room)
-	if len(e.view) == 0 {
-		return false
-	}
 	n, err := iovec.Readv(c.fd, e.view)
 	switch {
 	case err == unix.EAGAIN:
@@ -146,7 +131,7 @@ func (e *engine) header(c *conn) header {
 	return header{
 		srcCID: HostCID, dstCID: e.cid,
 		srcPort: c.hostPort, dstPort: c.guestPort,
-		kind: typeStream, bufAlloc: bufAlloc, fwdCount: c.fwdCount,
+		kind: typeStream, bufAlloc: c.window, fwdCount: c.fwdCount,
 	}
 }
 
