@@ -15,6 +15,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 )
@@ -44,7 +45,8 @@ type Config struct {
 type Device struct {
 	cid       uint64
 	warn      func(error)
-	limit     int // of connections
+	limit     int           // of connections
+	linger    time.Duration // lingerTime, save in tests
 	listeners []*listener
 	engine    *engine // while active
 }
@@ -55,7 +57,7 @@ func New(c Config) (*Device, error) {
 	if c.CID < minCID || c.CID == 0xffff_ffff {
 		return nil, fmt.Errorf("vsock: guest CID %d: must be 3 to 4294967294", c.CID)
 	}
-	d := &Device{cid: uint64(c.CID), warn: c.Warn}
+	d := &Device{cid: uint64(c.CID), warn: c.Warn, linger: lingerTime}
 	if d.warn == nil {
 		d.warn = func(error) {}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/backend/poll"
 	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
@@ -19,6 +20,7 @@ type engine struct {
 	cid           uint64
 	rx, tx, event *virtio.Queue // event may be nil
 	fail, report  func(error)
+	linger        time.Duration // how long either end may take to answer
 
 	poller    *poll.Poller
 	wake      *eventfd.EventFD
@@ -61,6 +63,7 @@ func newEngine(d *Device, a virtio.Activation) (*engine, error) {
 		event:    a.Queues[queueEvent],
 		fail:     a.Fail,
 		report:   d.warn,
+		linger:   d.linger,
 		done:     make(chan struct{}),
 		tokens:   make(map[uint64]source),
 		conns:    make(map[key]*conn),
@@ -128,6 +131,7 @@ func (e *engine) run() error {
 		if err != nil {
 			return err
 		}
+		e.letIn()
 		events, err := e.next(busy)
 		if err != nil {
 			return err
@@ -138,7 +142,6 @@ func (e *engine) run() error {
 			}
 		}
 		e.expire()
-		e.letIn()
 	}
 	return nil
 }

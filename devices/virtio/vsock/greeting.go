@@ -42,7 +42,7 @@ func (e *engine) greet(d *door, fd int) {
 		e.drop(g)
 		return
 	}
-	e.timers.set(&g.timer, lingerTime)
+	e.timers.set(&g.timer, e.linger)
 }
 
 // event implements source: the line, or part of it, has come. It is looked at
@@ -109,7 +109,7 @@ func (e *engine) ask(g *greeting, port uint32) *conn {
 	c := e.add(key{guestPort: port, hostPort: e.hostPort(port)}, g.socket, g.door, asked)
 	e.tokens[c.token] = c // it keeps what it is watched for
 	c.readFD, c.writeFD = true, true
-	e.timers.set(&c.timer, lingerTime)
+	e.timers.set(&c.timer, e.linger)
 	e.owe(c, oweRequest)
 	return c
 }

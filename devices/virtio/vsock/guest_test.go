@@ -18,13 +18,19 @@ const testCID = 42
 // guest is the driver's side of a socket device, one packet at a time.
 type guest struct {
 	*virtiotest.Harness
-	t    *testing.T
+	t    testing.TB
 	path string // of the default route
 
 	buffers map[uint16]vqtest.Buffer // posted on the receive queue
 }
 
-func newGuest(t *testing.T, routes ...Route) *guest {
+func newGuest(t testing.TB, routes ...Route) *guest {
+	t.Helper()
+	return newGuestWith(t, func(*Device) {}, routes...)
+}
+
+// newGuestWith has the device changed before it starts.
+func newGuestWith(t testing.TB, change func(*Device), routes ...Route) *guest {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "v.sock")
 	dev, err := New(Config{CID: testCID, Routes: append([]Route{{Path: path}}, routes...)})
@@ -36,6 +42,7 @@ func newGuest(t *testing.T, routes ...Route) *guest {
 			t.Error(err)
 		}
 	})
+	change(dev)
 	g := &guest{
 		Harness: virtiotest.Start(t, dev, virtiotest.Options{Memory: 64 << 20}),
 		t:       t, path: path, buffers: make(map[uint16]vqtest.Buffer),

@@ -93,7 +93,7 @@ func (e *engine) sendNotice() error {
 	n.phase = noticeSent
 	// A driver that keeps its buffer has had time to read it.
 	n.owner = n
-	e.timers.set(&n.timer, lingerTime)
+	e.timers.set(&n.timer, e.linger)
 	e.event.Push(head, eventSize)
 	e.event.Flush()
 	return nil

@@ -65,7 +65,7 @@ func (e *engine) settleOpen(c *conn) {
 	if flags := c.shutdownFlags(); flags&^c.told != 0 {
 		c.owed |= oweShutdown
 	} else if flags == shutdownBoth && c.timer.index == 0 {
-		e.timers.set(&c.timer, lingerTime) // for the guest to answer
+		e.timers.set(&c.timer, e.linger) // for the guest to answer
 	}
 	// Section 5.10.6.5: who learns that its peer is done with both
 	// directions confirms with a reset.
