@@ -42,6 +42,7 @@ func (r resources) Close() (err error) {
 type parts struct {
 	machine   machine.Config
 	resources resources
+	warn      func(device string, err error)
 	controls
 }
 
@@ -52,8 +53,9 @@ func (p *parts) add(name string, d virtio.Device) {
 
 // open turns a configuration from the API into one of package machine. The
 // caller closes the resources after the machine, and also if err isn't nil.
-func open(c *vmmv1.MachineConfig) (*parts, error) {
-	p := &parts{machine: machine.Config{
+// warn hears, from any goroutine, what devices lack.
+func open(c *vmmv1.MachineConfig, warn func(device string, err error)) (*parts, error) {
+	p := &parts{warn: warn, machine: machine.Config{
 		CPUs:    int(c.GetCpus()),
 		Memory:  c.GetMemoryBytes(),
 		Cmdline: c.GetCmdline(),
@@ -188,7 +190,7 @@ func (p *parts) openVsock(c *vmmv1.MachineConfig) error {
 	if v == nil {
 		return nil
 	}
-	config := vsock.Config{CID: v.GetGuestCid()}
+	config := vsock.Config{CID: v.GetGuestCid(), Warn: func(err error) { p.warn("vsock", err) }}
 	if config.CID == 0 {
 		config.CID = defaultCID
 	}

@@ -77,7 +77,7 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	}
 	defer sys.Close()
-	p, err := open(req.GetMachine())
+	p, err := open(req.GetMachine(), w.warn)
 	if err != nil {
 		return nil, refuse(err, p.resources)
 	}
@@ -116,6 +116,11 @@ func (w *Worker) report(device string, err error) {
 	case n == maxReports+1:
 		w.config.Log.Warn("more devices need resets: no more of it here")
 	}
+}
+
+// warn logs that the host has too little of something for a device.
+func (w *Worker) warn(device string, err error) {
+	w.config.Log.Warn("device is short of something", "device", device, "error", err)
 }
 
 // bury waits for the machine's end and gives back what it held.

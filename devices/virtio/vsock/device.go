@@ -15,6 +15,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
@@ -35,9 +36,9 @@ const (
 type Config struct {
 	CID    uint32 // the guest's address, 3 or more
 	Routes []Route
-	// Warn, if not nil, hears once per activation, from the engine's
-	// goroutine, that connections wait or are refused for want of something
-	// that the host's operator can give.
+	// Warn, if not nil, hears that connections wait or are refused for want
+	// of something that the host's operator can give: once, from the device's
+	// goroutine.
 	Warn func(error)
 }
 
@@ -45,6 +46,7 @@ type Config struct {
 type Device struct {
 	cid       uint64
 	warn      func(error)
+	warned    sync.Once
 	limit     int           // of connections
 	linger    time.Duration // lingerTime, save in tests
 	listeners []*listener

@@ -56,7 +56,7 @@ func (e *engine) full(d *door) bool {
 	if e.sockets < d.limit {
 		return false
 	}
-	e.warn.Do(func() {
+	e.reported.Do(func() {
 		e.report(fmt.Errorf("%d connections, and no more until one ends: a guest has at most %d, and as many as the limit of open files (ulimit -n) leaves room for",
 			e.sockets, maxConns))
 	})
@@ -65,7 +65,7 @@ func (e *engine) full(d *door) bool {
 
 // short notes that the host lacks something that a connection takes.
 func (e *engine) short(err error) {
-	e.warn.Do(func() {
+	e.reported.Do(func() {
 		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 			err = fmt.Errorf("%w (raise the limit of open files, ulimit -n)", err)
 		}

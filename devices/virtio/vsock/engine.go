@@ -20,6 +20,7 @@ type engine struct {
 	cid           uint64
 	rx, tx, event *virtio.Queue // event may be nil
 	fail, report  func(error)
+	reported      *sync.Once
 	linger        time.Duration // how long either end may take to answer
 
 	poller    *poll.Poller
@@ -41,7 +42,6 @@ type engine struct {
 	sockets   int    // greetings and connections
 	freed     bool   // there is room for another since doors were looked at
 	lastPort  uint32 // the last host port given to a host process
-	warn      sync.Once
 	notice    notice
 
 	txChain, rxChain virtqueue.Chain
@@ -63,6 +63,7 @@ func newEngine(d *Device, a virtio.Activation) (*engine, error) {
 		event:    a.Queues[queueEvent],
 		fail:     a.Fail,
 		report:   d.warn,
+		reported: &d.warned,
 		linger:   d.linger,
 		done:     make(chan struct{}),
 		tokens:   make(map[uint64]source),

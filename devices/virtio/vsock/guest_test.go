@@ -190,7 +190,7 @@ func (g *guest) fill(h header) (sent int) {
 		g.send(reply(h, opData), text[sent:sent+n])
 		sent += n
 		g.sync(func(u header) {
-			if u.srcPort == h.srcPort && u.op == opCreditUpdate {
+			if u.srcPort == h.srcPort && u.dstPort == h.dstPort && u.op == opCreditUpdate {
 				window, fwdCount = u.bufAlloc, u.fwdCount
 			}
 		})
