@@ -21,7 +21,8 @@ type guest struct {
 	t    testing.TB
 	path string // of the default route
 
-	buffers map[uint16]vqtest.Buffer // posted on the receive queue
+	buffers  map[uint16]vqtest.Buffer // posted on the receive queue
+	bufAlloc uint32                   // of each connection, unless a packet says another
 }
 
 func newGuest(t testing.TB, routes ...Route) *guest {
@@ -45,7 +46,7 @@ func newGuestWith(t testing.TB, change func(*Device), routes ...Route) *guest {
 	change(dev)
 	g := &guest{
 		Harness: virtiotest.Start(t, dev, virtiotest.Options{Memory: 64 << 20}),
-		t:       t, path: path, buffers: make(map[uint16]vqtest.Buffer),
+		t:       t, path: path, buffers: make(map[uint16]vqtest.Buffer), bufAlloc: 1 << 20,
 	}
 	for range 32 {
 		g.post(g.Queues[queueRX].In(4096 + headerSize))
@@ -98,7 +99,7 @@ func (g *guest) sendRaw(h header, payload string) {
 		h.srcCID, h.dstCID, h.kind = testCID, HostCID, typeStream
 	}
 	if h.bufAlloc == 0 {
-		h.bufAlloc = 1 << 20
+		h.bufAlloc = g.bufAlloc
 	}
 	var raw [headerSize]byte
 	h.encode(&raw)

@@ -152,6 +152,63 @@ func TestBusyHostProcess(t *testing.T) {
 	})
 }
 
+// TestOutOfDescriptors has the host run out of them: the guest is refused, a
+// host process waits, and what is there goes on.
+func TestOutOfDescriptors(t *testing.T) {
+	warnings := make(chan error, 10)
+	g := newGuestWith(t, func(d *Device) { d.warn = func(err error) { warnings <- err } })
+	g.listenHost(9)
+	_, r, h := g.dialHost(1)
+	late, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(late)
+	restore := exhaust(t)
+	defer restore()
+	g.send(header{srcPort: 1, dstPort: 9, op: opRequest}, "")
+	g.expect(opReset)
+	if err := unix.Connect(late, &unix.SockaddrUnix{Name: g.path}); err != nil {
+		t.Fatal(err)
+	}
+	unix.Write(late, []byte("CONNECT 7\n"))
+	g.send(reply(h, opData), "x")
+	if b, err := r.ReadByte(); b != 'x' || err != nil {
+		t.Errorf("host process got %q, %v", b, err)
+	}
+	restore()
+	if h, _ := g.expect(opRequest); h.dstPort != 7 {
+		t.Errorf("request for port %d", h.dstPort)
+	}
+	if err := <-warnings; !strings.Contains(err.Error(), "ulimit -n") || len(warnings) > 0 {
+		t.Errorf("warning: %v, and %d more", err, len(warnings))
+	}
+	g.noFailures()
+}
+
+// exhaust leaves this process no descriptor until restore.
+func exhaust(t *testing.T) (restore func()) {
+	t.Helper()
+	next, err := unix.Dup(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(next)
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	none := unix.Rlimit{Cur: uint64(next), Max: before.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func openFiles(t testing.TB) int {
 	t.Helper()
 	files, err := os.ReadDir("/proc/self/fd")
