@@ -117,7 +117,6 @@ func (w *loadWatch) run() error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprint(os.Stderr, time.Now().Format("05.000 "), line)
 		var t task
 		switch n, _ := fmt.Sscanf(line, "load: end %s %d %d", &t.name, &t.requests, &t.took); {
 		case n == 3:

@@ -156,3 +156,12 @@ func workerOf(t *testing.T, cmd *exec.Cmd) int {
 	}
 	return workers[0]
 }
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for start := time.Now(); !is(); time.Sleep(100 * time.Millisecond) {
+		if time.Since(start) > 2*time.Minute {
+			t.Fatalf("not within 2 minutes: %s", what)
+		}
+	}
+}

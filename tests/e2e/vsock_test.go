@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/vsock"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/tests/e2e/exchange"
+	"github.com/bulkhead-vm/bulkhead/vmm/machine"
 )
 
 // Connections of TestManyVsockConnections.
@@ -135,7 +139,10 @@ func (h *hostPeers) ask(port uint32, n, size int, group *sync.WaitGroup) {
 	for i := range n {
 		room <- struct{}{}
 		group.Go(func() {
-			c, err := h.dial(port)
+			c, err := dialGuest(h.path, port)
+			if err == nil {
+				err = exchange.Accepted(c)
+			}
 			<-room
 			h.everyone.Done()
 			if err == nil {
@@ -160,8 +167,9 @@ type bufferedConn struct {
 
 func (c bufferedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 
-func (h *hostPeers) dial(port uint32) (exchange.Conn, error) {
-	c, err := net.Dial("unix", h.path)
+// dialGuest connects to a guest port by way of a vsock's socket.
+func dialGuest(path string, port uint32) (exchange.Conn, error) {
+	c, err := net.Dial("unix", path)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +179,7 @@ func (h *hostPeers) dial(port uint32) (exchange.Conn, error) {
 	if err = errors.Join(err, readErr); err != nil || !strings.HasPrefix(line, "OK ") {
 		return nil, errors.Join(fmt.Errorf("answer to CONNECT: %q, %w", line, err), c.Close())
 	}
-	return b, exchange.Accepted(b)
+	return b, nil
 }
 
 // openFiles returns how many descriptors a process has.
@@ -182,4 +190,46 @@ func openFiles(t *testing.T, pid int) int {
 		t.Fatal(err)
 	}
 	return len(files)
+}
+
+// TestTransportReset tells a running guest that its connections are gone: a new
+// one to the program that listens there comes about as soon as its kernel has
+// taken the event, and those from before have ended.
+func TestTransportReset(t *testing.T) {
+	requireKVM(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	path := filepath.Join(workDir(t), "v.sock")
+	agent, err := guest.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer agent.Close()
+	socket, err := vsock.New(vsock.Config{CID: 3, Routes: []vsock.Route{{Path: path}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bootHere(t, machine.Config{Devices: []machine.Device{{Name: "vsock", Device: socket}}})
+	ready, err := agent.Accept(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ready.Close()
+	const agentPort = 1024
+	before, err := dialGuest(path, agentPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	socket.ResetTransport()
+	if n, err := before.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("read %d, %v of a connection from before; want the end", n, err)
+	}
+	after, err := dialGuest(path, agentPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("a new connection %v after the reset", time.Since(start).Round(time.Millisecond))
+	after.Close()
+	before.Close()
 }
