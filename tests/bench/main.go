@@ -22,6 +22,7 @@ func main() {
 	flag.IntVar(&o.starts, "starts", 15, "starts up to the first KVM_RUN, each")
 	flag.IntVar(&o.boots, "boots", 3, "whole boots, each")
 	flag.IntVar(&o.exits, "exits", 200_000, "exits to time")
+	flag.IntVar(&o.devices, "devices", 5, "runs of each device's benchmarks")
 	flag.IntVar(&o.guests, "guests", 3, "guests that do I/O, each")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "go run ./tests/bench [flags]; 0 leaves a part out")
@@ -35,8 +36,8 @@ func main() {
 }
 
 type options struct {
-	out, bin                     string
-	starts, boots, exits, guests int
+	out, bin                              string
+	starts, boots, exits, devices, guests int
 }
 
 // bench is a run of all measurements.
@@ -69,6 +70,7 @@ func run(o options) error {
 		measure func() error
 	}{
 		{b.starts, b.measureStarts}, {1, b.measureInstructions}, {b.boots, b.measureBoots}, {b.exits, b.measureExits},
+		{b.devices, b.measureDevices},
 		{b.guests, b.measureGuests},
 	} {
 		if part.times == 0 {

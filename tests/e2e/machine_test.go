@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -130,16 +129,4 @@ func (m *runningMachine) eventually(what string, is func() bool) {
 			m.t.Fatalf("not within 3 minutes: %s; statistics %v", what, m.stats())
 		}
 	}
-}
-
-// randomFile makes a file of so many random bytes.
-func randomFile(t *testing.T, size int) string {
-	t.Helper()
-	b := make([]byte, size)
-	rand.NewChaCha8([32]byte{}).Read(b)
-	path := filepath.Join(t.TempDir(), "random")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
