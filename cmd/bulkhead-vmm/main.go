@@ -6,11 +6,13 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/timeline"
 )
 
 func main() {
+	runtime.LockOSThread() // the process's name is this thread's, and a vCPU's thread takes another
 	tl := new(timeline.Timeline)
 	tl.Mark("worker's main")
 	args := os.Args[1:]
