@@ -34,3 +34,29 @@ func TestReadyForCommand(t *testing.T) {
 		t.Errorf("status is %#x, want 0: Linux polls for an empty input buffer", data[0])
 	}
 }
+
+// FuzzPorts writes and reads whatever a guest can: it resets by one command only,
+// and reads nothing but zeroes.
+func FuzzPorts(f *testing.F) {
+	f.Add(uint64(4), []byte{0xfe})
+	f.Add(uint64(0), []byte{0xfe, 0xfe, 0xfe, 0xfe, 0xfe})
+	f.Add(uint64(1<<63), []byte{})
+	f.Fuzz(func(t *testing.T, offset uint64, data []byte) {
+		resets := 0
+		c := New(func() { resets++ })
+		c.Write(offset, data)
+		want := 0
+		if offset == 4 && string(data) == "\xfe" {
+			want = 1
+		}
+		if resets != want {
+			t.Errorf("%d resets, want %d", resets, want)
+		}
+		c.Read(offset, data)
+		for _, b := range data {
+			if b != 0 {
+				t.Fatalf("read % x", data)
+			}
+		}
+	})
+}
