@@ -11,12 +11,13 @@ import (
 // TestBalloon has a guest use memory and free it: the host gets it back without
 // asking. Asked for more, the guest gives it, and gets it back.
 func TestBalloon(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	m := startMachine(t, ctx, &vmmv1.MachineConfig{Balloon: true})
 
-	const written, size = 8 << 20, 16 << 20
-	m.run("dd", "if=/dev/zero", "of=/tmp/x", "bs=65536", "count=128")
+	const written, size = 4 << 20, 16 << 20
+	m.run("dd", "if=/dev/zero", "of=/tmp/x", "bs=65536", "count=64")
 	peak := m.stats().GetGuestMemoryBytes()
 	m.run("rm", "/tmp/x")
 	m.eventually("what the guest freed is the host's again", func() bool {

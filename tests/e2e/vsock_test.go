@@ -196,6 +196,7 @@ func openFiles(t *testing.T, pid int) int {
 // one to the program that listens there comes about as soon as its kernel has
 // taken the event, and those from before have ended.
 func TestTransportReset(t *testing.T) {
+	t.Parallel()
 	requireKVM(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
