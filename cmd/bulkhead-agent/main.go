@@ -18,8 +18,8 @@ import (
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/power"
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/slack"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/vsock"
+	"github.com/bulkhead-vm/bulkhead/vmm/slack"
 )
 
 // Ports; agent.proto.

@@ -21,6 +21,8 @@ const rules = `
 	vmm/memory:
 	vmm/timeline:
 	vmm/hostprofile:
+	# Nor do timers, the host's and the guest's.
+	vmm/slack:
 
 	# Devices: memory < virtqueue < virtio < {mmio, pci, blk, net, vsock, rng}.
 	devices/eventfd:
@@ -79,7 +81,7 @@ const rules = `
 	guestkernel/agentapi/v1:
 	guestkernel/agent/...: guestkernel/agent/... guestkernel/agentapi/v1
 	guestkernel/...: guestkernel/...
-	cmd/bulkhead-agent: guestkernel/agent/... guestkernel/agentapi/v1
+	cmd/bulkhead-agent: guestkernel/agent/... guestkernel/agentapi/v1 vmm/slack
 
 	# The node knows a machine by its worker's protocol only.
 	hypervisor/...: hypervisor/... vmm/api/v1 guestkernel/agentapi/v1 guestkernel/cache

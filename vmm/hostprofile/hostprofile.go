@@ -2,7 +2,10 @@
 // to run well on it.
 package hostprofile
 
-import "os"
+import (
+	"os"
+	"time"
+)
 
 // Profile is a kind of KVM host. The zero value is a host with hardware
 // virtualization, where nothing special is needed.
@@ -17,6 +20,9 @@ type Profile struct {
 	// CompleteInstructions says that KVM's emulator runs guest kernels and
 	// lacks instructions that the VMM must complete.
 	CompleteInstructions bool
+	// TimerSlack is by how much the VMM's timers may be late. 0: by what the
+	// kernel is by itself.
+	TimerSlack time.Duration
 }
 
 // Hardware reports whether the host has hardware virtualization.

@@ -1,6 +1,9 @@
 package hostprofile
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // KVM's paravirtual features that use the VMCALL instruction;
 // Documentation/virt/kvm/x86/cpuid.rst.
@@ -36,5 +39,9 @@ func pvm() Profile {
 		}, " "),
 		MaskKVMFeatures:      featurePVUnhalt | featurePVSendIPI | featurePVSchedYield,
 		CompleteInstructions: true,
+		// A thread woken by a timer costs 25 µs, which the Go runtime's monitor
+		// would spend 60 times after each exit. A bucket of devices/ratelimit
+		// holds what comes meanwhile.
+		TimerSlack: 5 * time.Millisecond,
 	}
 }

@@ -90,6 +90,7 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 	if err != nil {
 		return nil, refuse(err, p.resources)
 	}
+	tuneRuntime(max(c.CPUs, 1), c.Profile.TimerSlack, w.config.Log)
 	w.machine, w.controls = m, &p.controls
 	go w.bury(m, p.resources)
 	return &vmmv1.CreateResponse{HostProfile: c.Profile.String()}, nil

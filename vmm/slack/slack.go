@@ -1,7 +1,8 @@
 // Package slack lets the kernel be late with timers. The Go runtime has a
-// thread that looks after the others every 20 µs when a program begins; where
-// the kernel's code is emulated, to wake it costs more than that, and a
-// program that does little else is slowed down several times over.
+// thread that looks after the others every 20 µs when a program begins, and
+// whenever one comes back from a long system call. Where the kernel's code is
+// emulated, or the host is a virtual machine itself, to wake it costs more than
+// that, and a program that does little else is slowed down several times over.
 package slack
 
 import (
