@@ -26,6 +26,7 @@ type File struct {
 	blockSize uint32
 	size      atomic.Uint64
 	noNowait  atomic.Bool // the file system can't say whether a read would wait
+	sync      syncer
 }
 
 // Open opens the image at path and locks it: many may read it at once, but who
@@ -100,8 +101,11 @@ func (d *File) ReadOnly() bool { return d.Options.ReadOnly }
 // BlockSize returns the unit of reads and writes.
 func (d *File) BlockSize() uint32 { return d.blockSize }
 
-// Flush makes every write that has returned survive a crash of the host.
-func (d *File) Flush() error { return unix.Fdatasync(d.fd()) }
+// Flush makes every write that has returned survive a crash of the host. Once
+// it has failed it always fails.
+func (d *File) Flush() error {
+	return d.sync.do(func() error { return unix.Fdatasync(d.fd()) })
+}
 
 // Close releases the image.
 func (d *File) Close() error { return d.f.Close() }

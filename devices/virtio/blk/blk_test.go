@@ -117,6 +117,34 @@ func TestOddBuffers(t *testing.T) {
 	}
 }
 
+// TestUsedLength holds used.len to what was written without a gap; section
+// 2.7.8.2.
+func TestUsedLength(t *testing.T) {
+	f := start(t, false, featureFlush)
+	d := f.Queues[0]
+	tests := []struct {
+		name    string
+		kind    uint32
+		sector  uint64
+		buffers []vqtest.Buffer
+		want    uint32
+	}{
+		{"read", in, 0, []vqtest.Buffer{d.In(512), d.In(1)}, 513},
+		{"read past the end", in, 1 << 40, []vqtest.Buffer{d.In(512), d.In(1)}, 0},
+		{"write", out, 0, []vqtest.Buffer{d.Out(make([]byte, 512)), d.In(1)}, 1},
+		{"write with more room than for a status", out, 0, []vqtest.Buffer{d.Out(make([]byte, 512)), d.In(8)}, 0},
+		{"flush", flush, 0, []vqtest.Buffer{d.In(1)}, 1},
+		{"identity", getID, 0, []vqtest.Buffer{d.In(30), d.In(1)}, 31},
+		{"unknown", 99, 0, []vqtest.Buffer{d.In(30), d.In(1)}, 0},
+	}
+	for _, tt := range tests {
+		n := f.Do(0, append([]vqtest.Buffer{d.Out(header(tt.kind, tt.sector))}, tt.buffers...)...)
+		if n != tt.want {
+			t.Errorf("%s: used.len %d, want %d", tt.name, n, tt.want)
+		}
+	}
+}
+
 func TestGetID(t *testing.T) {
 	f := start(t, false, 0)
 	id := f.Queues[0].In(20)

@@ -41,6 +41,7 @@ type request struct {
 	data     [][]byte
 	dataLen  int
 	incoming bool
+	segments [maxDiscardSegments * segmentSize]byte // of typeDiscard and typeWriteZeroes
 }
 
 // parse checks the shape of a request: 16 bytes of header to read, one byte of
@@ -57,10 +58,14 @@ func (r *request) parse() error {
 	r.kind = binary.LittleEndian.Uint32(header[0:])
 	r.sector = binary.LittleEndian.Uint64(header[8:])
 	switch r.kind {
-	case typeOut, typeDiscard, typeWriteZeroes:
+	case typeOut:
 		r.incoming = false
 		r.dataLen = r.chain.ReadLen() - headerSize
 		r.data = iovec.Cut(r.data[:0], r.chain.Readable, headerSize, r.dataLen)
+	case typeDiscard, typeWriteZeroes:
+		r.incoming = false
+		r.dataLen = r.chain.ReadLen() - headerSize
+		r.chain.ReadAt(r.segments[:], headerSize)
 	default:
 		r.incoming = true
 		r.dataLen = r.chain.WriteLen() - 1
@@ -69,13 +74,24 @@ func (r *request) parse() error {
 	return nil
 }
 
-// finish writes the status and returns how many bytes were written in all.
-func (r *request) finish(status byte) uint32 {
-	r.chain.WriteAt([]byte{status}, r.chain.WriteLen()-1)
-	if r.incoming && status == statusOK {
-		return uint32(r.dataLen + 1)
+// bytes returns what the request counts for a rate limiter: what is moved, and
+// zeroes too, which the host may have to write one by one.
+func (r *request) bytes() int {
+	if r.kind == typeWriteZeroes && r.dataLen >= segmentSize {
+		return int(min(r.segment(0).sectors, maxWriteZeroesSectors)) * sectorSize
 	}
-	return 1
+	return r.dataLen
+}
+
+// finish writes the status and returns how many bytes were written from the
+// first on; section 2.7.8.2.
+func (r *request) finish(status byte) uint32 {
+	n := r.chain.WriteLen()
+	r.chain.WriteAt([]byte{status}, n-1)
+	if n > 1 && (status != statusOK || !r.incoming) {
+		return 0 // nothing before the status
+	}
+	return uint32(n)
 }
 
 // extent is a part of the disk in bytes.

@@ -8,10 +8,26 @@ const (
 	flagUnmap   = 1 << 0
 )
 
+type segment struct {
+	sector  uint64
+	sectors uint32
+	flags   uint32
+}
+
+// segment decodes the i-th of a request's own copy: the guest may have changed
+// its list since.
+func (r *request) segment(i int) segment {
+	raw := r.segments[i*segmentSize:]
+	return segment{
+		sector:  binary.LittleEndian.Uint64(raw),
+		sectors: binary.LittleEndian.Uint32(raw[8:]),
+		flags:   binary.LittleEndian.Uint32(raw[12:]),
+	}
+}
+
 // segments carries out a discard or write-zeroes request, whose data is a list
 // of extents. All are checked before the first is touched.
 func (d *Device) segments(r *request) byte {
-	var list [maxDiscardSegments * segmentSize]byte
 	limit, each := maxDiscardSegments, uint32(maxDiscardSectors)
 	if r.kind == typeWriteZeroes {
 		limit, each = 1, maxWriteZeroesSectors
@@ -19,23 +35,20 @@ func (d *Device) segments(r *request) byte {
 	if r.dataLen%segmentSize != 0 || r.dataLen == 0 || r.dataLen > limit*segmentSize {
 		return statusIOErr
 	}
-	// Copied out first: the guest may change it meanwhile.
-	rest := list[:r.chain.ReadAt(list[:], headerSize)]
 	var extents [maxDiscardSegments]extent
 	var unmap bool
-	n := 0
-	for ; len(rest) > 0; rest = rest[segmentSize:] {
-		sectors, flags := binary.LittleEndian.Uint32(rest[8:]), binary.LittleEndian.Uint32(rest[12:])
+	n := r.dataLen / segmentSize
+	for i := range n {
+		g := r.segment(i)
 		// Section 5.2.6.2: unknown flags, and unmap for a discard.
-		if flags&^flagUnmap != 0 || r.kind == typeDiscard && flags != 0 {
+		if g.flags&^flagUnmap != 0 || r.kind == typeDiscard && g.flags != 0 {
 			return statusUnsupported
 		}
-		e, ok := d.extentOf(binary.LittleEndian.Uint64(rest), uint64(sectors))
-		if !ok || sectors > each {
+		e, ok := d.extentOf(g.sector, uint64(g.sectors))
+		if !ok || g.sectors > each {
 			return statusIOErr
 		}
-		extents[n], unmap = e, flags&flagUnmap != 0
-		n++
+		extents[i], unmap = e, g.flags&flagUnmap != 0
 	}
 	for _, e := range extents[:n] {
 		err := error(nil)

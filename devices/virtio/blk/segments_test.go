@@ -6,7 +6,10 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk/blktest"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 )
 
 const discard, writeZeroes = 11, 13
@@ -102,5 +105,23 @@ func TestBlocksOf4K(t *testing.T) {
 	f.Device.ReadConfig(20, size[:])
 	if binary.LittleEndian.Uint32(size[:]) != 4096 {
 		t.Errorf("blk_size %x", size)
+	}
+}
+
+// TestZeroesCount limits bytes: zeroes count as if they were written, which the
+// host may have to do. What comes next waits.
+func TestZeroesCount(t *testing.T) {
+	limit := ratelimit.New(ratelimit.Config{Bytes: ratelimit.Rate{PerSecond: 1 << 10}})
+	dev, err := blk.New(blk.Config{Backend: blktest.New(diskSize), Limit: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{Harness: virtiotest.Start(t, dev, virtiotest.Options{}), t: t}
+	d := f.Queues[0]
+	if s := f.do(writeZeroes, 0, d.Out(segment(0, 128, 0))); s != ok {
+		t.Fatalf("status %d", s)
+	}
+	if wait := limit.Take(1); wait != ratelimit.Nap {
+		t.Errorf("after 64 KiB of zeroes at 1 KiB a second the next waits %v, want %v", wait, ratelimit.Nap)
 	}
 }

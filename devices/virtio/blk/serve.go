@@ -68,7 +68,8 @@ func statusOf(ok bool) byte {
 func (d *Device) getID(r *request) {
 	n := 0
 	for _, b := range r.data {
-		n += copy(b, d.serial[n:])
+		m := copy(b, d.serial[n:])
+		clear(b[m:])
+		n += m
 	}
-	r.dataLen = n
 }
