@@ -28,8 +28,8 @@ type Interrupter interface {
 // they go live. Transports translate registers into its methods, which may be
 // called from any goroutine.
 //
-// A driver that breaks the protocol gets DEVICE_NEEDS_RESET; nothing else
-// happens to it, and nothing works until it resets the device.
+// A driver that breaks the protocol gets DEVICE_NEEDS_RESET: what is in flight
+// ends unseen, and nothing else is done until the driver resets the device.
 type Common struct {
 	dev    Device
 	mem    *memory.Memory
@@ -42,7 +42,9 @@ type Common struct {
 	// may fail at the same time.
 	needsReset atomic.Bool
 
-	mu       sync.Mutex // the rest
+	// mu guards the rest. Under it a device's own lock is taken, and under
+	// both the transport's and the evidence's, by ConfigInterrupt and report.
+	mu       sync.Mutex
 	status   Status
 	features uint64 // the driver's
 	queues   []queueSetup
@@ -208,7 +210,7 @@ func (c *Common) SetDriverFeatures(word, v uint32) {
 	defer c.mu.Unlock()
 	switch {
 	case c.status&StatusFeaturesOK != 0:
-		c.Fail(&virtqueue.ProtocolError{Section: "2.2.1", What: "features written after FEATURES_OK"})
+		c.Fail(&virtqueue.ProtocolError{Section: "3.1.1", What: "features written after FEATURES_OK"})
 	case word > 1:
 		if v != 0 {
 			c.Fail(&virtqueue.ProtocolError{Section: "2.2.1", What: fmt.Sprintf("features above bit 63 accepted: %#x", v)})

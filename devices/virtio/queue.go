@@ -10,8 +10,9 @@ import (
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
-// Queue is a virtqueue with its two doorbells. One goroutine pops chains; any
-// may push them back.
+// Queue is a virtqueue with its two doorbells. One goroutine pops chains, and
+// says whether it wants kicks; any may push chains back, beside it and each
+// other.
 type Queue struct {
 	*virtqueue.Queue
 	// Kick counts the driver's notifications.
@@ -19,10 +20,28 @@ type Queue struct {
 	// Interrupt tells the driver to look at the used ring.
 	Interrupt func()
 
+	// broken, if not nil, is set once the device needs a reset: it leaves its
+	// queues alone from then on; section 2.1.2.
+	broken *atomic.Bool
+
 	used     sync.Mutex    // the used ring; no other lock is taken under it
 	stopping atomic.Bool   // by Loop.Stop: chains that are left stay where they are
 	stop     chan struct{} // closed then, too; nil without a Loop
 }
+
+func (q *Queue) dead() bool { return q.broken != nil && q.broken.Load() }
+
+// Pop is virtqueue.Queue.Pop. There is nothing in the queue of a device that
+// needs a reset.
+func (q *Queue) Pop(c *virtqueue.Chain) (bool, error) {
+	if q.dead() {
+		return false, nil
+	}
+	return q.Queue.Pop(c)
+}
+
+// EnableKicks is virtqueue.Queue.EnableKicks, likewise.
+func (q *Queue) EnableKicks() (more bool) { return !q.dead() && q.Queue.EnableKicks() }
 
 // Pass waits until limit lets an operation of n bytes pass. It reports false if
 // the queue's Loop is being stopped first. What was pushed so far is flushed
@@ -46,14 +65,16 @@ func (q *Queue) Pass(limit *ratelimit.Limiter, n int) bool {
 // writable bytes. The driver sees it after Flush.
 func (q *Queue) Push(head uint16, n uint32) {
 	q.used.Lock()
-	q.Queue.Push(head, n)
-	q.used.Unlock()
+	defer q.used.Unlock()
+	if !q.dead() {
+		q.Queue.Push(head, n)
+	}
 }
 
 // Flush shows the driver what was pushed and interrupts it if it wants that.
 func (q *Queue) Flush() {
 	q.used.Lock()
-	wanted := q.Publish()
+	wanted := !q.dead() && q.Publish()
 	q.used.Unlock()
 	if wanted {
 		q.Interrupt()

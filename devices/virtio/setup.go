@@ -66,19 +66,13 @@ func (c *Common) SetQueueAddress(i uint32, area Area, high bool, v uint32) {
 	})
 }
 
-// SetQueueReady enables queue i. Disabling one that is enabled takes a reset
-// of the device: VIRTIO_F_RING_RESET isn't offered.
+// SetQueueReady enables queue i. One that is live can't be stopped by itself,
+// although section 4.2.2.2 knows drivers that do: VIRTIO_F_RING_RESET isn't
+// offered, and the device asks for a reset of all of it.
 func (c *Common) SetQueueReady(i uint32, ready bool) {
-	if !ready && !c.QueueReady(i) {
-		return // drivers do so on their way out, in any state
+	if ready || c.QueueReady(i) { // drivers clear it on their way out, in any state
+		c.setup(i, func(q *queueSetup) { q.ready = ready })
 	}
-	c.setup(i, func(q *queueSetup) {
-		if q.ready && !ready {
-			c.Fail(&virtqueue.ProtocolError{Section: "2.6.1", What: fmt.Sprintf("queue %d disabled without a reset", i)})
-			return
-		}
-		q.ready = ready
-	})
 }
 
 // setup changes queue i if the driver may do so now: after feature
@@ -125,7 +119,7 @@ func (c *Common) activate() error {
 		if err != nil {
 			return fmt.Errorf("queue %d: %w", i, err)
 		}
-		a.Queues[i] = &Queue{Queue: q, Kick: c.kicks[i], Interrupt: func() { c.irq.QueueInterrupt(i) }}
+		a.Queues[i] = &Queue{Queue: q, Kick: c.kicks[i], Interrupt: func() { c.irq.QueueInterrupt(i) }, broken: &c.needsReset}
 	}
 	return c.dev.Activate(a)
 }

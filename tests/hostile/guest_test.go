@@ -156,6 +156,13 @@ func (g *guest) index(q int, v uint16) {
 // works again after it.
 func (g *guest) mustAskForReset() {
 	g.t.Helper()
+	g.mustBreak()
+	g.mustWork()
+}
+
+// mustBreak checks that the device asks for a reset and says why once.
+func (g *guest) mustBreak() {
+	g.t.Helper()
 	for start := time.Now(); g.Get(virtiotest.Status)&virtiotest.NeedsReset == 0; time.Sleep(50 * time.Microsecond) {
 		if time.Since(start) > 10*time.Second {
 			g.t.Fatalf("the device doesn't ask for a reset; its status is %#x", g.Get(virtiotest.Status))
@@ -169,7 +176,6 @@ func (g *guest) mustAskForReset() {
 	if len(evidence) != 1 || !errors.As(evidence[0], &protocol) {
 		g.t.Fatalf("evidence %v, want one breach of the specification", evidence)
 	}
-	g.mustWork()
 }
 
 // mustWork resets the device, starts it anew and has it serve.

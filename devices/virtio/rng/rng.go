@@ -11,7 +11,7 @@ import (
 
 const queueSize = 64
 
-// maxRequest bounds the work one request can cause; section 5.4.6.1 lets the
+// maxRequest bounds the work one request can cause; section 5.4.6.2 lets the
 // device give less than there is room for.
 const maxRequest = 4096
 
@@ -69,7 +69,7 @@ func (d *Device) one(q *virtio.Queue) (more bool, err error) {
 		return false, err
 	}
 	if d.chain.WriteLen() == 0 {
-		return false, &virtqueue.ProtocolError{Section: "5.4.6.1", What: "request without a writable buffer"}
+		return false, &virtqueue.ProtocolError{Section: "5.4.6.2", What: "request without room for one random byte"}
 	}
 	b := d.buf[:min(d.chain.WriteLen(), maxRequest)]
 	if !q.Pass(d.limit, len(b)) {

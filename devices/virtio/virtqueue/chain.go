@@ -3,7 +3,6 @@ package virtqueue
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
@@ -112,9 +111,9 @@ func (q *Queue) add(c *Chain, d descriptor) error {
 	if err != nil {
 		return &ProtocolError{"2.7.5", fmt.Sprintf("buffer: %v", err)}
 	}
-	// Section 2.7.5: a chain's buffers add up to less than 2^32 bytes.
-	if uint64(c.readLen)+uint64(c.writeLen)+uint64(d.len) > math.MaxUint32 {
-		return &ProtocolError{"2.7.5", "descriptor chain of more than 4 GiB"}
+	// Section 2.7.5.2: no chain is longer than 2^32 bytes in total.
+	if uint64(c.readLen)+uint64(c.writeLen)+uint64(d.len) > 1<<32 {
+		return &ProtocolError{"2.7.5.2", "descriptor chain of more than 4 GiB"}
 	}
 	switch {
 	case d.flags&descWrite != 0:

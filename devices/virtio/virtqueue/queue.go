@@ -16,8 +16,8 @@ import (
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
 
-// Queue is a split virtqueue. Its methods must not overlap: a device that
-// completes requests out of order guards it with a lock of its own.
+// Queue is a split virtqueue. Pop, DisableKicks and EnableKicks must not overlap
+// each other, nor Push and Publish; the former may overlap the latter.
 type Queue struct {
 	mem      *memory.Memory
 	size     uint16
@@ -93,7 +93,7 @@ func (q *Queue) Publish() (interrupt bool) {
 	if !q.eventIdx {
 		return memory.Load16(q.avail, offFlags)&availNoInterrupt == 0
 	}
-	// Section 2.7.10: used_event lies among the entries since the last time.
+	// Section 2.7.7: used_event lies among the entries since the last time.
 	event := memory.Load16(q.avail, ringHeader+availElemSize*int(q.size))
 	return q.nextUsed-event-1 < q.nextUsed-old
 }

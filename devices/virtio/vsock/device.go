@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 )
 
 const (
@@ -109,7 +110,7 @@ func (d *Device) WriteConfig(uint64, []byte) {}
 // Activate implements virtio.Device.
 func (d *Device) Activate(a virtio.Activation) error {
 	if a.Queues[queueRX] == nil || a.Queues[queueTX] == nil {
-		return errors.New("vsock: activated without its receive and transmit queues")
+		return &virtqueue.ProtocolError{Section: "5.10.2", What: "vsock activated without its receive and transmit queues"}
 	}
 	e, err := newEngine(d, a)
 	if err != nil {

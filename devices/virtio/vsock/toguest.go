@@ -31,7 +31,7 @@ func (e *engine) toGuest() error {
 			continue
 		}
 		if e.rxChain.WriteLen() <= headerSize {
-			return &virtqueue.ProtocolError{Section: "5.10.6", What: "receive buffer with no room for data"}
+			return &virtqueue.ProtocolError{Section: "5.10.6.4", What: "receive buffer with no room for data"}
 		}
 		if !e.send(&e.rxChain) {
 			e.rx.Undo() // there was nothing to send after all
