@@ -38,9 +38,11 @@ type Common struct {
 	kicks  []*eventfd.EventFD
 
 	generation atomic.Uint32
-	// needsReset is outside mu: a device that is being reset, with mu held,
-	// may fail at the same time.
-	needsReset atomic.Bool
+	// broken and then needsReset are set by Fail, before and after the evidence
+	// is reported: at the first the device rests, the second the driver sees.
+	// They are outside mu: a device that is being reset, with mu held, may fail
+	// at the same time.
+	broken, needsReset atomic.Bool
 
 	// mu guards the rest. Under it a device's own lock is taken, and under
 	// both the transport's and the evidence's, by ConfigInterrupt and report.
@@ -99,12 +101,14 @@ func (c *Common) Kick(queue uint32) {
 	}
 }
 
-// Fail makes the device ask for a reset; section 2.1.2.
+// Fail makes the device ask for a reset; section 2.1.2. Whoever sees that it
+// does finds the evidence reported.
 func (c *Common) Fail(err error) {
-	if c.needsReset.Swap(true) {
+	if c.broken.Swap(true) {
 		return
 	}
 	c.report(err)
+	c.needsReset.Store(true)
 	c.irq.ConfigInterrupt()
 }
 
@@ -163,7 +167,7 @@ func (c *Common) advance(bit Status) bool {
 		c.Fail(&virtqueue.ProtocolError{Section: "3.1.1", What: fmt.Sprintf("%v set while the status is %v", bit, c.status)})
 		return false
 	}
-	if c.needsReset.Load() && bit != StatusFailed {
+	if c.broken.Load() && bit != StatusFailed {
 		return false
 	}
 	switch bit {
@@ -189,6 +193,7 @@ func (c *Common) reset() {
 	}
 	c.status, c.features = 0, 0
 	c.needsReset.Store(false)
+	c.broken.Store(false)
 	c.resetQueues()
 }
 
