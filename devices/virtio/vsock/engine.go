@@ -93,6 +93,7 @@ func (e *engine) start() {
 	go func() {
 		defer close(e.done)
 		if err := e.run(); err != nil {
+			e.hangUpAll() // nobody serves them from now on
 			e.fail(err)
 		}
 	}()
