@@ -61,6 +61,10 @@ func (q *Queue) Pass(limit *ratelimit.Limiter, n int) bool {
 	}
 }
 
+// Stopping reports whether the queue's Loop is being stopped: who is at a long
+// request may leave it.
+func (q *Queue) Stopping() bool { return q.stopping.Load() }
+
 // Push gives a chain back to the driver: the device has written its first n
 // writable bytes. The driver sees it after Flush.
 func (q *Queue) Push(head uint16, n uint32) {

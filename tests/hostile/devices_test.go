@@ -22,7 +22,7 @@ var devices = map[string]func(testing.TB) virtio.Device{
 	"net": func(t testing.TB) virtio.Device {
 		return must(net.New(net.Config{Port: drain(t, nettest.New(2))}))(t)
 	},
-	"balloon": func(testing.TB) virtio.Device { return balloon.New(balloon.Config{}) },
+	"balloon": func(testing.TB) virtio.Device { return balloon.New() },
 	"rng":     func(testing.TB) virtio.Device { return rng.New(rng.Config{}) },
 	"vsock": func(t testing.TB) virtio.Device {
 		return must(vsock.New(vsock.Config{CID: 3}))(t)

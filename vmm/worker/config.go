@@ -213,7 +213,7 @@ func (p *parts) openRNG(*vmmv1.MachineConfig) error {
 
 func (p *parts) openBalloon(c *vmmv1.MachineConfig) error {
 	if c.GetBalloon() {
-		p.balloon = balloon.New(balloon.Config{})
+		p.balloon = balloon.New()
 		p.add("balloon", p.balloon)
 	}
 	return nil

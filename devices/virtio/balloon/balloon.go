@@ -32,18 +32,11 @@ const (
 	offActual   = 4
 )
 
-// Config describes a balloon.
-type Config struct {
-	// NoReporting keeps the guest from giving back what it doesn't use: each
-	// page that it takes again costs a fault of the host's.
-	NoReporting bool
-}
-
 // Device is a balloon.
 type Device struct {
-	features uint64
-
-	mu      sync.Mutex // the rest; a queue's lock is taken under it
+	// mu guards all of it. A queue's lock and, through changed, the transport's
+	// are taken under it.
+	mu      sync.Mutex
 	space   [configSize]byte
 	changed func() // tells the driver of a new target; nil while there is none
 	loops   []*virtio.Loop
@@ -52,19 +45,15 @@ type Device struct {
 }
 
 // New returns an empty balloon.
-func New(c Config) *Device {
-	d := &Device{features: featureStats | featureDeflateOnOOM | featureReporting}
-	if c.NoReporting {
-		d.features &^= featureReporting
-	}
-	return d
-}
+func New() *Device { return new(Device) }
 
 // ID implements virtio.Device.
 func (d *Device) ID() virtio.ID { return virtio.IDBalloon }
 
 // Features implements virtio.Device.
-func (d *Device) Features() uint64 { return d.features }
+func (d *Device) Features() uint64 {
+	return featureStats | featureDeflateOnOOM | featureReporting
+}
 
 // QueueSizes implements virtio.Device: inflate, deflate, statistics and
 // reporting, where a queue whose feature isn't negotiated is left out.

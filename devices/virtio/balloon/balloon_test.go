@@ -18,7 +18,7 @@ const (
 
 func start(t *testing.T) (*balloon.Device, *virtiotest.Harness) {
 	t.Helper()
-	d := balloon.New(balloon.Config{})
+	d := balloon.New()
 	return d, virtiotest.Start(t, d, virtiotest.Options{Features: featureStats | featureReporting, MaxQueueSize: 16})
 }
 

@@ -13,7 +13,7 @@ import (
 func BenchmarkInflate(b *testing.B) {
 	const lists, pages, pageSize = 16, 256, 4096
 	for name, step := range map[string]int{"neighbours": 1, "scattered": 2} {
-		h := virtiotest.Start(b, balloon.New(balloon.Config{}), virtiotest.Options{Memory: 64 << 20, Mapped: true})
+		h := virtiotest.Start(b, balloon.New(), virtiotest.Options{Memory: 64 << 20, Mapped: true})
 		d := h.Queues[inflate]
 		var heads []uint16
 		var used, apart [][]byte // pages, and what the host can be given at once

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// maxNumbers is how many page numbers are looked at in one go.
+	// maxNumbers is how many page numbers are looked at in one go, after which
+	// a reset needn't wait for the rest.
 	maxNumbers = 256
 	// maxList bounds the work one chain can cause, in bytes; drivers send
 	// lists of 1 KiB.
@@ -35,7 +36,7 @@ func (i *inflater) one(c *virtqueue.Chain) (uint32, error) {
 		return 0, &virtqueue.ProtocolError{Section: "5.5.6", What: fmt.Sprintf("list of page numbers of %d bytes", c.ReadLen())}
 	}
 	var first, n uint64
-	for off := 0; off < c.ReadLen(); off += len(i.buf) {
+	for off := 0; off < c.ReadLen() && !i.q.Stopping(); off += len(i.buf) {
 		got := c.ReadAt(i.buf[:], off)
 		for b := i.buf[:got]; len(b) >= 4; b = b[4:] {
 			page := uint64(binary.LittleEndian.Uint32(b))
@@ -90,6 +91,9 @@ func newReporter(q *virtio.Queue, m *memory.Memory) *reporter { return &reporter
 func (r *reporter) serve() error {
 	return r.q.Each(&r.chain, func(c *virtqueue.Chain) (uint32, error) {
 		for _, b := range c.Writable {
+			if r.q.Stopping() {
+				break
+			}
 			release(r.mem, b)
 		}
 		return 0, nil
