@@ -90,7 +90,8 @@ func boot(ctx context.Context, n *node.Node, spec node.Spec, signals *signals) (
 
 // runCommand runs the command with this process's stdio.
 func runCommand(ctx context.Context, box *node.Sandbox, c guest.Command, a *attachment) error {
-	p, err := start(ctx, box, c, a.signals)
+	clock := a.clock()
+	p, err := a.start(ctx, box, c)
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,6 @@ func runCommand(ctx context.Context, box *node.Sandbox, c guest.Command, a *atta
 		status, err := box.Wait(ctx, p)
 		ended <- ending{status, err}
 	}()
-	clock := a.clock()
 	end, err := a.supervise(ctx, p, ended, clock)
 	if err == nil {
 		err = end.err
@@ -120,11 +120,20 @@ func runCommand(ctx context.Context, box *node.Sandbox, c guest.Command, a *atta
 	return a.drain(copied, clock)
 }
 
-// start starts the command unless a signal comes first.
-func start(ctx context.Context, box *node.Sandbox, c guest.Command, signals *signals) (*guest.Process, error) {
-	ctx, stop := signals.cancelOnFirst(ctx)
+// start starts the command unless a signal comes first, or its time is up.
+func (a *attachment) start(ctx context.Context, box *node.Sandbox, c guest.Command) (*guest.Process, error) {
+	ctx, stop := a.signals.cancelOnFirst(ctx)
 	defer stop()
-	return box.Exec(ctx, c)
+	if a.options.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, a.options.timeout, a.timedOut())
+		defer cancel()
+	}
+	p, err := box.Exec(ctx, c)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errTimeout) {
+		return nil, cause
+	}
+	return p, err
 }
 
 // notify shows what there is to wait for.

@@ -33,6 +33,8 @@ const (
 	readyLine = "bulkhead-agent/1 ready"
 	// lineTime is how long one line of a handshake may take.
 	lineTime = 10 * time.Second
+	// startTime is how long an agent may take to start a command.
+	startTime = time.Minute
 )
 
 // Listener waits for a guest's agent to report.
@@ -98,7 +100,7 @@ func connect(ctx context.Context, path string, hello net.Conn) (*Agent, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to the guest agent: %w", err), hello.Close())
 	}
-	client := ttrpc.NewClient(conn)
+	client := ttrpc.NewClient(&answers{Conn: conn})
 	return &Agent{AgentService: agentv1.NewAgentClient(client), path: path, hello: hello, client: client}, nil
 }
 

@@ -50,6 +50,8 @@ type Process struct {
 
 // Start runs a command. The caller closes the process.
 func (a *Agent) Start(ctx context.Context, c Command) (*Process, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
 	p := &Process{agent: a, id: newID()}
 	if err := p.attach(ctx, c); err != nil {
 		return nil, errors.Join(err, p.Close())
