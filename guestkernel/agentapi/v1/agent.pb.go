@@ -11,6 +11,15 @@
 // "stderr". End of file is half-close, in both directions. The host may
 // connect before, during or after Start.
 //
+// What a file holds goes over such a connection, too, with the transfer's ID and
+// STREAM "file", in chunks: four bytes of length, most significant first, and as
+// many of content, up to 64 KiB. A chunk of no bytes ends the file; a connection
+// that ends without it was cut off.
+//
+// Who connects to port 1026 and sends "bulkhead-forward/1 PORT\n" is connected to
+// that TCP port on the guest's loopback, and told so by "OK\n". If that can't be,
+// the answer is one line with the reason, and the end.
+//
 // When it is ready for calls the agent connects to the host's port 1024 and
 // sends one line, "bulkhead-agent/1 ready\n".
 
@@ -36,6 +45,60 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+type SetupState int32
+
+const (
+	SetupState_SETUP_STATE_UNSPECIFIED SetupState = 0
+	// Not called, or refused without a trace.
+	SetupState_SETUP_STATE_FRESH SetupState = 1
+	// Given up halfway: no use of this guest.
+	SetupState_SETUP_STATE_FAILED SetupState = 2
+	SetupState_SETUP_STATE_READY  SetupState = 3
+)
+
+// Enum value maps for SetupState.
+var (
+	SetupState_name = map[int32]string{
+		0: "SETUP_STATE_UNSPECIFIED",
+		1: "SETUP_STATE_FRESH",
+		2: "SETUP_STATE_FAILED",
+		3: "SETUP_STATE_READY",
+	}
+	SetupState_value = map[string]int32{
+		"SETUP_STATE_UNSPECIFIED": 0,
+		"SETUP_STATE_FRESH":       1,
+		"SETUP_STATE_FAILED":      2,
+		"SETUP_STATE_READY":       3,
+	}
+)
+
+func (x SetupState) Enum() *SetupState {
+	p := new(SetupState)
+	*p = x
+	return p
+}
+
+func (x SetupState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SetupState) Descriptor() protoreflect.EnumDescriptor {
+	return file_v1_agent_proto_enumTypes[0].Descriptor()
+}
+
+func (SetupState) Type() protoreflect.EnumType {
+	return &file_v1_agent_proto_enumTypes[0]
+}
+
+func (x SetupState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SetupState.Descriptor instead.
+func (SetupState) EnumDescriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{0}
+}
 
 type SetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -519,7 +582,11 @@ type HealthResponse struct {
 	MemoryTotalBytes     uint64                 `protobuf:"varint,2,opt,name=memory_total_bytes,json=memoryTotalBytes,proto3" json:"memory_total_bytes,omitempty"`
 	MemoryAvailableBytes uint64                 `protobuf:"varint,3,opt,name=memory_available_bytes,json=memoryAvailableBytes,proto3" json:"memory_available_bytes,omitempty"`
 	// Processes started and not yet ended.
-	Processes     uint32 `protobuf:"varint,4,opt,name=processes,proto3" json:"processes,omitempty"`
+	Processes uint32 `protobuf:"varint,4,opt,name=processes,proto3" json:"processes,omitempty"`
+	// How far Setup is.
+	Setup SetupState `protobuf:"varint,5,opt,name=setup,proto3,enum=bulkhead.agent.v1.SetupState" json:"setup,omitempty"`
+	// What "uname -r" says.
+	KernelRelease string `protobuf:"bytes,6,opt,name=kernel_release,json=kernelRelease,proto3" json:"kernel_release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -582,6 +649,20 @@ func (x *HealthResponse) GetProcesses() uint32 {
 	return 0
 }
 
+func (x *HealthResponse) GetSetup() SetupState {
+	if x != nil {
+		return x.Setup
+	}
+	return SetupState_SETUP_STATE_UNSPECIFIED
+}
+
+func (x *HealthResponse) GetKernelRelease() string {
+	if x != nil {
+		return x.KernelRelease
+	}
+	return ""
+}
+
 type StartRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The host's name for the process: 1 to 64 letters, digits, '-', '_', '.'.
@@ -599,7 +680,10 @@ type StartRequest struct {
 	// Whether the host will connect a standard input; without, it is /dev/null.
 	Stdin bool `protobuf:"varint,6,opt,name=stdin,proto3" json:"stdin,omitempty"`
 	// Set: the process gets a terminal of this size, and no "stderr".
-	Terminal      *TerminalSize `protobuf:"bytes,7,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	Terminal *TerminalSize `protobuf:"bytes,7,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	// End the process and its group, by SIGKILL, when the host closes its "stdio"
+	// altogether, or is gone: nobody is left who waits for it.
+	Tied          bool `protobuf:"varint,8,opt,name=tied,proto3" json:"tied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -681,6 +765,13 @@ func (x *StartRequest) GetTerminal() *TerminalSize {
 		return x.Terminal
 	}
 	return nil
+}
+
+func (x *StartRequest) GetTied() bool {
+	if x != nil {
+		return x.Tied
+	}
+	return false
 }
 
 type TerminalSize struct {
@@ -1170,6 +1261,826 @@ func (*PowerOffResponse) Descriptor() ([]byte, []int) {
 	return file_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
+type StatRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatRequest) Reset() {
+	*x = StatRequest{}
+	mi := &file_v1_agent_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatRequest) ProtoMessage() {}
+
+func (x *StatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
+func (*StatRequest) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *StatRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+type StatResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Info          *FileInfo              `protobuf:"bytes,1,opt,name=info,proto3" json:"info,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatResponse) Reset() {
+	*x = StatResponse{}
+	mi := &file_v1_agent_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatResponse) ProtoMessage() {}
+
+func (x *StatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatResponse.ProtoReflect.Descriptor instead.
+func (*StatResponse) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *StatResponse) GetInfo() *FileInfo {
+	if x != nil {
+		return x.Info
+	}
+	return nil
+}
+
+type FileInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last part of its path.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// As lstat(2) has it: type and permissions.
+	Mode uint32 `protobuf:"varint,2,opt,name=mode,proto3" json:"mode,omitempty"`
+	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Uid  uint32 `protobuf:"varint,4,opt,name=uid,proto3" json:"uid,omitempty"`
+	Gid  uint32 `protobuf:"varint,5,opt,name=gid,proto3" json:"gid,omitempty"`
+	// Since 1970.
+	ModifyTimeNs int64 `protobuf:"varint,6,opt,name=modify_time_ns,json=modifyTimeNs,proto3" json:"modify_time_ns,omitempty"`
+	// Of a symbolic link.
+	Target        string `protobuf:"bytes,7,opt,name=target,proto3" json:"target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileInfo) Reset() {
+	*x = FileInfo{}
+	mi := &file_v1_agent_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileInfo) ProtoMessage() {}
+
+func (x *FileInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileInfo.ProtoReflect.Descriptor instead.
+func (*FileInfo) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *FileInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FileInfo) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *FileInfo) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FileInfo) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *FileInfo) GetGid() uint32 {
+	if x != nil {
+		return x.Gid
+	}
+	return 0
+}
+
+func (x *FileInfo) GetModifyTimeNs() int64 {
+	if x != nil {
+		return x.ModifyTimeNs
+	}
+	return 0
+}
+
+func (x *FileInfo) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+type ReadDirRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Only names after this one. Empty: all.
+	After string `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	// How many files at most. 0: 1000, which is the most.
+	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadDirRequest) Reset() {
+	*x = ReadDirRequest{}
+	mi := &file_v1_agent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadDirRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadDirRequest) ProtoMessage() {}
+
+func (x *ReadDirRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadDirRequest.ProtoReflect.Descriptor instead.
+func (*ReadDirRequest) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ReadDirRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ReadDirRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ReadDirRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ReadDirResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Files []*FileInfo            `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	// There are more after these.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadDirResponse) Reset() {
+	*x = ReadDirResponse{}
+	mi := &file_v1_agent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadDirResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadDirResponse) ProtoMessage() {}
+
+func (x *ReadDirResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadDirResponse.ProtoReflect.Descriptor instead.
+func (*ReadDirResponse) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ReadDirResponse) GetFiles() []*FileInfo {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ReadDirResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type MakeDirRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Permissions.
+	Mode uint32 `protobuf:"varint,2,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Make those above it as well, with 0755; that it is there is no error then.
+	Parents       bool `protobuf:"varint,3,opt,name=parents,proto3" json:"parents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MakeDirRequest) Reset() {
+	*x = MakeDirRequest{}
+	mi := &file_v1_agent_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MakeDirRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MakeDirRequest) ProtoMessage() {}
+
+func (x *MakeDirRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MakeDirRequest.ProtoReflect.Descriptor instead.
+func (*MakeDirRequest) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *MakeDirRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *MakeDirRequest) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *MakeDirRequest) GetParents() bool {
+	if x != nil {
+		return x.Parents
+	}
+	return false
+}
+
+type MakeDirResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MakeDirResponse) Reset() {
+	*x = MakeDirResponse{}
+	mi := &file_v1_agent_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MakeDirResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MakeDirResponse) ProtoMessage() {}
+
+func (x *MakeDirResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MakeDirResponse.ProtoReflect.Descriptor instead.
+func (*MakeDirResponse) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{26}
+}
+
+type SymlinkRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Target        string                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SymlinkRequest) Reset() {
+	*x = SymlinkRequest{}
+	mi := &file_v1_agent_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SymlinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SymlinkRequest) ProtoMessage() {}
+
+func (x *SymlinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SymlinkRequest.ProtoReflect.Descriptor instead.
+func (*SymlinkRequest) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SymlinkRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *SymlinkRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+type SymlinkResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SymlinkResponse) Reset() {
+	*x = SymlinkResponse{}
+	mi := &file_v1_agent_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SymlinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SymlinkResponse) ProtoMessage() {}
+
+func (x *SymlinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SymlinkResponse.ProtoReflect.Descriptor instead.
+func (*SymlinkResponse) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{28}
+}
+
+type RemoveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// A directory with all that is in it.
+	Recursive     bool `protobuf:"varint,2,opt,name=recursive,proto3" json:"recursive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRequest) Reset() {
+	*x = RemoveRequest{}
+	mi := &file_v1_agent_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRequest) ProtoMessage() {}
+
+func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
+func (*RemoveRequest) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RemoveRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *RemoveRequest) GetRecursive() bool {
+	if x != nil {
+		return x.Recursive
+	}
+	return false
+}
+
+type RemoveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveResponse) Reset() {
+	*x = RemoveResponse{}
+	mi := &file_v1_agent_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveResponse) ProtoMessage() {}
+
+func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
+func (*RemoveResponse) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{30}
+}
+
+type ReadFileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transfer's: as a process's ID, and unlike any other's.
+	Id     string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Path   string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Offset uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// 0: to the end.
+	Length        uint64 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFileRequest) Reset() {
+	*x = ReadFileRequest{}
+	mi := &file_v1_agent_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFileRequest) ProtoMessage() {}
+
+func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFileRequest.ProtoReflect.Descriptor instead.
+func (*ReadFileRequest) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ReadFileRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReadFileRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ReadFileRequest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ReadFileRequest) GetLength() uint64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+type ReadFileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How much was sent.
+	Bytes         uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFileResponse) Reset() {
+	*x = ReadFileResponse{}
+	mi := &file_v1_agent_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFileResponse) ProtoMessage() {}
+
+func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFileResponse.ProtoReflect.Descriptor instead.
+func (*ReadFileResponse) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ReadFileResponse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type WriteFileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Path  string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// Permissions and owner. Not set: those of the file that is replaced, else
+	// 0644, 0 and 0.
+	Mode *uint32 `protobuf:"varint,3,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
+	Uid  *uint32 `protobuf:"varint,4,opt,name=uid,proto3,oneof" json:"uid,omitempty"`
+	Gid  *uint32 `protobuf:"varint,5,opt,name=gid,proto3,oneof" json:"gid,omitempty"`
+	// Make missing directories above it, with 0755.
+	Parents       bool `protobuf:"varint,6,opt,name=parents,proto3" json:"parents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteFileRequest) Reset() {
+	*x = WriteFileRequest{}
+	mi := &file_v1_agent_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteFileRequest) ProtoMessage() {}
+
+func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteFileRequest.ProtoReflect.Descriptor instead.
+func (*WriteFileRequest) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *WriteFileRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WriteFileRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *WriteFileRequest) GetMode() uint32 {
+	if x != nil && x.Mode != nil {
+		return *x.Mode
+	}
+	return 0
+}
+
+func (x *WriteFileRequest) GetUid() uint32 {
+	if x != nil && x.Uid != nil {
+		return *x.Uid
+	}
+	return 0
+}
+
+func (x *WriteFileRequest) GetGid() uint32 {
+	if x != nil && x.Gid != nil {
+		return *x.Gid
+	}
+	return 0
+}
+
+func (x *WriteFileRequest) GetParents() bool {
+	if x != nil {
+		return x.Parents
+	}
+	return false
+}
+
+type WriteFileResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Info          *FileInfo              `protobuf:"bytes,1,opt,name=info,proto3" json:"info,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteFileResponse) Reset() {
+	*x = WriteFileResponse{}
+	mi := &file_v1_agent_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteFileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteFileResponse) ProtoMessage() {}
+
+func (x *WriteFileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteFileResponse.ProtoReflect.Descriptor instead.
+func (*WriteFileResponse) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *WriteFileResponse) GetInfo() *FileInfo {
+	if x != nil {
+		return x.Info
+	}
+	return nil
+}
+
 var File_v1_agent_proto protoreflect.FileDescriptor
 
 const file_v1_agent_proto_rawDesc = "" +
@@ -1204,12 +2115,14 @@ const file_v1_agent_proto_rawDesc = "" +
 	"\x03mtu\x18\x04 \x01(\rR\x03mtu\"6\n" +
 	"\rSetupResponse\x12%\n" +
 	"\x0ekernel_release\x18\x01 \x01(\tR\rkernelRelease\"\x0f\n" +
-	"\rHealthRequest\"\xaf\x01\n" +
+	"\rHealthRequest\"\x8b\x02\n" +
 	"\x0eHealthResponse\x12\x1b\n" +
 	"\tuptime_ns\x18\x01 \x01(\x04R\buptimeNs\x12,\n" +
 	"\x12memory_total_bytes\x18\x02 \x01(\x04R\x10memoryTotalBytes\x124\n" +
 	"\x16memory_available_bytes\x18\x03 \x01(\x04R\x14memoryAvailableBytes\x12\x1c\n" +
-	"\tprocesses\x18\x04 \x01(\rR\tprocesses\"\xc5\x01\n" +
+	"\tprocesses\x18\x04 \x01(\rR\tprocesses\x123\n" +
+	"\x05setup\x18\x05 \x01(\x0e2\x1d.bulkhead.agent.v1.SetupStateR\x05setup\x12%\n" +
+	"\x0ekernel_release\x18\x06 \x01(\tR\rkernelRelease\"\xd9\x01\n" +
 	"\fStartRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04args\x18\x02 \x03(\tR\x04args\x12\x10\n" +
@@ -1217,7 +2130,8 @@ const file_v1_agent_proto_rawDesc = "" +
 	"\aworkdir\x18\x04 \x01(\tR\aworkdir\x12\x12\n" +
 	"\x04user\x18\x05 \x01(\tR\x04user\x12\x14\n" +
 	"\x05stdin\x18\x06 \x01(\bR\x05stdin\x12;\n" +
-	"\bterminal\x18\a \x01(\v2\x1f.bulkhead.agent.v1.TerminalSizeR\bterminal\"<\n" +
+	"\bterminal\x18\a \x01(\v2\x1f.bulkhead.agent.v1.TerminalSizeR\bterminal\x12\x12\n" +
+	"\x04tied\x18\b \x01(\bR\x04tied\"<\n" +
 	"\fTerminalSize\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x18\n" +
 	"\acolumns\x18\x02 \x01(\rR\acolumns\"!\n" +
@@ -1243,7 +2157,64 @@ const file_v1_agent_proto_rawDesc = "" +
 	"\x0eResizeResponse\",\n" +
 	"\x0fPowerOffRequest\x12\x19\n" +
 	"\bgrace_ns\x18\x01 \x01(\x04R\agraceNs\"\x12\n" +
-	"\x10PowerOffResponse2\xaa\x04\n" +
+	"\x10PowerOffResponse\"!\n" +
+	"\vStatRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"?\n" +
+	"\fStatResponse\x12/\n" +
+	"\x04info\x18\x01 \x01(\v2\x1b.bulkhead.agent.v1.FileInfoR\x04info\"\xa8\x01\n" +
+	"\bFileInfo\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04mode\x18\x02 \x01(\rR\x04mode\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x10\n" +
+	"\x03uid\x18\x04 \x01(\rR\x03uid\x12\x10\n" +
+	"\x03gid\x18\x05 \x01(\rR\x03gid\x12$\n" +
+	"\x0emodify_time_ns\x18\x06 \x01(\x03R\fmodifyTimeNs\x12\x16\n" +
+	"\x06target\x18\a \x01(\tR\x06target\"P\n" +
+	"\x0eReadDirRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"X\n" +
+	"\x0fReadDirResponse\x121\n" +
+	"\x05files\x18\x01 \x03(\v2\x1b.bulkhead.agent.v1.FileInfoR\x05files\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"R\n" +
+	"\x0eMakeDirRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04mode\x18\x02 \x01(\rR\x04mode\x12\x18\n" +
+	"\aparents\x18\x03 \x01(\bR\aparents\"\x11\n" +
+	"\x0fMakeDirResponse\"<\n" +
+	"\x0eSymlinkRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\"\x11\n" +
+	"\x0fSymlinkResponse\"A\n" +
+	"\rRemoveRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1c\n" +
+	"\trecursive\x18\x02 \x01(\bR\trecursive\"\x10\n" +
+	"\x0eRemoveResponse\"e\n" +
+	"\x0fReadFileRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06length\x18\x04 \x01(\x04R\x06length\"(\n" +
+	"\x10ReadFileResponse\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\xb0\x01\n" +
+	"\x10WriteFileRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x17\n" +
+	"\x04mode\x18\x03 \x01(\rH\x00R\x04mode\x88\x01\x01\x12\x15\n" +
+	"\x03uid\x18\x04 \x01(\rH\x01R\x03uid\x88\x01\x01\x12\x15\n" +
+	"\x03gid\x18\x05 \x01(\rH\x02R\x03gid\x88\x01\x01\x12\x18\n" +
+	"\aparents\x18\x06 \x01(\bR\aparentsB\a\n" +
+	"\x05_modeB\x06\n" +
+	"\x04_uidB\x06\n" +
+	"\x04_gid\"D\n" +
+	"\x11WriteFileResponse\x12/\n" +
+	"\x04info\x18\x01 \x01(\v2\x1b.bulkhead.agent.v1.FileInfoR\x04info*o\n" +
+	"\n" +
+	"SetupState\x12\x1b\n" +
+	"\x17SETUP_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11SETUP_STATE_FRESH\x10\x01\x12\x16\n" +
+	"\x12SETUP_STATE_FAILED\x10\x02\x12\x15\n" +
+	"\x11SETUP_STATE_READY\x10\x032\xe5\b\n" +
 	"\x05Agent\x12J\n" +
 	"\x05Setup\x12\x1f.bulkhead.agent.v1.SetupRequest\x1a .bulkhead.agent.v1.SetupResponse\x12M\n" +
 	"\x06Health\x12 .bulkhead.agent.v1.HealthRequest\x1a!.bulkhead.agent.v1.HealthResponse\x12J\n" +
@@ -1251,7 +2222,14 @@ const file_v1_agent_proto_rawDesc = "" +
 	"\x04Wait\x12\x1e.bulkhead.agent.v1.WaitRequest\x1a\x1f.bulkhead.agent.v1.WaitResponse\x12M\n" +
 	"\x06Signal\x12 .bulkhead.agent.v1.SignalRequest\x1a!.bulkhead.agent.v1.SignalResponse\x12M\n" +
 	"\x06Resize\x12 .bulkhead.agent.v1.ResizeRequest\x1a!.bulkhead.agent.v1.ResizeResponse\x12S\n" +
-	"\bPowerOff\x12\".bulkhead.agent.v1.PowerOffRequest\x1a#.bulkhead.agent.v1.PowerOffResponseBAZ?github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1;agentv1b\x06proto3"
+	"\bPowerOff\x12\".bulkhead.agent.v1.PowerOffRequest\x1a#.bulkhead.agent.v1.PowerOffResponse\x12G\n" +
+	"\x04Stat\x12\x1e.bulkhead.agent.v1.StatRequest\x1a\x1f.bulkhead.agent.v1.StatResponse\x12P\n" +
+	"\aReadDir\x12!.bulkhead.agent.v1.ReadDirRequest\x1a\".bulkhead.agent.v1.ReadDirResponse\x12P\n" +
+	"\aMakeDir\x12!.bulkhead.agent.v1.MakeDirRequest\x1a\".bulkhead.agent.v1.MakeDirResponse\x12P\n" +
+	"\aSymlink\x12!.bulkhead.agent.v1.SymlinkRequest\x1a\".bulkhead.agent.v1.SymlinkResponse\x12M\n" +
+	"\x06Remove\x12 .bulkhead.agent.v1.RemoveRequest\x1a!.bulkhead.agent.v1.RemoveResponse\x12S\n" +
+	"\bReadFile\x12\".bulkhead.agent.v1.ReadFileRequest\x1a#.bulkhead.agent.v1.ReadFileResponse\x12V\n" +
+	"\tWriteFile\x12#.bulkhead.agent.v1.WriteFileRequest\x1a$.bulkhead.agent.v1.WriteFileResponseBAZ?github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1;agentv1b\x06proto3"
 
 var (
 	file_v1_agent_proto_rawDescOnce sync.Once
@@ -1265,56 +2243,91 @@ func file_v1_agent_proto_rawDescGZIP() []byte {
 	return file_v1_agent_proto_rawDescData
 }
 
-var file_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_v1_agent_proto_goTypes = []any{
-	(*SetupRequest)(nil),     // 0: bulkhead.agent.v1.SetupRequest
-	(*RootFS)(nil),           // 1: bulkhead.agent.v1.RootFS
-	(*TmpfsUpper)(nil),       // 2: bulkhead.agent.v1.TmpfsUpper
-	(*DiskUpper)(nil),        // 3: bulkhead.agent.v1.DiskUpper
-	(*WritableRoot)(nil),     // 4: bulkhead.agent.v1.WritableRoot
-	(*NetworkInterface)(nil), // 5: bulkhead.agent.v1.NetworkInterface
-	(*SetupResponse)(nil),    // 6: bulkhead.agent.v1.SetupResponse
-	(*HealthRequest)(nil),    // 7: bulkhead.agent.v1.HealthRequest
-	(*HealthResponse)(nil),   // 8: bulkhead.agent.v1.HealthResponse
-	(*StartRequest)(nil),     // 9: bulkhead.agent.v1.StartRequest
-	(*TerminalSize)(nil),     // 10: bulkhead.agent.v1.TerminalSize
-	(*StartResponse)(nil),    // 11: bulkhead.agent.v1.StartResponse
-	(*WaitRequest)(nil),      // 12: bulkhead.agent.v1.WaitRequest
-	(*WaitResponse)(nil),     // 13: bulkhead.agent.v1.WaitResponse
-	(*SignalRequest)(nil),    // 14: bulkhead.agent.v1.SignalRequest
-	(*SignalResponse)(nil),   // 15: bulkhead.agent.v1.SignalResponse
-	(*ResizeRequest)(nil),    // 16: bulkhead.agent.v1.ResizeRequest
-	(*ResizeResponse)(nil),   // 17: bulkhead.agent.v1.ResizeResponse
-	(*PowerOffRequest)(nil),  // 18: bulkhead.agent.v1.PowerOffRequest
-	(*PowerOffResponse)(nil), // 19: bulkhead.agent.v1.PowerOffResponse
+	(SetupState)(0),           // 0: bulkhead.agent.v1.SetupState
+	(*SetupRequest)(nil),      // 1: bulkhead.agent.v1.SetupRequest
+	(*RootFS)(nil),            // 2: bulkhead.agent.v1.RootFS
+	(*TmpfsUpper)(nil),        // 3: bulkhead.agent.v1.TmpfsUpper
+	(*DiskUpper)(nil),         // 4: bulkhead.agent.v1.DiskUpper
+	(*WritableRoot)(nil),      // 5: bulkhead.agent.v1.WritableRoot
+	(*NetworkInterface)(nil),  // 6: bulkhead.agent.v1.NetworkInterface
+	(*SetupResponse)(nil),     // 7: bulkhead.agent.v1.SetupResponse
+	(*HealthRequest)(nil),     // 8: bulkhead.agent.v1.HealthRequest
+	(*HealthResponse)(nil),    // 9: bulkhead.agent.v1.HealthResponse
+	(*StartRequest)(nil),      // 10: bulkhead.agent.v1.StartRequest
+	(*TerminalSize)(nil),      // 11: bulkhead.agent.v1.TerminalSize
+	(*StartResponse)(nil),     // 12: bulkhead.agent.v1.StartResponse
+	(*WaitRequest)(nil),       // 13: bulkhead.agent.v1.WaitRequest
+	(*WaitResponse)(nil),      // 14: bulkhead.agent.v1.WaitResponse
+	(*SignalRequest)(nil),     // 15: bulkhead.agent.v1.SignalRequest
+	(*SignalResponse)(nil),    // 16: bulkhead.agent.v1.SignalResponse
+	(*ResizeRequest)(nil),     // 17: bulkhead.agent.v1.ResizeRequest
+	(*ResizeResponse)(nil),    // 18: bulkhead.agent.v1.ResizeResponse
+	(*PowerOffRequest)(nil),   // 19: bulkhead.agent.v1.PowerOffRequest
+	(*PowerOffResponse)(nil),  // 20: bulkhead.agent.v1.PowerOffResponse
+	(*StatRequest)(nil),       // 21: bulkhead.agent.v1.StatRequest
+	(*StatResponse)(nil),      // 22: bulkhead.agent.v1.StatResponse
+	(*FileInfo)(nil),          // 23: bulkhead.agent.v1.FileInfo
+	(*ReadDirRequest)(nil),    // 24: bulkhead.agent.v1.ReadDirRequest
+	(*ReadDirResponse)(nil),   // 25: bulkhead.agent.v1.ReadDirResponse
+	(*MakeDirRequest)(nil),    // 26: bulkhead.agent.v1.MakeDirRequest
+	(*MakeDirResponse)(nil),   // 27: bulkhead.agent.v1.MakeDirResponse
+	(*SymlinkRequest)(nil),    // 28: bulkhead.agent.v1.SymlinkRequest
+	(*SymlinkResponse)(nil),   // 29: bulkhead.agent.v1.SymlinkResponse
+	(*RemoveRequest)(nil),     // 30: bulkhead.agent.v1.RemoveRequest
+	(*RemoveResponse)(nil),    // 31: bulkhead.agent.v1.RemoveResponse
+	(*ReadFileRequest)(nil),   // 32: bulkhead.agent.v1.ReadFileRequest
+	(*ReadFileResponse)(nil),  // 33: bulkhead.agent.v1.ReadFileResponse
+	(*WriteFileRequest)(nil),  // 34: bulkhead.agent.v1.WriteFileRequest
+	(*WriteFileResponse)(nil), // 35: bulkhead.agent.v1.WriteFileResponse
 }
 var file_v1_agent_proto_depIdxs = []int32{
-	1,  // 0: bulkhead.agent.v1.SetupRequest.root:type_name -> bulkhead.agent.v1.RootFS
-	5,  // 1: bulkhead.agent.v1.SetupRequest.interfaces:type_name -> bulkhead.agent.v1.NetworkInterface
-	2,  // 2: bulkhead.agent.v1.RootFS.tmpfs:type_name -> bulkhead.agent.v1.TmpfsUpper
-	3,  // 3: bulkhead.agent.v1.RootFS.disk:type_name -> bulkhead.agent.v1.DiskUpper
-	4,  // 4: bulkhead.agent.v1.RootFS.writable:type_name -> bulkhead.agent.v1.WritableRoot
-	10, // 5: bulkhead.agent.v1.StartRequest.terminal:type_name -> bulkhead.agent.v1.TerminalSize
-	10, // 6: bulkhead.agent.v1.ResizeRequest.size:type_name -> bulkhead.agent.v1.TerminalSize
-	0,  // 7: bulkhead.agent.v1.Agent.Setup:input_type -> bulkhead.agent.v1.SetupRequest
-	7,  // 8: bulkhead.agent.v1.Agent.Health:input_type -> bulkhead.agent.v1.HealthRequest
-	9,  // 9: bulkhead.agent.v1.Agent.Start:input_type -> bulkhead.agent.v1.StartRequest
-	12, // 10: bulkhead.agent.v1.Agent.Wait:input_type -> bulkhead.agent.v1.WaitRequest
-	14, // 11: bulkhead.agent.v1.Agent.Signal:input_type -> bulkhead.agent.v1.SignalRequest
-	16, // 12: bulkhead.agent.v1.Agent.Resize:input_type -> bulkhead.agent.v1.ResizeRequest
-	18, // 13: bulkhead.agent.v1.Agent.PowerOff:input_type -> bulkhead.agent.v1.PowerOffRequest
-	6,  // 14: bulkhead.agent.v1.Agent.Setup:output_type -> bulkhead.agent.v1.SetupResponse
-	8,  // 15: bulkhead.agent.v1.Agent.Health:output_type -> bulkhead.agent.v1.HealthResponse
-	11, // 16: bulkhead.agent.v1.Agent.Start:output_type -> bulkhead.agent.v1.StartResponse
-	13, // 17: bulkhead.agent.v1.Agent.Wait:output_type -> bulkhead.agent.v1.WaitResponse
-	15, // 18: bulkhead.agent.v1.Agent.Signal:output_type -> bulkhead.agent.v1.SignalResponse
-	17, // 19: bulkhead.agent.v1.Agent.Resize:output_type -> bulkhead.agent.v1.ResizeResponse
-	19, // 20: bulkhead.agent.v1.Agent.PowerOff:output_type -> bulkhead.agent.v1.PowerOffResponse
-	14, // [14:21] is the sub-list for method output_type
-	7,  // [7:14] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	2,  // 0: bulkhead.agent.v1.SetupRequest.root:type_name -> bulkhead.agent.v1.RootFS
+	6,  // 1: bulkhead.agent.v1.SetupRequest.interfaces:type_name -> bulkhead.agent.v1.NetworkInterface
+	3,  // 2: bulkhead.agent.v1.RootFS.tmpfs:type_name -> bulkhead.agent.v1.TmpfsUpper
+	4,  // 3: bulkhead.agent.v1.RootFS.disk:type_name -> bulkhead.agent.v1.DiskUpper
+	5,  // 4: bulkhead.agent.v1.RootFS.writable:type_name -> bulkhead.agent.v1.WritableRoot
+	0,  // 5: bulkhead.agent.v1.HealthResponse.setup:type_name -> bulkhead.agent.v1.SetupState
+	11, // 6: bulkhead.agent.v1.StartRequest.terminal:type_name -> bulkhead.agent.v1.TerminalSize
+	11, // 7: bulkhead.agent.v1.ResizeRequest.size:type_name -> bulkhead.agent.v1.TerminalSize
+	23, // 8: bulkhead.agent.v1.StatResponse.info:type_name -> bulkhead.agent.v1.FileInfo
+	23, // 9: bulkhead.agent.v1.ReadDirResponse.files:type_name -> bulkhead.agent.v1.FileInfo
+	23, // 10: bulkhead.agent.v1.WriteFileResponse.info:type_name -> bulkhead.agent.v1.FileInfo
+	1,  // 11: bulkhead.agent.v1.Agent.Setup:input_type -> bulkhead.agent.v1.SetupRequest
+	8,  // 12: bulkhead.agent.v1.Agent.Health:input_type -> bulkhead.agent.v1.HealthRequest
+	10, // 13: bulkhead.agent.v1.Agent.Start:input_type -> bulkhead.agent.v1.StartRequest
+	13, // 14: bulkhead.agent.v1.Agent.Wait:input_type -> bulkhead.agent.v1.WaitRequest
+	15, // 15: bulkhead.agent.v1.Agent.Signal:input_type -> bulkhead.agent.v1.SignalRequest
+	17, // 16: bulkhead.agent.v1.Agent.Resize:input_type -> bulkhead.agent.v1.ResizeRequest
+	19, // 17: bulkhead.agent.v1.Agent.PowerOff:input_type -> bulkhead.agent.v1.PowerOffRequest
+	21, // 18: bulkhead.agent.v1.Agent.Stat:input_type -> bulkhead.agent.v1.StatRequest
+	24, // 19: bulkhead.agent.v1.Agent.ReadDir:input_type -> bulkhead.agent.v1.ReadDirRequest
+	26, // 20: bulkhead.agent.v1.Agent.MakeDir:input_type -> bulkhead.agent.v1.MakeDirRequest
+	28, // 21: bulkhead.agent.v1.Agent.Symlink:input_type -> bulkhead.agent.v1.SymlinkRequest
+	30, // 22: bulkhead.agent.v1.Agent.Remove:input_type -> bulkhead.agent.v1.RemoveRequest
+	32, // 23: bulkhead.agent.v1.Agent.ReadFile:input_type -> bulkhead.agent.v1.ReadFileRequest
+	34, // 24: bulkhead.agent.v1.Agent.WriteFile:input_type -> bulkhead.agent.v1.WriteFileRequest
+	7,  // 25: bulkhead.agent.v1.Agent.Setup:output_type -> bulkhead.agent.v1.SetupResponse
+	9,  // 26: bulkhead.agent.v1.Agent.Health:output_type -> bulkhead.agent.v1.HealthResponse
+	12, // 27: bulkhead.agent.v1.Agent.Start:output_type -> bulkhead.agent.v1.StartResponse
+	14, // 28: bulkhead.agent.v1.Agent.Wait:output_type -> bulkhead.agent.v1.WaitResponse
+	16, // 29: bulkhead.agent.v1.Agent.Signal:output_type -> bulkhead.agent.v1.SignalResponse
+	18, // 30: bulkhead.agent.v1.Agent.Resize:output_type -> bulkhead.agent.v1.ResizeResponse
+	20, // 31: bulkhead.agent.v1.Agent.PowerOff:output_type -> bulkhead.agent.v1.PowerOffResponse
+	22, // 32: bulkhead.agent.v1.Agent.Stat:output_type -> bulkhead.agent.v1.StatResponse
+	25, // 33: bulkhead.agent.v1.Agent.ReadDir:output_type -> bulkhead.agent.v1.ReadDirResponse
+	27, // 34: bulkhead.agent.v1.Agent.MakeDir:output_type -> bulkhead.agent.v1.MakeDirResponse
+	29, // 35: bulkhead.agent.v1.Agent.Symlink:output_type -> bulkhead.agent.v1.SymlinkResponse
+	31, // 36: bulkhead.agent.v1.Agent.Remove:output_type -> bulkhead.agent.v1.RemoveResponse
+	33, // 37: bulkhead.agent.v1.Agent.ReadFile:output_type -> bulkhead.agent.v1.ReadFileResponse
+	35, // 38: bulkhead.agent.v1.Agent.WriteFile:output_type -> bulkhead.agent.v1.WriteFileResponse
+	25, // [25:39] is the sub-list for method output_type
+	11, // [11:25] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_v1_agent_proto_init() }
@@ -1327,18 +2340,20 @@ func file_v1_agent_proto_init() {
 		(*RootFS_Disk)(nil),
 		(*RootFS_Writable)(nil),
 	}
+	file_v1_agent_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_agent_proto_rawDesc), len(file_v1_agent_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   20,
+			NumEnums:      1,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_v1_agent_proto_goTypes,
 		DependencyIndexes: file_v1_agent_proto_depIdxs,
+		EnumInfos:         file_v1_agent_proto_enumTypes,
 		MessageInfos:      file_v1_agent_proto_msgTypes,
 	}.Build()
 	File_v1_agent_proto = out.File

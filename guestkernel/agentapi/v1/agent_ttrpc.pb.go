@@ -15,6 +15,13 @@ type AgentService interface {
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Resize(context.Context, *ResizeRequest) (*ResizeResponse, error)
 	PowerOff(context.Context, *PowerOffRequest) (*PowerOffResponse, error)
+	Stat(context.Context, *StatRequest) (*StatResponse, error)
+	ReadDir(context.Context, *ReadDirRequest) (*ReadDirResponse, error)
+	MakeDir(context.Context, *MakeDirRequest) (*MakeDirResponse, error)
+	Symlink(context.Context, *SymlinkRequest) (*SymlinkResponse, error)
+	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
+	ReadFile(context.Context, *ReadFileRequest) (*ReadFileResponse, error)
+	WriteFile(context.Context, *WriteFileRequest) (*WriteFileResponse, error)
 }
 
 func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
@@ -68,6 +75,55 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 					return nil, err
 				}
 				return svc.PowerOff(ctx, &req)
+			},
+			"Stat": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req StatRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Stat(ctx, &req)
+			},
+			"ReadDir": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req ReadDirRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.ReadDir(ctx, &req)
+			},
+			"MakeDir": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req MakeDirRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.MakeDir(ctx, &req)
+			},
+			"Symlink": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req SymlinkRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Symlink(ctx, &req)
+			},
+			"Remove": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req RemoveRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Remove(ctx, &req)
+			},
+			"ReadFile": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req ReadFileRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.ReadFile(ctx, &req)
+			},
+			"WriteFile": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req WriteFileRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.WriteFile(ctx, &req)
 			},
 		},
 	})
@@ -134,6 +190,62 @@ func (c *agentClient) Resize(ctx context.Context, req *ResizeRequest) (*ResizeRe
 func (c *agentClient) PowerOff(ctx context.Context, req *PowerOffRequest) (*PowerOffResponse, error) {
 	var resp PowerOffResponse
 	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "PowerOff", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Stat(ctx context.Context, req *StatRequest) (*StatResponse, error) {
+	var resp StatResponse
+	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "Stat", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) ReadDir(ctx context.Context, req *ReadDirRequest) (*ReadDirResponse, error) {
+	var resp ReadDirResponse
+	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "ReadDir", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) MakeDir(ctx context.Context, req *MakeDirRequest) (*MakeDirResponse, error) {
+	var resp MakeDirResponse
+	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "MakeDir", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Symlink(ctx context.Context, req *SymlinkRequest) (*SymlinkResponse, error) {
+	var resp SymlinkResponse
+	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "Symlink", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Remove(ctx context.Context, req *RemoveRequest) (*RemoveResponse, error) {
+	var resp RemoveResponse
+	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "Remove", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) ReadFile(ctx context.Context, req *ReadFileRequest) (*ReadFileResponse, error) {
+	var resp ReadFileResponse
+	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "ReadFile", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) WriteFile(ctx context.Context, req *WriteFileRequest) (*WriteFileResponse, error) {
+	var resp WriteFileResponse
+	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "WriteFile", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

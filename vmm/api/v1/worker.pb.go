@@ -191,6 +191,66 @@ func (EndReason) EnumDescriptor() ([]byte, []int) {
 	return file_v1_worker_proto_rawDescGZIP(), []int{2}
 }
 
+type MachineState int32
+
+const (
+	MachineState_MACHINE_STATE_UNSPECIFIED MachineState = 0
+	// Create has not succeeded yet.
+	MachineState_MACHINE_STATE_NONE    MachineState = 1
+	MachineState_MACHINE_STATE_CREATED MachineState = 2
+	MachineState_MACHINE_STATE_RUNNING MachineState = 3
+	MachineState_MACHINE_STATE_PAUSED  MachineState = 4
+	// Wait tells how.
+	MachineState_MACHINE_STATE_ENDED MachineState = 5
+)
+
+// Enum value maps for MachineState.
+var (
+	MachineState_name = map[int32]string{
+		0: "MACHINE_STATE_UNSPECIFIED",
+		1: "MACHINE_STATE_NONE",
+		2: "MACHINE_STATE_CREATED",
+		3: "MACHINE_STATE_RUNNING",
+		4: "MACHINE_STATE_PAUSED",
+		5: "MACHINE_STATE_ENDED",
+	}
+	MachineState_value = map[string]int32{
+		"MACHINE_STATE_UNSPECIFIED": 0,
+		"MACHINE_STATE_NONE":        1,
+		"MACHINE_STATE_CREATED":     2,
+		"MACHINE_STATE_RUNNING":     3,
+		"MACHINE_STATE_PAUSED":      4,
+		"MACHINE_STATE_ENDED":       5,
+	}
+)
+
+func (x MachineState) Enum() *MachineState {
+	p := new(MachineState)
+	*p = x
+	return p
+}
+
+func (x MachineState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MachineState) Descriptor() protoreflect.EnumDescriptor {
+	return file_v1_worker_proto_enumTypes[3].Descriptor()
+}
+
+func (MachineState) Type() protoreflect.EnumType {
+	return &file_v1_worker_proto_enumTypes[3]
+}
+
+func (x MachineState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MachineState.Descriptor instead.
+func (MachineState) EnumDescriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{3}
+}
+
 type CreateRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Machine       *MachineConfig         `protobuf:"bytes,1,opt,name=machine,proto3" json:"machine,omitempty"`
@@ -257,7 +317,9 @@ type MachineConfig struct {
 	// A memory balloon, empty at first.
 	Balloon bool `protobuf:"varint,10,opt,name=balloon,proto3" json:"balloon,omitempty"`
 	// What the devices are plugged into.
-	Transport     Transport `protobuf:"varint,11,opt,name=transport,proto3,enum=bulkhead.vmm.v1.Transport" json:"transport,omitempty"`
+	Transport Transport `protobuf:"varint,11,opt,name=transport,proto3,enum=bulkhead.vmm.v1.Transport" json:"transport,omitempty"`
+	// What the guest writes to its console. None: only the end of it is kept.
+	Console       *LogFile `protobuf:"bytes,12,opt,name=console,proto3" json:"console,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -369,6 +431,70 @@ func (x *MachineConfig) GetTransport() Transport {
 	return Transport_TRANSPORT_UNSPECIFIED
 }
 
+func (x *MachineConfig) GetConsole() *LogFile {
+	if x != nil {
+		return x.Console
+	}
+	return nil
+}
+
+// LogFile is a file of log lines, each with its time and the stream it came
+// from; package vmm/logfile reads and writes them.
+type LogFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Made if there is none, and added to if there is.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// When the file has grown so large, it is renamed to PATH.1, in place of the
+	// one before, and a new one begun. 0: 16 MiB.
+	MaxBytes      uint64 `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogFile) Reset() {
+	*x = LogFile{}
+	mi := &file_v1_worker_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogFile) ProtoMessage() {}
+
+func (x *LogFile) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogFile.ProtoReflect.Descriptor instead.
+func (*LogFile) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LogFile) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LogFile) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
 type Disk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A regular file or a block device.
@@ -386,7 +512,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_v1_worker_proto_msgTypes[2]
+	mi := &file_v1_worker_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +524,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[2]
+	mi := &file_v1_worker_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +537,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{2}
+	return file_v1_worker_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Disk) GetPath() string {
@@ -464,7 +590,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_v1_worker_proto_msgTypes[3]
+	mi := &file_v1_worker_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +602,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[3]
+	mi := &file_v1_worker_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +615,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{3}
+	return file_v1_worker_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RateLimit) GetBytesPerSecond() uint64 {
@@ -535,7 +661,7 @@ type Network struct {
 
 func (x *Network) Reset() {
 	*x = Network{}
-	mi := &file_v1_worker_proto_msgTypes[4]
+	mi := &file_v1_worker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +673,7 @@ func (x *Network) String() string {
 func (*Network) ProtoMessage() {}
 
 func (x *Network) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[4]
+	mi := &file_v1_worker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +686,7 @@ func (x *Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Network.ProtoReflect.Descriptor instead.
 func (*Network) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{4}
+	return file_v1_worker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Network) GetTap() string {
@@ -607,7 +733,7 @@ type Vsock struct {
 
 func (x *Vsock) Reset() {
 	*x = Vsock{}
-	mi := &file_v1_worker_proto_msgTypes[5]
+	mi := &file_v1_worker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +745,7 @@ func (x *Vsock) String() string {
 func (*Vsock) ProtoMessage() {}
 
 func (x *Vsock) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[5]
+	mi := &file_v1_worker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +758,7 @@ func (x *Vsock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vsock.ProtoReflect.Descriptor instead.
 func (*Vsock) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{5}
+	return file_v1_worker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Vsock) GetGuestCid() uint32 {
@@ -662,7 +788,7 @@ type VsockPath struct {
 
 func (x *VsockPath) Reset() {
 	*x = VsockPath{}
-	mi := &file_v1_worker_proto_msgTypes[6]
+	mi := &file_v1_worker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +800,7 @@ func (x *VsockPath) String() string {
 func (*VsockPath) ProtoMessage() {}
 
 func (x *VsockPath) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[6]
+	mi := &file_v1_worker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +813,7 @@ func (x *VsockPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VsockPath.ProtoReflect.Descriptor instead.
 func (*VsockPath) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{6}
+	return file_v1_worker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *VsockPath) GetPath() string {
@@ -721,7 +847,7 @@ type CreateResponse struct {
 
 func (x *CreateResponse) Reset() {
 	*x = CreateResponse{}
-	mi := &file_v1_worker_proto_msgTypes[7]
+	mi := &file_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +859,7 @@ func (x *CreateResponse) String() string {
 func (*CreateResponse) ProtoMessage() {}
 
 func (x *CreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[7]
+	mi := &file_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +872,7 @@ func (x *CreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateResponse.ProtoReflect.Descriptor instead.
 func (*CreateResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateResponse) GetHostProfile() string {
@@ -764,7 +890,7 @@ type StartRequest struct {
 
 func (x *StartRequest) Reset() {
 	*x = StartRequest{}
-	mi := &file_v1_worker_proto_msgTypes[8]
+	mi := &file_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +902,7 @@ func (x *StartRequest) String() string {
 func (*StartRequest) ProtoMessage() {}
 
 func (x *StartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[8]
+	mi := &file_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +915,7 @@ func (x *StartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
 func (*StartRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 type StartResponse struct {
@@ -800,7 +926,7 @@ type StartResponse struct {
 
 func (x *StartResponse) Reset() {
 	*x = StartResponse{}
-	mi := &file_v1_worker_proto_msgTypes[9]
+	mi := &file_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +938,7 @@ func (x *StartResponse) String() string {
 func (*StartResponse) ProtoMessage() {}
 
 func (x *StartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[9]
+	mi := &file_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +951,7 @@ func (x *StartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartResponse.ProtoReflect.Descriptor instead.
 func (*StartResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 type PauseRequest struct {
@@ -836,7 +962,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_v1_worker_proto_msgTypes[10]
+	mi := &file_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +974,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[10]
+	mi := &file_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +987,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 type PauseResponse struct {
@@ -872,7 +998,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_v1_worker_proto_msgTypes[11]
+	mi := &file_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -884,7 +1010,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[11]
+	mi := &file_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -897,7 +1023,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 type ResumeRequest struct {
@@ -908,7 +1034,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_v1_worker_proto_msgTypes[12]
+	mi := &file_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +1046,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[12]
+	mi := &file_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +1059,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 type ResumeResponse struct {
@@ -944,7 +1070,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_v1_worker_proto_msgTypes[13]
+	mi := &file_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1082,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[13]
+	mi := &file_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1095,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 type StopRequest struct {
@@ -980,7 +1106,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_v1_worker_proto_msgTypes[14]
+	mi := &file_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1118,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[14]
+	mi := &file_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1131,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 type StopResponse struct {
@@ -1016,7 +1142,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_v1_worker_proto_msgTypes[15]
+	mi := &file_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +1154,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[15]
+	mi := &file_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +1167,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 type PressPowerButtonRequest struct {
@@ -1052,7 +1178,7 @@ type PressPowerButtonRequest struct {
 
 func (x *PressPowerButtonRequest) Reset() {
 	*x = PressPowerButtonRequest{}
-	mi := &file_v1_worker_proto_msgTypes[16]
+	mi := &file_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1190,7 @@ func (x *PressPowerButtonRequest) String() string {
 func (*PressPowerButtonRequest) ProtoMessage() {}
 
 func (x *PressPowerButtonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[16]
+	mi := &file_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1203,7 @@ func (x *PressPowerButtonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PressPowerButtonRequest.ProtoReflect.Descriptor instead.
 func (*PressPowerButtonRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 type PressPowerButtonResponse struct {
@@ -1088,7 +1214,7 @@ type PressPowerButtonResponse struct {
 
 func (x *PressPowerButtonResponse) Reset() {
 	*x = PressPowerButtonResponse{}
-	mi := &file_v1_worker_proto_msgTypes[17]
+	mi := &file_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1226,7 @@ func (x *PressPowerButtonResponse) String() string {
 func (*PressPowerButtonResponse) ProtoMessage() {}
 
 func (x *PressPowerButtonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[17]
+	mi := &file_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1239,7 @@ func (x *PressPowerButtonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PressPowerButtonResponse.ProtoReflect.Descriptor instead.
 func (*PressPowerButtonResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 type WaitRequest struct {
@@ -1124,7 +1250,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_v1_worker_proto_msgTypes[18]
+	mi := &file_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1262,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[18]
+	mi := &file_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1275,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 type WaitResponse struct {
@@ -1170,7 +1296,7 @@ type WaitResponse struct {
 
 func (x *WaitResponse) Reset() {
 	*x = WaitResponse{}
-	mi := &file_v1_worker_proto_msgTypes[19]
+	mi := &file_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1308,7 @@ func (x *WaitResponse) String() string {
 func (*WaitResponse) ProtoMessage() {}
 
 func (x *WaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[19]
+	mi := &file_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1321,7 @@ func (x *WaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResponse.ProtoReflect.Descriptor instead.
 func (*WaitResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WaitResponse) GetReason() EndReason {
@@ -1246,7 +1372,7 @@ type Registers struct {
 
 func (x *Registers) Reset() {
 	*x = Registers{}
-	mi := &file_v1_worker_proto_msgTypes[20]
+	mi := &file_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1384,7 @@ func (x *Registers) String() string {
 func (*Registers) ProtoMessage() {}
 
 func (x *Registers) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[20]
+	mi := &file_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1397,7 @@ func (x *Registers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registers.ProtoReflect.Descriptor instead.
 func (*Registers) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Registers) GetCpu() uint32 {
@@ -1310,7 +1436,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_v1_worker_proto_msgTypes[21]
+	mi := &file_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1448,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[21]
+	mi := &file_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1461,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 type ShutdownResponse struct {
@@ -1346,7 +1472,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_v1_worker_proto_msgTypes[22]
+	mi := &file_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1484,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[22]
+	mi := &file_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1497,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 type StatsRequest struct {
@@ -1382,7 +1508,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_v1_worker_proto_msgTypes[23]
+	mi := &file_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1520,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[23]
+	mi := &file_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1533,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 type StatsResponse struct {
@@ -1424,14 +1550,16 @@ type StatsResponse struct {
 	BalloonBytes uint64 `protobuf:"varint,6,opt,name=balloon_bytes,json=balloonBytes,proto3" json:"balloon_bytes,omitempty"`
 	// What the guest said last of its memory, by way of its balloon; none if it
 	// has said nothing. Each call asks it anew, for the next one to tell.
-	GuestMemory   *GuestMemory `protobuf:"bytes,7,opt,name=guest_memory,json=guestMemory,proto3" json:"guest_memory,omitempty"`
+	GuestMemory *GuestMemory `protobuf:"bytes,7,opt,name=guest_memory,json=guestMemory,proto3" json:"guest_memory,omitempty"`
+	// In the order they are plugged in.
+	Devices       []*DeviceStats `protobuf:"bytes,8,rep,name=devices,proto3" json:"devices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_v1_worker_proto_msgTypes[24]
+	mi := &file_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1571,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[24]
+	mi := &file_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1584,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StatsResponse) GetSteps() []*Step {
@@ -1508,6 +1636,95 @@ func (x *StatsResponse) GetGuestMemory() *GuestMemory {
 	return nil
 }
 
+func (x *StatsResponse) GetDevices() []*DeviceStats {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+// DeviceStats counts what went through a device's queues since the machine was
+// made.
+type DeviceStats struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// blk0, blk1, ...; net0, ...; vsock, rng, balloon.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Chains taken from the driver.
+	Requests uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	// Read from its buffers, and written to them.
+	FromGuestBytes uint64 `protobuf:"varint,3,opt,name=from_guest_bytes,json=fromGuestBytes,proto3" json:"from_guest_bytes,omitempty"`
+	ToGuestBytes   uint64 `protobuf:"varint,4,opt,name=to_guest_bytes,json=toGuestBytes,proto3" json:"to_guest_bytes,omitempty"`
+	// How often the driver broke the protocol, and the device needed a reset.
+	Breaches      uint64 `protobuf:"varint,5,opt,name=breaches,proto3" json:"breaches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceStats) Reset() {
+	*x = DeviceStats{}
+	mi := &file_v1_worker_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceStats) ProtoMessage() {}
+
+func (x *DeviceStats) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceStats.ProtoReflect.Descriptor instead.
+func (*DeviceStats) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *DeviceStats) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeviceStats) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *DeviceStats) GetFromGuestBytes() uint64 {
+	if x != nil {
+		return x.FromGuestBytes
+	}
+	return 0
+}
+
+func (x *DeviceStats) GetToGuestBytes() uint64 {
+	if x != nil {
+		return x.ToGuestBytes
+	}
+	return 0
+}
+
+func (x *DeviceStats) GetBreaches() uint64 {
+	if x != nil {
+		return x.Breaches
+	}
+	return 0
+}
+
 // GuestMemory is a guest's own view of its memory, in bytes and in numbers since
 // it started. What it doesn't tell is 0.
 type GuestMemory struct {
@@ -1531,7 +1748,7 @@ type GuestMemory struct {
 
 func (x *GuestMemory) Reset() {
 	*x = GuestMemory{}
-	mi := &file_v1_worker_proto_msgTypes[25]
+	mi := &file_v1_worker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1760,7 @@ func (x *GuestMemory) String() string {
 func (*GuestMemory) ProtoMessage() {}
 
 func (x *GuestMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[25]
+	mi := &file_v1_worker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1773,7 @@ func (x *GuestMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestMemory.ProtoReflect.Descriptor instead.
 func (*GuestMemory) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_v1_worker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GuestMemory) GetAtNs() uint64 {
@@ -1634,7 +1851,7 @@ type SetRateLimitRequest struct {
 
 func (x *SetRateLimitRequest) Reset() {
 	*x = SetRateLimitRequest{}
-	mi := &file_v1_worker_proto_msgTypes[26]
+	mi := &file_v1_worker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1863,7 @@ func (x *SetRateLimitRequest) String() string {
 func (*SetRateLimitRequest) ProtoMessage() {}
 
 func (x *SetRateLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[26]
+	mi := &file_v1_worker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1876,7 @@ func (x *SetRateLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRateLimitRequest.ProtoReflect.Descriptor instead.
 func (*SetRateLimitRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{26}
+	return file_v1_worker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetRateLimitRequest) GetDevice() string {
@@ -1684,7 +1901,7 @@ type SetRateLimitResponse struct {
 
 func (x *SetRateLimitResponse) Reset() {
 	*x = SetRateLimitResponse{}
-	mi := &file_v1_worker_proto_msgTypes[27]
+	mi := &file_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +1913,7 @@ func (x *SetRateLimitResponse) String() string {
 func (*SetRateLimitResponse) ProtoMessage() {}
 
 func (x *SetRateLimitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[27]
+	mi := &file_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +1926,7 @@ func (x *SetRateLimitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRateLimitResponse.ProtoReflect.Descriptor instead.
 func (*SetRateLimitResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{27}
+	return file_v1_worker_proto_rawDescGZIP(), []int{29}
 }
 
 type SetBalloonRequest struct {
@@ -1722,7 +1939,7 @@ type SetBalloonRequest struct {
 
 func (x *SetBalloonRequest) Reset() {
 	*x = SetBalloonRequest{}
-	mi := &file_v1_worker_proto_msgTypes[28]
+	mi := &file_v1_worker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1951,7 @@ func (x *SetBalloonRequest) String() string {
 func (*SetBalloonRequest) ProtoMessage() {}
 
 func (x *SetBalloonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[28]
+	mi := &file_v1_worker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1964,7 @@ func (x *SetBalloonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBalloonRequest.ProtoReflect.Descriptor instead.
 func (*SetBalloonRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{28}
+	return file_v1_worker_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetBalloonRequest) GetBytes() uint64 {
@@ -1765,7 +1982,7 @@ type SetBalloonResponse struct {
 
 func (x *SetBalloonResponse) Reset() {
 	*x = SetBalloonResponse{}
-	mi := &file_v1_worker_proto_msgTypes[29]
+	mi := &file_v1_worker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +1994,7 @@ func (x *SetBalloonResponse) String() string {
 func (*SetBalloonResponse) ProtoMessage() {}
 
 func (x *SetBalloonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[29]
+	mi := &file_v1_worker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +2007,7 @@ func (x *SetBalloonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBalloonResponse.ProtoReflect.Descriptor instead.
 func (*SetBalloonResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{29}
+	return file_v1_worker_proto_rawDescGZIP(), []int{31}
 }
 
 type RefreshDiskRequest struct {
@@ -1803,7 +2020,7 @@ type RefreshDiskRequest struct {
 
 func (x *RefreshDiskRequest) Reset() {
 	*x = RefreshDiskRequest{}
-	mi := &file_v1_worker_proto_msgTypes[30]
+	mi := &file_v1_worker_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +2032,7 @@ func (x *RefreshDiskRequest) String() string {
 func (*RefreshDiskRequest) ProtoMessage() {}
 
 func (x *RefreshDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[30]
+	mi := &file_v1_worker_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +2045,7 @@ func (x *RefreshDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshDiskRequest.ProtoReflect.Descriptor instead.
 func (*RefreshDiskRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{30}
+	return file_v1_worker_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RefreshDiskRequest) GetDisk() uint32 {
@@ -1846,7 +2063,7 @@ type RefreshDiskResponse struct {
 
 func (x *RefreshDiskResponse) Reset() {
 	*x = RefreshDiskResponse{}
-	mi := &file_v1_worker_proto_msgTypes[31]
+	mi := &file_v1_worker_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +2075,7 @@ func (x *RefreshDiskResponse) String() string {
 func (*RefreshDiskResponse) ProtoMessage() {}
 
 func (x *RefreshDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[31]
+	mi := &file_v1_worker_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +2088,7 @@ func (x *RefreshDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshDiskResponse.ProtoReflect.Descriptor instead.
 func (*RefreshDiskResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{31}
+	return file_v1_worker_proto_rawDescGZIP(), []int{33}
 }
 
 type Step struct {
@@ -1884,7 +2101,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_v1_worker_proto_msgTypes[32]
+	mi := &file_v1_worker_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +2113,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[32]
+	mi := &file_v1_worker_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +2126,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{32}
+	return file_v1_worker_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Step) GetName() string {
@@ -1926,13 +2143,291 @@ func (x *Step) GetAtNs() uint64 {
 	return 0
 }
 
+type DescribeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeRequest) Reset() {
+	*x = DescribeRequest{}
+	mi := &file_v1_worker_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeRequest) ProtoMessage() {}
+
+func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
+func (*DescribeRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{35}
+}
+
+type DescribeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the worker's program.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The process, and when it began: field 22 of proc(5)'s /proc/pid/stat. Both
+	// together are one process's, for as long as the host isn't booted anew.
+	Pid           int32        `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
+	StartTicks    uint64       `protobuf:"varint,3,opt,name=start_ticks,json=startTicks,proto3" json:"start_ticks,omitempty"`
+	Machine       MachineState `protobuf:"varint,4,opt,name=machine,proto3,enum=bulkhead.vmm.v1.MachineState" json:"machine,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeResponse) Reset() {
+	*x = DescribeResponse{}
+	mi := &file_v1_worker_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeResponse) ProtoMessage() {}
+
+func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeResponse.ProtoReflect.Descriptor instead.
+func (*DescribeResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *DescribeResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *DescribeResponse) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetStartTicks() uint64 {
+	if x != nil {
+		return x.StartTicks
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetMachine() MachineState {
+	if x != nil {
+		return x.Machine
+	}
+	return MachineState_MACHINE_STATE_UNSPECIFIED
+}
+
+type RecordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The owner's name for it.
+	Name    string          `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Streams []*RecordStream `protobuf:"bytes,2,rep,name=streams,proto3" json:"streams,omitempty"`
+	Log     *LogFile        `protobuf:"bytes,3,opt,name=log,proto3" json:"log,omitempty"`
+	// A unix socket to be made: what is sent there goes to the first stream, from
+	// one connection after the other. Empty: the first stream is told at once that
+	// there is no input.
+	InputSocket   string `protobuf:"bytes,4,opt,name=input_socket,json=inputSocket,proto3" json:"input_socket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordRequest) Reset() {
+	*x = RecordRequest{}
+	mi := &file_v1_worker_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordRequest) ProtoMessage() {}
+
+func (x *RecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordRequest.ProtoReflect.Descriptor instead.
+func (*RecordRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *RecordRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RecordRequest) GetStreams() []*RecordStream {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+func (x *RecordRequest) GetLog() *LogFile {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *RecordRequest) GetInputSocket() string {
+	if x != nil {
+		return x.InputSocket
+	}
+	return ""
+}
+
+// RecordStream is a connection to the guest.
+type RecordStream struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the guest's vsock, and what is sent first.
+	Port     uint32 `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
+	Greeting string `protobuf:"bytes,2,opt,name=greeting,proto3" json:"greeting,omitempty"`
+	// What its lines are marked with: a word.
+	Label         string `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordStream) Reset() {
+	*x = RecordStream{}
+	mi := &file_v1_worker_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordStream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordStream) ProtoMessage() {}
+
+func (x *RecordStream) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordStream.ProtoReflect.Descriptor instead.
+func (*RecordStream) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *RecordStream) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *RecordStream) GetGreeting() string {
+	if x != nil {
+		return x.Greeting
+	}
+	return ""
+}
+
+func (x *RecordStream) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+type RecordResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordResponse) Reset() {
+	*x = RecordResponse{}
+	mi := &file_v1_worker_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordResponse) ProtoMessage() {}
+
+func (x *RecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordResponse.ProtoReflect.Descriptor instead.
+func (*RecordResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{39}
+}
+
 var File_v1_worker_proto protoreflect.FileDescriptor
 
 const file_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"\x0fv1/worker.proto\x12\x0fbulkhead.vmm.v1\"I\n" +
 	"\rCreateRequest\x128\n" +
-	"\amachine\x18\x01 \x01(\v2\x1e.bulkhead.vmm.v1.MachineConfigR\amachine\"\xb9\x03\n" +
+	"\amachine\x18\x01 \x01(\v2\x1e.bulkhead.vmm.v1.MachineConfigR\amachine\"\xed\x03\n" +
 	"\rMachineConfig\x12\x12\n" +
 	"\x04cpus\x18\x01 \x01(\rR\x04cpus\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12\x16\n" +
@@ -1945,7 +2440,11 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x05vsock\x18\t \x01(\v2\x16.bulkhead.vmm.v1.VsockR\x05vsock\x12\x18\n" +
 	"\aballoon\x18\n" +
 	" \x01(\bR\aballoon\x128\n" +
-	"\ttransport\x18\v \x01(\x0e2\x1a.bulkhead.vmm.v1.TransportR\ttransport\"\x9b\x01\n" +
+	"\ttransport\x18\v \x01(\x0e2\x1a.bulkhead.vmm.v1.TransportR\ttransport\x122\n" +
+	"\aconsole\x18\f \x01(\v2\x18.bulkhead.vmm.v1.LogFileR\aconsole\":\n" +
+	"\aLogFile\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
+	"\tmax_bytes\x18\x02 \x01(\x04R\bmaxBytes\"\x9b\x01\n" +
 	"\x04Disk\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
 	"\tread_only\x18\x02 \x01(\bR\breadOnly\x12\x18\n" +
@@ -1997,7 +2496,7 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\ageneral\x18\x04 \x03(\x04R\ageneral\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +
 	"\x10ShutdownResponse\"\x0e\n" +
-	"\fStatsRequest\"\xcc\x02\n" +
+	"\fStatsRequest\"\x84\x03\n" +
 	"\rStatsResponse\x12+\n" +
 	"\x05steps\x18\x01 \x03(\v2\x15.bulkhead.vmm.v1.StepR\x05steps\x12 \n" +
 	"\fuser_time_ns\x18\x02 \x01(\x04R\n" +
@@ -2006,7 +2505,14 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x12guest_memory_bytes\x18\x04 \x01(\x04R\x10guestMemoryBytes\x122\n" +
 	"\x15overhead_memory_bytes\x18\x05 \x01(\x04R\x13overheadMemoryBytes\x12#\n" +
 	"\rballoon_bytes\x18\x06 \x01(\x04R\fballoonBytes\x12?\n" +
-	"\fguest_memory\x18\a \x01(\v2\x1c.bulkhead.vmm.v1.GuestMemoryR\vguestMemory\"\xc5\x02\n" +
+	"\fguest_memory\x18\a \x01(\v2\x1c.bulkhead.vmm.v1.GuestMemoryR\vguestMemory\x126\n" +
+	"\adevices\x18\b \x03(\v2\x1c.bulkhead.vmm.v1.DeviceStatsR\adevices\"\xa9\x01\n" +
+	"\vDeviceStats\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\brequests\x18\x02 \x01(\x04R\brequests\x12(\n" +
+	"\x10from_guest_bytes\x18\x03 \x01(\x04R\x0efromGuestBytes\x12$\n" +
+	"\x0eto_guest_bytes\x18\x04 \x01(\x04R\ftoGuestBytes\x12\x1a\n" +
+	"\bbreaches\x18\x05 \x01(\x04R\bbreaches\"\xc5\x02\n" +
 	"\vGuestMemory\x12\x13\n" +
 	"\x05at_ns\x18\x01 \x01(\x04R\x04atNs\x12\x1f\n" +
 	"\vtotal_bytes\x18\x02 \x01(\x04R\n" +
@@ -2031,7 +2537,24 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x13RefreshDiskResponse\"/\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x13\n" +
-	"\x05at_ns\x18\x02 \x01(\x04R\x04atNs*M\n" +
+	"\x05at_ns\x18\x02 \x01(\x04R\x04atNs\"\x11\n" +
+	"\x0fDescribeRequest\"\x98\x01\n" +
+	"\x10DescribeResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
+	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x1f\n" +
+	"\vstart_ticks\x18\x03 \x01(\x04R\n" +
+	"startTicks\x127\n" +
+	"\amachine\x18\x04 \x01(\x0e2\x1d.bulkhead.vmm.v1.MachineStateR\amachine\"\xab\x01\n" +
+	"\rRecordRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
+	"\astreams\x18\x02 \x03(\v2\x1d.bulkhead.vmm.v1.RecordStreamR\astreams\x12*\n" +
+	"\x03log\x18\x03 \x01(\v2\x18.bulkhead.vmm.v1.LogFileR\x03log\x12!\n" +
+	"\finput_socket\x18\x04 \x01(\tR\vinputSocket\"T\n" +
+	"\fRecordStream\x12\x12\n" +
+	"\x04port\x18\x01 \x01(\rR\x04port\x12\x1a\n" +
+	"\bgreeting\x18\x02 \x01(\tR\bgreeting\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\"\x10\n" +
+	"\x0eRecordResponse*M\n" +
 	"\tTransport\x12\x19\n" +
 	"\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eTRANSPORT_MMIO\x10\x01\x12\x11\n" +
@@ -2047,7 +2570,14 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x16END_REASON_GUEST_PANIC\x10\x04\x12\x1b\n" +
 	"\x17END_REASON_TRIPLE_FAULT\x10\x05\x12 \n" +
 	"\x1cEND_REASON_EMULATION_FAILURE\x10\x06\x12\x19\n" +
-	"\x15END_REASON_HOST_ERROR\x10\a2\xc8\a\n" +
+	"\x15END_REASON_HOST_ERROR\x10\a*\xae\x01\n" +
+	"\fMachineState\x12\x1d\n" +
+	"\x19MACHINE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12MACHINE_STATE_NONE\x10\x01\x12\x19\n" +
+	"\x15MACHINE_STATE_CREATED\x10\x02\x12\x19\n" +
+	"\x15MACHINE_STATE_RUNNING\x10\x03\x12\x18\n" +
+	"\x14MACHINE_STATE_PAUSED\x10\x04\x12\x17\n" +
+	"\x13MACHINE_STATE_ENDED\x10\x052\xe4\b\n" +
 	"\x06Worker\x12I\n" +
 	"\x06Create\x12\x1e.bulkhead.vmm.v1.CreateRequest\x1a\x1f.bulkhead.vmm.v1.CreateResponse\x12F\n" +
 	"\x05Start\x12\x1d.bulkhead.vmm.v1.StartRequest\x1a\x1e.bulkhead.vmm.v1.StartResponse\x12F\n" +
@@ -2061,7 +2591,9 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\fSetRateLimit\x12$.bulkhead.vmm.v1.SetRateLimitRequest\x1a%.bulkhead.vmm.v1.SetRateLimitResponse\x12U\n" +
 	"\n" +
 	"SetBalloon\x12\".bulkhead.vmm.v1.SetBalloonRequest\x1a#.bulkhead.vmm.v1.SetBalloonResponse\x12X\n" +
-	"\vRefreshDisk\x12#.bulkhead.vmm.v1.RefreshDiskRequest\x1a$.bulkhead.vmm.v1.RefreshDiskResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
+	"\vRefreshDisk\x12#.bulkhead.vmm.v1.RefreshDiskRequest\x1a$.bulkhead.vmm.v1.RefreshDiskResponse\x12O\n" +
+	"\bDescribe\x12 .bulkhead.vmm.v1.DescribeRequest\x1a!.bulkhead.vmm.v1.DescribeResponse\x12I\n" +
+	"\x06Record\x12\x1e.bulkhead.vmm.v1.RecordRequest\x1a\x1f.bulkhead.vmm.v1.RecordResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
 
 var (
 	file_v1_worker_proto_rawDescOnce sync.Once
@@ -2075,91 +2607,108 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 	return file_v1_worker_proto_rawDescData
 }
 
-var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_v1_worker_proto_goTypes = []any{
 	(Transport)(0),                   // 0: bulkhead.vmm.v1.Transport
 	(BootProtocol)(0),                // 1: bulkhead.vmm.v1.BootProtocol
 	(EndReason)(0),                   // 2: bulkhead.vmm.v1.EndReason
-	(*CreateRequest)(nil),            // 3: bulkhead.vmm.v1.CreateRequest
-	(*MachineConfig)(nil),            // 4: bulkhead.vmm.v1.MachineConfig
-	(*Disk)(nil),                     // 5: bulkhead.vmm.v1.Disk
-	(*RateLimit)(nil),                // 6: bulkhead.vmm.v1.RateLimit
-	(*Network)(nil),                  // 7: bulkhead.vmm.v1.Network
-	(*Vsock)(nil),                    // 8: bulkhead.vmm.v1.Vsock
-	(*VsockPath)(nil),                // 9: bulkhead.vmm.v1.VsockPath
-	(*CreateResponse)(nil),           // 10: bulkhead.vmm.v1.CreateResponse
-	(*StartRequest)(nil),             // 11: bulkhead.vmm.v1.StartRequest
-	(*StartResponse)(nil),            // 12: bulkhead.vmm.v1.StartResponse
-	(*PauseRequest)(nil),             // 13: bulkhead.vmm.v1.PauseRequest
-	(*PauseResponse)(nil),            // 14: bulkhead.vmm.v1.PauseResponse
-	(*ResumeRequest)(nil),            // 15: bulkhead.vmm.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 16: bulkhead.vmm.v1.ResumeResponse
-	(*StopRequest)(nil),              // 17: bulkhead.vmm.v1.StopRequest
-	(*StopResponse)(nil),             // 18: bulkhead.vmm.v1.StopResponse
-	(*PressPowerButtonRequest)(nil),  // 19: bulkhead.vmm.v1.PressPowerButtonRequest
-	(*PressPowerButtonResponse)(nil), // 20: bulkhead.vmm.v1.PressPowerButtonResponse
-	(*WaitRequest)(nil),              // 21: bulkhead.vmm.v1.WaitRequest
-	(*WaitResponse)(nil),             // 22: bulkhead.vmm.v1.WaitResponse
-	(*Registers)(nil),                // 23: bulkhead.vmm.v1.Registers
-	(*ShutdownRequest)(nil),          // 24: bulkhead.vmm.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),         // 25: bulkhead.vmm.v1.ShutdownResponse
-	(*StatsRequest)(nil),             // 26: bulkhead.vmm.v1.StatsRequest
-	(*StatsResponse)(nil),            // 27: bulkhead.vmm.v1.StatsResponse
-	(*GuestMemory)(nil),              // 28: bulkhead.vmm.v1.GuestMemory
-	(*SetRateLimitRequest)(nil),      // 29: bulkhead.vmm.v1.SetRateLimitRequest
-	(*SetRateLimitResponse)(nil),     // 30: bulkhead.vmm.v1.SetRateLimitResponse
-	(*SetBalloonRequest)(nil),        // 31: bulkhead.vmm.v1.SetBalloonRequest
-	(*SetBalloonResponse)(nil),       // 32: bulkhead.vmm.v1.SetBalloonResponse
-	(*RefreshDiskRequest)(nil),       // 33: bulkhead.vmm.v1.RefreshDiskRequest
-	(*RefreshDiskResponse)(nil),      // 34: bulkhead.vmm.v1.RefreshDiskResponse
-	(*Step)(nil),                     // 35: bulkhead.vmm.v1.Step
+	(MachineState)(0),                // 3: bulkhead.vmm.v1.MachineState
+	(*CreateRequest)(nil),            // 4: bulkhead.vmm.v1.CreateRequest
+	(*MachineConfig)(nil),            // 5: bulkhead.vmm.v1.MachineConfig
+	(*LogFile)(nil),                  // 6: bulkhead.vmm.v1.LogFile
+	(*Disk)(nil),                     // 7: bulkhead.vmm.v1.Disk
+	(*RateLimit)(nil),                // 8: bulkhead.vmm.v1.RateLimit
+	(*Network)(nil),                  // 9: bulkhead.vmm.v1.Network
+	(*Vsock)(nil),                    // 10: bulkhead.vmm.v1.Vsock
+	(*VsockPath)(nil),                // 11: bulkhead.vmm.v1.VsockPath
+	(*CreateResponse)(nil),           // 12: bulkhead.vmm.v1.CreateResponse
+	(*StartRequest)(nil),             // 13: bulkhead.vmm.v1.StartRequest
+	(*StartResponse)(nil),            // 14: bulkhead.vmm.v1.StartResponse
+	(*PauseRequest)(nil),             // 15: bulkhead.vmm.v1.PauseRequest
+	(*PauseResponse)(nil),            // 16: bulkhead.vmm.v1.PauseResponse
+	(*ResumeRequest)(nil),            // 17: bulkhead.vmm.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 18: bulkhead.vmm.v1.ResumeResponse
+	(*StopRequest)(nil),              // 19: bulkhead.vmm.v1.StopRequest
+	(*StopResponse)(nil),             // 20: bulkhead.vmm.v1.StopResponse
+	(*PressPowerButtonRequest)(nil),  // 21: bulkhead.vmm.v1.PressPowerButtonRequest
+	(*PressPowerButtonResponse)(nil), // 22: bulkhead.vmm.v1.PressPowerButtonResponse
+	(*WaitRequest)(nil),              // 23: bulkhead.vmm.v1.WaitRequest
+	(*WaitResponse)(nil),             // 24: bulkhead.vmm.v1.WaitResponse
+	(*Registers)(nil),                // 25: bulkhead.vmm.v1.Registers
+	(*ShutdownRequest)(nil),          // 26: bulkhead.vmm.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),         // 27: bulkhead.vmm.v1.ShutdownResponse
+	(*StatsRequest)(nil),             // 28: bulkhead.vmm.v1.StatsRequest
+	(*StatsResponse)(nil),            // 29: bulkhead.vmm.v1.StatsResponse
+	(*DeviceStats)(nil),              // 30: bulkhead.vmm.v1.DeviceStats
+	(*GuestMemory)(nil),              // 31: bulkhead.vmm.v1.GuestMemory
+	(*SetRateLimitRequest)(nil),      // 32: bulkhead.vmm.v1.SetRateLimitRequest
+	(*SetRateLimitResponse)(nil),     // 33: bulkhead.vmm.v1.SetRateLimitResponse
+	(*SetBalloonRequest)(nil),        // 34: bulkhead.vmm.v1.SetBalloonRequest
+	(*SetBalloonResponse)(nil),       // 35: bulkhead.vmm.v1.SetBalloonResponse
+	(*RefreshDiskRequest)(nil),       // 36: bulkhead.vmm.v1.RefreshDiskRequest
+	(*RefreshDiskResponse)(nil),      // 37: bulkhead.vmm.v1.RefreshDiskResponse
+	(*Step)(nil),                     // 38: bulkhead.vmm.v1.Step
+	(*DescribeRequest)(nil),          // 39: bulkhead.vmm.v1.DescribeRequest
+	(*DescribeResponse)(nil),         // 40: bulkhead.vmm.v1.DescribeResponse
+	(*RecordRequest)(nil),            // 41: bulkhead.vmm.v1.RecordRequest
+	(*RecordStream)(nil),             // 42: bulkhead.vmm.v1.RecordStream
+	(*RecordResponse)(nil),           // 43: bulkhead.vmm.v1.RecordResponse
 }
 var file_v1_worker_proto_depIdxs = []int32{
-	4,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
+	5,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
 	1,  // 1: bulkhead.vmm.v1.MachineConfig.boot_protocol:type_name -> bulkhead.vmm.v1.BootProtocol
-	5,  // 2: bulkhead.vmm.v1.MachineConfig.disks:type_name -> bulkhead.vmm.v1.Disk
-	7,  // 3: bulkhead.vmm.v1.MachineConfig.networks:type_name -> bulkhead.vmm.v1.Network
-	8,  // 4: bulkhead.vmm.v1.MachineConfig.vsock:type_name -> bulkhead.vmm.v1.Vsock
+	7,  // 2: bulkhead.vmm.v1.MachineConfig.disks:type_name -> bulkhead.vmm.v1.Disk
+	9,  // 3: bulkhead.vmm.v1.MachineConfig.networks:type_name -> bulkhead.vmm.v1.Network
+	10, // 4: bulkhead.vmm.v1.MachineConfig.vsock:type_name -> bulkhead.vmm.v1.Vsock
 	0,  // 5: bulkhead.vmm.v1.MachineConfig.transport:type_name -> bulkhead.vmm.v1.Transport
-	6,  // 6: bulkhead.vmm.v1.Disk.limit:type_name -> bulkhead.vmm.v1.RateLimit
-	6,  // 7: bulkhead.vmm.v1.Network.receive_limit:type_name -> bulkhead.vmm.v1.RateLimit
-	6,  // 8: bulkhead.vmm.v1.Network.transmit_limit:type_name -> bulkhead.vmm.v1.RateLimit
-	9,  // 9: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
-	2,  // 10: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
-	23, // 11: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
-	35, // 12: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
-	28, // 13: bulkhead.vmm.v1.StatsResponse.guest_memory:type_name -> bulkhead.vmm.v1.GuestMemory
-	6,  // 14: bulkhead.vmm.v1.SetRateLimitRequest.limit:type_name -> bulkhead.vmm.v1.RateLimit
-	3,  // 15: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
-	11, // 16: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
-	13, // 17: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
-	15, // 18: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
-	17, // 19: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
-	19, // 20: bulkhead.vmm.v1.Worker.PressPowerButton:input_type -> bulkhead.vmm.v1.PressPowerButtonRequest
-	21, // 21: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
-	24, // 22: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
-	26, // 23: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
-	29, // 24: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
-	31, // 25: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
-	33, // 26: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
-	10, // 27: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	12, // 28: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	14, // 29: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	16, // 30: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	18, // 31: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	20, // 32: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
-	22, // 33: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	25, // 34: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
-	27, // 35: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	30, // 36: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
-	32, // 37: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
-	34, // 38: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
-	27, // [27:39] is the sub-list for method output_type
-	15, // [15:27] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	6,  // 6: bulkhead.vmm.v1.MachineConfig.console:type_name -> bulkhead.vmm.v1.LogFile
+	8,  // 7: bulkhead.vmm.v1.Disk.limit:type_name -> bulkhead.vmm.v1.RateLimit
+	8,  // 8: bulkhead.vmm.v1.Network.receive_limit:type_name -> bulkhead.vmm.v1.RateLimit
+	8,  // 9: bulkhead.vmm.v1.Network.transmit_limit:type_name -> bulkhead.vmm.v1.RateLimit
+	11, // 10: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
+	2,  // 11: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
+	25, // 12: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
+	38, // 13: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
+	31, // 14: bulkhead.vmm.v1.StatsResponse.guest_memory:type_name -> bulkhead.vmm.v1.GuestMemory
+	30, // 15: bulkhead.vmm.v1.StatsResponse.devices:type_name -> bulkhead.vmm.v1.DeviceStats
+	8,  // 16: bulkhead.vmm.v1.SetRateLimitRequest.limit:type_name -> bulkhead.vmm.v1.RateLimit
+	3,  // 17: bulkhead.vmm.v1.DescribeResponse.machine:type_name -> bulkhead.vmm.v1.MachineState
+	42, // 18: bulkhead.vmm.v1.RecordRequest.streams:type_name -> bulkhead.vmm.v1.RecordStream
+	6,  // 19: bulkhead.vmm.v1.RecordRequest.log:type_name -> bulkhead.vmm.v1.LogFile
+	4,  // 20: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
+	13, // 21: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
+	15, // 22: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
+	17, // 23: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
+	19, // 24: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
+	21, // 25: bulkhead.vmm.v1.Worker.PressPowerButton:input_type -> bulkhead.vmm.v1.PressPowerButtonRequest
+	23, // 26: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
+	26, // 27: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
+	28, // 28: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
+	32, // 29: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
+	34, // 30: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
+	36, // 31: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
+	39, // 32: bulkhead.vmm.v1.Worker.Describe:input_type -> bulkhead.vmm.v1.DescribeRequest
+	41, // 33: bulkhead.vmm.v1.Worker.Record:input_type -> bulkhead.vmm.v1.RecordRequest
+	12, // 34: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	14, // 35: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	16, // 36: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	18, // 37: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	20, // 38: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	22, // 39: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
+	24, // 40: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	27, // 41: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	29, // 42: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	33, // 43: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
+	35, // 44: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
+	37, // 45: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
+	40, // 46: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
+	43, // 47: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
+	34, // [34:48] is the sub-list for method output_type
+	20, // [20:34] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_v1_worker_proto_init() }
@@ -2172,8 +2721,8 @@ func file_v1_worker_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   33,
+			NumEnums:      4,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,8 @@ type WorkerService interface {
 	SetRateLimit(context.Context, *SetRateLimitRequest) (*SetRateLimitResponse, error)
 	SetBalloon(context.Context, *SetBalloonRequest) (*SetBalloonResponse, error)
 	RefreshDisk(context.Context, *RefreshDiskRequest) (*RefreshDiskResponse, error)
+	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
+	Record(context.Context, *RecordRequest) (*RecordResponse, error)
 }
 
 func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
@@ -108,6 +110,20 @@ func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
 					return nil, err
 				}
 				return svc.RefreshDisk(ctx, &req)
+			},
+			"Describe": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req DescribeRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Describe(ctx, &req)
+			},
+			"Record": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req RecordRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Record(ctx, &req)
 			},
 		},
 	})
@@ -214,6 +230,22 @@ func (c *workerClient) SetBalloon(ctx context.Context, req *SetBalloonRequest) (
 func (c *workerClient) RefreshDisk(ctx context.Context, req *RefreshDiskRequest) (*RefreshDiskResponse, error) {
 	var resp RefreshDiskResponse
 	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "RefreshDisk", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) Describe(ctx context.Context, req *DescribeRequest) (*DescribeResponse, error) {
+	var resp DescribeResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "Describe", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) Record(ctx context.Context, req *RecordRequest) (*RecordResponse, error) {
+	var resp RecordResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "Record", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
