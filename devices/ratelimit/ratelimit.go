@@ -43,9 +43,9 @@ func (l *Limiter) Set(c Config) {
 // Nap is the longest that Take asks its caller to wait before asking again.
 const Nap = 50 * time.Millisecond
 
-// Take lets one operation of n bytes pass and returns 0, or returns how long
-// to wait before asking again.
-func (l *Limiter) Take(n int) time.Duration {
+// Take lets so many operations of n bytes in all pass and returns 0, or returns
+// how long to wait before asking again.
+func (l *Limiter) Take(operations, n int) time.Duration {
 	if l == nil || !l.limited.Load() {
 		return 0
 	}
@@ -56,6 +56,6 @@ func (l *Limiter) Take(n int) time.Duration {
 		return min(d, Nap)
 	}
 	l.bytes.take(uint64(n))
-	l.ops.take(1)
+	l.ops.take(uint64(operations))
 	return 0
 }

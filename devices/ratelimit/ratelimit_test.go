@@ -15,7 +15,7 @@ func (c *clock) now() time.Time { return c.t }
 // returns the bytes that passed.
 func (c *clock) run(l *Limiter, n int, d, late time.Duration) (passed uint64) {
 	for end := c.t.Add(d); c.t.Before(end); {
-		if wait := l.Take(n); wait > 0 {
+		if wait := l.Take(1, n); wait > 0 {
 			c.t = c.t.Add(wait + late)
 			continue
 		}
@@ -80,7 +80,7 @@ func TestUnlimited(t *testing.T) {
 	var none *Limiter
 	for name, l := range map[string]*Limiter{"nil": none, "zero": New(Config{})} {
 		for range 1000 {
-			if l.Take(math.MaxInt) != 0 {
+			if l.Take(1, math.MaxInt) != 0 {
 				t.Fatalf("%s: has to wait", name)
 			}
 		}
@@ -90,18 +90,18 @@ func TestUnlimited(t *testing.T) {
 // TestSet frees who would have waited for hours.
 func TestSet(t *testing.T) {
 	l, clk := newTest(Config{Bytes: Rate{PerSecond: 1}})
-	l.Take(1 << 20)
-	if d := l.Take(1); d != Nap {
+	l.Take(1, 1<<20)
+	if d := l.Take(1, 1); d != Nap {
 		t.Errorf("wait %v, want naps of %v", d, Nap)
 	}
 	l.Set(Config{Bytes: Rate{PerSecond: 1 << 30}})
 	clk.t = clk.t.Add(2 * time.Millisecond)
-	if d := l.Take(1); d != 0 {
+	if d := l.Take(1, 1); d != 0 {
 		t.Errorf("wait %v after the rate was raised", d)
 	}
 	l.Set(Config{})
 	for range 1000 {
-		if l.Take(1<<30) != 0 {
+		if l.Take(1, 1<<30) != 0 {
 			t.Fatal("has to wait without a limit")
 		}
 	}
@@ -113,7 +113,7 @@ func TestRealTime(t *testing.T) {
 	l := New(Config{Bytes: Rate{PerSecond: 100 << 20}})
 	start, passed := time.Now(), 0
 	for time.Since(start) < time.Second {
-		if d := l.Take(64 << 10); d > 0 {
+		if d := l.Take(1, 64<<10); d > 0 {
 			time.Sleep(d)
 			continue
 		}
@@ -128,6 +128,6 @@ func BenchmarkTake(b *testing.B) {
 	l := New(Config{Bytes: Rate{PerSecond: math.MaxUint64 >> 12}, Operations: Rate{PerSecond: 1 << 50}})
 	b.ReportAllocs()
 	for b.Loop() {
-		l.Take(4096)
+		l.Take(1, 4096)
 	}
 }

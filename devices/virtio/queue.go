@@ -43,12 +43,12 @@ func (q *Queue) Pop(c *virtqueue.Chain) (bool, error) {
 // EnableKicks is virtqueue.Queue.EnableKicks, likewise.
 func (q *Queue) EnableKicks() (more bool) { return !q.dead() && q.Queue.EnableKicks() }
 
-// Pass waits until limit lets an operation of n bytes pass. It reports false if
-// the queue's Loop is being stopped first. What was pushed so far is flushed
-// before it waits.
-func (q *Queue) Pass(limit *ratelimit.Limiter, n int) bool {
+// Pass waits until limit lets so many operations of n bytes in all pass. It
+// reports false if the queue's Loop is being stopped first. What was pushed so
+// far is flushed before it waits.
+func (q *Queue) Pass(limit *ratelimit.Limiter, operations, n int) bool {
 	for {
-		wait := limit.Take(n)
+		wait := limit.Take(operations, n)
 		if wait == 0 {
 			return true
 		}

@@ -55,10 +55,21 @@ func Create(path string, size uint64) error {
 	if err == nil {
 		err = os.Link(f.Name(), path) // refuses to replace a file, unlike a rename
 	}
-	if err = errors.Join(err, os.Remove(f.Name())); err != nil {
+	if err = errors.Join(err, os.Remove(f.Name())); err == nil {
+		err = syncDir(filepath.Dir(path)) // or a crash could lose the name, and all that is flushed to it
+	}
+	if err != nil {
 		return fmt.Errorf("create overlay: %w", err)
 	}
 	return nil
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // Open opens the overlay at path in front of base, which it takes over: Close

@@ -41,6 +41,10 @@ type Device struct {
 	limit    *ratelimit.Limiter
 	capacity atomic.Uint64 // sectors
 	count    int           // of queues
+	// bulk is held by what may take the disk a second or more; no other lock is
+	// taken under it. A reset waits for what is in flight, so that is one of these
+	// at a time.
+	bulk sync.Mutex
 
 	mu      sync.Mutex // the rest; no other lock is taken under it
 	changed func()     // tells the driver of a new capacity; nil while there is none

@@ -147,3 +147,25 @@ func TestLimit(t *testing.T) {
 		t.Errorf("reset waited %v for the limit", took)
 	}
 }
+
+// TestResetWaitsForOneLongRequest resets a device with many requests in flight
+// that take a disk long: it waits for one of them, not for all.
+func TestResetWaitsForOneLongRequest(t *testing.T) {
+	disk := held()
+	h := attach(t, disk, 1)
+	d := h.Queues[0]
+	for range 10 {
+		d.Add(d.Out(append(header(writeZeroes, 0), segment(0, 8, 0)...)), d.In(1))
+	}
+	h.Kick(0)
+	await(t, "the first one waits for the disk", func() bool { return disk.Waiting() == 1 })
+	done := make(chan struct{})
+	go func() { h.Reset(); close(done) }()
+	time.Sleep(20 * time.Millisecond) // for the reset to begin
+	disk.Gate <- struct{}{}
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the reset waits for more than one")
+	}
+}

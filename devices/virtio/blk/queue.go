@@ -51,7 +51,7 @@ func (q *queue) one() (more bool, err error) {
 	if err := r.parse(); err != nil {
 		return false, err
 	}
-	if !q.q.Pass(q.dev.limit, r.bytes()) {
+	if !q.q.Pass(q.dev.limit, r.operations(), r.bytes()) {
 		return false, nil
 	}
 	if status, done := q.start(r); done {

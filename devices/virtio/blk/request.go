@@ -74,6 +74,15 @@ func (r *request) parse() error {
 	return nil
 }
 
+// operations returns how many the request counts as for a rate limiter: one for
+// each part of the disk that it touches.
+func (r *request) operations() int {
+	if r.kind == typeDiscard {
+		return max(min(r.dataLen/segmentSize, maxDiscardSegments), 1)
+	}
+	return 1
+}
+
 // bytes returns what the request counts for a rate limiter: what is moved, and
 // zeroes too, which the host may have to write one by one.
 func (r *request) bytes() int {

@@ -53,7 +53,7 @@ func (d *Device) segments(r *request) byte {
 	for _, e := range extents[:n] {
 		err := error(nil)
 		if r.kind == typeDiscard {
-			err = d.backend.Discard(e.off, e.n)
+			err = d.discard(e)
 		} else {
 			err = d.backend.WriteZeroes(e.off, e.n, unmap)
 		}
@@ -62,4 +62,16 @@ func (d *Device) segments(r *request) byte {
 		}
 	}
 	return statusOK
+}
+
+// discard gives back the whole blocks of an extent. What they read as is
+// undefined, so that the rest may stay as it is; a host would have to read and
+// write for it.
+func (d *Device) discard(e extent) error {
+	block := int64(max(physicalBlock, d.backend.BlockSize()))
+	first := (e.off + block - 1) / block * block
+	if n := (e.off+e.n)/block*block - first; n > 0 {
+		return d.backend.Discard(first, n)
+	}
+	return nil
 }

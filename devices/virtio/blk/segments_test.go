@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
@@ -72,12 +73,12 @@ func TestSegmentsReachTheDisk(t *testing.T) {
 	disk := blktest.New(diskSize)
 	f := &fixture{Harness: attach(t, disk, 1), t: t}
 	for kind, fill := range map[uint32]byte{discard: 0xff, writeZeroes: 0} {
-		if s := f.do(kind, 0, f.Queues[0].Out(segment(64, 2, 0))); s != ok {
+		if s := f.do(kind, 0, f.Queues[0].Out(segment(64, 8, 0))); s != ok {
 			t.Fatalf("type %d: status %d", kind, s)
 		}
-		want := append(bytes.Repeat([]byte{63}, 512), bytes.Repeat([]byte{fill}, 1024)...)
-		want = append(want, bytes.Repeat([]byte{66}, 512)...)
-		if !bytes.Equal(disk.Bytes[63*512:67*512], want) {
+		want := append(bytes.Repeat([]byte{63}, 512), bytes.Repeat([]byte{fill}, 4096)...)
+		want = append(want, bytes.Repeat([]byte{72}, 512)...)
+		if !bytes.Equal(disk.Bytes[63*512:73*512], want) {
 			t.Errorf("type %d changed something else", kind)
 		}
 	}
@@ -121,7 +122,42 @@ func TestZeroesCount(t *testing.T) {
 	if s := f.do(writeZeroes, 0, d.Out(segment(0, 128, 0))); s != ok {
 		t.Fatalf("status %d", s)
 	}
-	if wait := limit.Take(1); wait != ratelimit.Nap {
+	if wait := limit.Take(1, 1); wait != ratelimit.Nap {
 		t.Errorf("after 64 KiB of zeroes at 1 KiB a second the next waits %v, want %v", wait, ratelimit.Nap)
+	}
+}
+
+// TestDiscardOfParts discards parts of blocks: they stay as they are, for which
+// no host needs to read or write, and whole blocks between them go.
+func TestDiscardOfParts(t *testing.T) {
+	disk := blktest.New(diskSize)
+	f := &fixture{Harness: attach(t, disk, 1), t: t}
+	before := bytes.Clone(disk.Bytes)
+	list := slices.Concat(segment(1, 6, 0), segment(31, 2, 0), segment(41, 15, 0))
+	if s := f.do(discard, 0, f.Queues[0].Out(list)); s != ok {
+		t.Fatalf("status %d", s)
+	}
+	for i := range 8 * 512 { // sectors 48 to 55: the one whole block
+		before[48*512+i] = 0xff
+	}
+	if !bytes.Equal(disk.Bytes, before) {
+		t.Error("something else changed")
+	}
+}
+
+// TestDiscardsCount limits operations: each part of a discard is one.
+func TestDiscardsCount(t *testing.T) {
+	limit := ratelimit.New(ratelimit.Config{Operations: ratelimit.Rate{PerSecond: 1}})
+	dev, err := blk.New(blk.Config{Backend: blktest.New(diskSize), Limit: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{Harness: virtiotest.Start(t, dev, virtiotest.Options{}), t: t}
+	if s := f.do(discard, 0, f.Queues[0].Out(bytes.Repeat(segment(8, 8, 0), 32))); s != ok {
+		t.Fatalf("status %d", s)
+	}
+	limit.Set(ratelimit.Config{Operations: ratelimit.Rate{PerSecond: 100}})
+	if wait := limit.Take(1, 0); wait != ratelimit.Nap { // of the 310 ms that 31 take
+		t.Errorf("after 32 parts the next waits %v, want %v", wait, ratelimit.Nap)
 	}
 }

@@ -32,9 +32,24 @@ func (q *queue) start(r *request) (status byte, done bool) {
 	return statusUnsupported, true
 }
 
-// finish carries out what start could not. What it writes for a driver that
-// can't flush is durable before it says so; section 5.2.6.2.
+// bulkSize is from how much data on a request takes its turn with others of its
+// size. Drivers rarely make one.
+const bulkSize = 4 << 20
+
+// bulky reports whether the disk may take long for r.
+func (r *request) bulky() bool { return r.dataLen > bulkSize || r.kind == typeWriteZeroes }
+
+// finish carries out what start could not, unless the device is being reset.
+// What it writes for a driver that can't flush is durable before it says so;
+// section 5.2.6.2.
 func (q *queue) finish(r *request) byte {
+	if r.bulky() {
+		q.dev.bulk.Lock()
+		defer q.dev.bulk.Unlock()
+	}
+	if q.q.Stopping() {
+		return statusIOErr // nobody will see it
+	}
 	status := q.wait(r)
 	if q.writeThrough && status == statusOK && (r.kind == typeOut || r.kind == typeWriteZeroes) {
 		status = statusOf(q.dev.backend.Flush() == nil)

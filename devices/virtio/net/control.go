@@ -27,7 +27,8 @@ const (
 )
 
 // How often a guest may change the host's network configuration, which has one
-// lock for the whole host. A driver sends some commands when it starts.
+// lock for the whole host, by commands or by starting anew. A driver sends some
+// commands when it starts.
 const (
 	commandsPerSecond = 50
 	commandBurst      = 100
@@ -39,15 +40,17 @@ type control struct {
 	q        *virtio.Queue
 	pairs    int
 	features uint64
-	limit    *ratelimit.Limiter
 
 	chain virtqueue.Chain
 	buf   [maxControlLength]byte
 }
 
 func newControl(d *Device, q *virtio.Queue, pairs int, features uint64) *control {
-	limit := ratelimit.New(ratelimit.Config{Operations: ratelimit.Rate{PerSecond: commandsPerSecond, Burst: commandBurst}})
-	return &control{dev: d, q: q, pairs: pairs, features: features, limit: limit}
+	return &control{dev: d, q: q, pairs: pairs, features: features}
+}
+
+func newCommandLimit() *ratelimit.Limiter {
+	return ratelimit.New(ratelimit.Config{Operations: ratelimit.Rate{PerSecond: commandsPerSecond, Burst: commandBurst}})
 }
 
 func (c *control) serve() error { return c.q.Drain(c.one) }
@@ -60,7 +63,7 @@ func (c *control) one() (more bool, err error) {
 	if n < 2 || c.chain.WriteLen() < 1 {
 		return false, &virtqueue.ProtocolError{Section: "5.1.6.5", What: "command without class, number or room for the answer"}
 	}
-	if !c.q.Pass(c.limit, 0) {
+	if !c.q.Pass(c.dev.commands, 1, 0) {
 		return false, nil
 	}
 	ack := byte(ackErr)
@@ -74,7 +77,6 @@ func (c *control) one() (more bool, err error) {
 
 // do carries out a command. data may be cut off.
 func (c *control) do(class, command byte, data []byte) bool {
-	port := c.dev.c.Port
 	switch class {
 	case classRX:
 		// The guest gets all that the host's interface hands out: nothing is
@@ -94,14 +96,14 @@ func (c *control) do(class, command byte, data []byte) bool {
 		}
 		// Section 5.1.6.5.5: 1 to max_virtqueue_pairs.
 		n := int(binary.LittleEndian.Uint16(data))
-		return n >= 1 && n <= c.pairs && port.Use(n) == nil
+		return n >= 1 && n <= c.pairs && c.dev.port.use(n) == nil
 	case classOffloads:
 		if c.features&featureControlOffloads == 0 || command != commandOffloads || len(data) != 8 {
 			return false
 		}
 		// Section 5.1.6.5.6.2: only what was negotiated.
 		f := binary.LittleEndian.Uint64(data)
-		return f&^(c.features&guestOffloads) == 0 && port.SetOffloads(f) == nil
+		return f&^(c.features&guestOffloads) == 0 && c.dev.port.setOffloads(f) == nil
 	}
 	return false
 }

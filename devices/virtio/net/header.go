@@ -32,6 +32,13 @@ const (
 	// maxFrame is what a header, an Ethernet header with a VLAN tag and the
 	// largest IP packet take; section 5.1.6.3.1.
 	maxFrame = headerSize + ethernetHeader + 4 + 65535 + 1
+	// tcpHeaders is the least that each segment of a frame begins with: Ethernet,
+	// IPv4 and TCP without options.
+	tcpHeaders = ethernetHeader + 20 + 20
+	// minSegment is the least that TCP puts into a segment on any path; Linux's
+	// default of net.ipv4.tcp_min_snd_mss. A frame cut smaller is only meant to
+	// have the host make many of it.
+	minSegment = 48
 	// minBuffer is the smallest receive buffer without large receive
 	// offloads; section 5.1.6.3.1.
 	minBuffer = headerSize + ethernetHeader + 1500
@@ -81,3 +88,21 @@ func (h *header) check(n int, features uint64) error {
 	}
 	return nil
 }
+
+// segmentsFit reports whether the frame, if the host is to cut it, comes in
+// segments that somebody may want.
+func (h *header) segmentsFit() bool {
+	return h[offGSOType] == gsoNone || h.u16(offGSOSize) >= minSegment
+}
+
+// frames returns how many the host makes of one with n bytes.
+func (h *header) frames(n int) int {
+	if h[offGSOType] == gsoNone {
+		return 1
+	}
+	size := h.u16(offGSOSize)
+	return max((n-tcpHeaders+size-1)/size, 1)
+}
+
+// wire returns how many bytes these have, each with headers of its own.
+func (h *header) wire(n int) int { return n + (h.frames(n)-1)*tcpHeaders }

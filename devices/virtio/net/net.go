@@ -61,6 +61,10 @@ type Device struct {
 	pairs  int // of queues
 	config *config
 	linkUp atomic.Bool
+	// commands bounds how often the guest may change the port's settings, over
+	// resets.
+	commands *ratelimit.Limiter
+	port     settings
 
 	mu      sync.Mutex // the rest; no other lock is taken under it
 	changed func()     // tells the driver of a new status; nil while there is none
@@ -82,7 +86,7 @@ func New(c Config) (*Device, error) {
 	if c.MTU != 0 && c.MTU < 68 {
 		return nil, fmt.Errorf("MTU of %d bytes: it is 68 or more", c.MTU)
 	}
-	d := &Device{c: c, pairs: min(c.Port.Wires(), maxPairs)}
+	d := &Device{c: c, pairs: min(c.Port.Wires(), maxPairs), commands: newCommandLimit(), port: settings{port: c.Port}}
 	d.config = newConfig(mac, d.pairs, c.MTU)
 	d.linkUp.Store(true)
 	return d, nil
@@ -148,10 +152,9 @@ func (d *Device) SetLink(up bool) {
 func (d *Device) Activate(a virtio.Activation) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	port := d.c.Port
-	port.Rearm()
-	if err := errors.Join(port.SetOffloads(a.Features&guestOffloads), port.Use(1)); err != nil {
-		return fmt.Errorf("network port: %w", err)
+	d.c.Port.Rearm()
+	if err := d.port.start(a.Features&guestOffloads, d.commands); err != nil {
+		return err
 	}
 	d.changed = a.ConfigChanged
 	// Section 5.1.2: without VIRTIO_NET_F_MQ there is one pair, and the

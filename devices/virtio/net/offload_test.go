@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/net"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/net/nettest"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 )
 
@@ -217,5 +220,51 @@ func TestCommandFlood(t *testing.T) {
 	}
 	if took := time.Since(start); took < more*time.Second/perSecond/2 {
 		t.Errorf("%d commands in %v", burst+more, took)
+	}
+}
+
+// TestSegmentsCount limits what a guest sends: what the host makes of a frame
+// counts, not the frame.
+func TestSegmentsCount(t *testing.T) {
+	const payload, segment, frames = 4800, 480, 10
+	for what, c := range map[string]ratelimit.Config{
+		"operations": {Operations: ratelimit.Rate{PerSecond: 100}},
+		"bytes":      {Bytes: ratelimit.Rate{PerSecond: 53_400}}, // a tenth of what comes out
+	} {
+		limit := ratelimit.New(c)
+		p := nettest.New(1)
+		dev, err := net.New(net.Config{Port: p, LimitTX: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := virtiotest.Start(t, dev, virtiotest.Options{Features: csum | hostTSO4, Memory: 1 << 20})
+		d := h.Queues[tx]
+		d.Add(d.Out(append(head(1, 1, 54, segment, 34, 16), make([]byte, 54+payload)...)))
+		h.Kick(tx)
+		h.WaitUsed(tx)
+		<-p.FromGuest(0)
+		// All but what the bucket held, 10 ms' worth, is owed: 90 ms.
+		start := time.Now()
+		for limit.Take(1, 0) > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		if took := time.Since(start); took < 70*time.Millisecond {
+			t.Errorf("%s: %d frames cost %v", what, frames, took)
+		}
+	}
+}
+
+// TestTinySegments has a frame to be cut into segments that only cost the host:
+// nobody sees it.
+func TestTinySegments(t *testing.T) {
+	h, w := start(t, csum|hostTSO4)
+	d := h.Queues[tx]
+	for _, size := range []uint16{47, 48} {
+		d.Add(d.Out(append(head(1, 1, 54, size, 34, 16), make([]byte, 1000)...)))
+		h.Kick(tx)
+		h.WaitUsed(tx)
+	}
+	if got := binary.LittleEndian.Uint16((<-w.FromGuest(0))[4:]); got != 48 {
+		t.Errorf("a frame in segments of %d bytes came out", got)
 	}
 }

@@ -74,7 +74,7 @@ func (r *receiver) serve() error {
 		if cut || n < headerSize || !r.dev.linkUp.Load() {
 			continue // lost, as frames may be
 		}
-		if !r.q.Pass(r.dev.c.LimitRX, n-headerSize) {
+		if !r.q.Pass(r.dev.c.LimitRX, 1, n-headerSize) {
 			return nil
 		}
 		r.deliver(n)

@@ -42,8 +42,8 @@ func (s *sender) one() (more bool, err error) {
 	if err := s.header.check(n, s.features); err != nil {
 		return false, err
 	}
-	if n+headerSize <= maxFrame && s.dev.linkUp.Load() {
-		if !s.q.Pass(s.dev.c.LimitTX, n) {
+	if n+headerSize <= maxFrame && s.header.segmentsFit() && s.dev.linkUp.Load() {
+		if !s.q.Pass(s.dev.c.LimitTX, s.header.frames(n), s.header.wire(n)) {
 			return false, nil
 		}
 		// Section 5.1.6.2.1: the guest leaves num_buffers zero; the host

@@ -72,7 +72,7 @@ func (d *Device) one(q *virtio.Queue) (more bool, err error) {
 		return false, &virtqueue.ProtocolError{Section: "5.4.6.2", What: "request without room for one random byte"}
 	}
 	b := d.buf[:min(d.chain.WriteLen(), maxRequest)]
-	if !q.Pass(d.limit, len(b)) {
+	if !q.Pass(d.limit, 1, len(b)) {
 		return false, nil
 	}
 	rand.Read(b) // never fails
