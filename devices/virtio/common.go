@@ -38,11 +38,9 @@ type Common struct {
 	kicks  []*eventfd.EventFD
 
 	generation atomic.Uint32
-	// broken and then needsReset are set by Fail, before and after the evidence
-	// is reported: at the first the device rests, the second the driver sees.
-	// They are outside mu: a device that is being reset, with mu held, may fail
-	// at the same time.
-	broken, needsReset atomic.Bool
+	// condition is outside mu: a device that is being reset, with mu held, may
+	// fail at the same time.
+	condition condition
 
 	// mu guards the rest. Under it a device's own lock is taken, and under
 	// both the transport's and the evidence's, by ConfigInterrupt and report.
@@ -104,12 +102,9 @@ func (c *Common) Kick(queue uint32) {
 // Fail makes the device ask for a reset; section 2.1.2. Whoever sees that it
 // does finds the evidence reported.
 func (c *Common) Fail(err error) {
-	if c.broken.Swap(true) {
-		return
+	if c.condition.breakDown(func() { c.report(err) }) {
+		c.irq.ConfigInterrupt()
 	}
-	c.report(err)
-	c.needsReset.Store(true)
-	c.irq.ConfigInterrupt()
 }
 
 // Generation changes whenever the configuration space does; section 2.5.
@@ -128,7 +123,7 @@ func (c *Common) Status() Status {
 }
 
 func (c *Common) currentStatus() Status {
-	if c.needsReset.Load() {
+	if c.condition.shown() {
 		return c.status | StatusNeedsReset
 	}
 	return c.status
@@ -167,7 +162,7 @@ func (c *Common) advance(bit Status) bool {
 		c.Fail(&virtqueue.ProtocolError{Section: "3.1.1", What: fmt.Sprintf("%v set while the status is %v", bit, c.status)})
 		return false
 	}
-	if c.broken.Load() && bit != StatusFailed {
+	if c.condition.broken() && bit != StatusFailed {
 		return false
 	}
 	switch bit {
@@ -192,8 +187,7 @@ func (c *Common) reset() {
 		c.dev.Reset()
 	}
 	c.status, c.features = 0, 0
-	c.needsReset.Store(false)
-	c.broken.Store(false)
+	c.condition.reset()
 	c.resetQueues()
 }
 

@@ -20,16 +20,16 @@ type Queue struct {
 	// Interrupt tells the driver to look at the used ring.
 	Interrupt func()
 
-	// broken, if not nil, is set once the device needs a reset: it leaves its
-	// queues alone from then on; section 2.1.2.
-	broken *atomic.Bool
+	// condition is the device's, nil if it can't break. One that needs a reset
+	// leaves its queues alone; section 2.1.2.
+	condition *condition
 
 	used     sync.Mutex    // the used ring; no other lock is taken under it
 	stopping atomic.Bool   // by Loop.Stop: chains that are left stay where they are
 	stop     chan struct{} // closed then, too; nil without a Loop
 }
 
-func (q *Queue) dead() bool { return q.broken != nil && q.broken.Load() }
+func (q *Queue) dead() bool { return q.condition != nil && q.condition.broken() }
 
 // Pop is virtqueue.Queue.Pop. There is nothing in the queue of a device that
 // needs a reset.

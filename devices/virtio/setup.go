@@ -119,7 +119,7 @@ func (c *Common) activate() error {
 		if err != nil {
 			return fmt.Errorf("queue %d: %w", i, err)
 		}
-		a.Queues[i] = &Queue{Queue: q, Kick: c.kicks[i], Interrupt: func() { c.irq.QueueInterrupt(i) }, broken: &c.broken}
+		a.Queues[i] = &Queue{Queue: q, Kick: c.kicks[i], Interrupt: func() { c.irq.QueueInterrupt(i) }, condition: &c.condition}
 	}
 	return c.dev.Activate(a)
 }
