@@ -6,15 +6,21 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // errUnasked is what a connection to an agent ends with that answers more often
 // than it is asked.
 var errUnasked = errors.New("the guest answers what it wasn't asked")
 
-// answers is a connection to a ttrpc server that isn't trusted. Each request
-// has one answer; what comes beyond that ends the connection, because the
-// client would log it message by message, at the guest's speed.
+// readTime is how long a guest may take to read a request. The client holds a
+// lock meanwhile, and looks at no deadline of its own.
+const readTime = 10 * time.Second
+
+// answers is a connection to a ttrpc server that isn't trusted. A server that
+// doesn't read loses the connection. Each request has one answer; what comes
+// beyond that ends the connection, because the client would log it message by
+// message, at the guest's speed.
 type answers struct {
 	net.Conn
 	asked    atomic.Int64
@@ -25,7 +31,12 @@ type answers struct {
 // Write implements net.Conn.
 func (a *answers) Write(p []byte) (int, error) {
 	a.asked.Add(a.out.count(p))
-	return a.Conn.Write(p)
+	a.Conn.SetWriteDeadline(time.Now().Add(readTime)) // fails only once closed
+	n, err := a.Conn.Write(p)
+	if err != nil {
+		a.Conn.Close() // cut off within a message, it is of no use any more
+	}
+	return n, err
 }
 
 // Read implements net.Conn.

@@ -1,12 +1,18 @@
 package guest
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 )
 
 func frame(n int) []byte {
@@ -44,5 +50,55 @@ func TestUnasked(t *testing.T) {
 	}
 	if want := len(frame(3)) + 9; len(got) != want {
 		t.Errorf("%d bytes came through, want %d", len(got), want)
+	}
+}
+
+// TestGuestThatDoesNotRead has a guest take calls and read none: neither the
+// call that fills the connection nor the next one waits for it for ever.
+func TestGuestThatDoesNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "vsock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			readLine(c)
+			io.WriteString(c, "OK 1073741824\n")
+		}
+	}()
+	hello, _ := net.Pipe()
+	a, err := connect(t.Context(), path, hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	calls := []func(context.Context) error{
+		func(ctx context.Context) error {
+			_, err := a.Start(ctx, Command{Args: []string{"echo", strings.Repeat("x", 1<<20)}})
+			return err
+		},
+		func(ctx context.Context) error {
+			_, err := a.PowerOff(ctx, &agentv1.PowerOffRequest{})
+			return err
+		},
+	}
+	for i, call := range calls {
+		done := make(chan error, 1)
+		go func() { done <- call(t.Context()) }()
+		select {
+		case err := <-done:
+			if err == nil {
+				t.Errorf("call %d succeeded", i)
+			}
+		case <-time.After(3 * readTime):
+			t.Fatalf("call %d waits for ever", i)
+		}
 	}
 }
