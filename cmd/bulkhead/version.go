@@ -2,13 +2,11 @@ package main
 
 import (
 	"fmt"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
-)
 
-// version is set by the linker in releases.
-var version = ""
+	"github.com/bulkhead-vm/bulkhead/vmm/version"
+)
 
 func newVersion() *cobra.Command {
 	return &cobra.Command{
@@ -16,18 +14,8 @@ func newVersion() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "bulkhead", versionText())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "bulkhead", version.Text())
 			return err
 		},
 	}
-}
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "development build"
 }

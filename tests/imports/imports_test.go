@@ -73,6 +73,8 @@ const rules = `
 	vmm/vcpu: vmm/kvm vmm/memory vmm/timeline boot/...
 	vmm/machine: vmm/kvm vmm/memory vmm/timeline vmm/hostprofile vmm/emulate vmm/vcpu boot/... devices/...
 	vmm/probe: vmm/kvm vmm/hostprofile
+	vmm/version:
+	vmm/procstat:
 	vmm/api/v1:
 	vmm/worker: vmm/... boot/... devices/...
 	cmd/bulkhead-vmm: vmm/... boot/... devices/...
@@ -84,8 +86,8 @@ const rules = `
 	cmd/bulkhead-agent: guestkernel/agent/... guestkernel/agentapi/v1 vmm/slack
 
 	# The node knows a machine by its worker's protocol only.
-	hypervisor/...: hypervisor/... vmm/api/v1 guestkernel/agentapi/v1 guestkernel/cache
-	cmd/bulkhead: hypervisor/... vmm/api/v1 guestkernel/agentapi/v1 guestkernel/cache
+	hypervisor/...: hypervisor/... vmm/api/v1 vmm/version vmm/procstat guestkernel/agentapi/v1 guestkernel/cache
+	cmd/bulkhead: hypervisor/... vmm/api/v1 vmm/version vmm/procstat guestkernel/agentapi/v1 guestkernel/cache
 
 	tests/...: tests/... hypervisor/... vmm/... boot/... devices/... guestkernel/...
 `

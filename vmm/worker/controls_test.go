@@ -47,7 +47,7 @@ func TestSetRateLimit(t *testing.T) {
 		Path: writeFile(t, "disk", make([]byte, 1<<20)), Limit: &vmmv1.RateLimit{OperationsPerSecond: 1},
 	}}})
 	limit := w.controls.limits["blk0"]
-	if limit.Take(1) != 0 || limit.Take(1) == 0 {
+	if limit.Take(1, 1) != 0 || limit.Take(1, 1) == 0 {
 		t.Error("the configured limit is not in force")
 	}
 	for device, want := range map[string]codes.Code{"blk0": codes.OK, "rng": codes.OK, "blk1": codes.NotFound, "": codes.NotFound} {
@@ -56,7 +56,7 @@ func TestSetRateLimit(t *testing.T) {
 			t.Errorf("%q: %v, want %v", device, err, want)
 		}
 	}
-	if limit.Take(1) != 0 {
+	if limit.Take(1, 1) != 0 {
 		t.Error("the limit is still in force")
 	}
 }

@@ -41,6 +41,8 @@ type Worker struct {
 	console  *console
 	shutdown chan struct{} // closed to end the process
 
+	lifecycle lifecycle
+
 	mu       sync.Mutex // the rest
 	machine  *machine.Machine
 	controls *controls // the machine's
@@ -145,36 +147,6 @@ func (w *Worker) current() (*machine.Machine, error) {
 		return nil, status.Error(codes.FailedPrecondition, "this worker has no machine yet")
 	}
 	return w.machine, nil
-}
-
-// Start implements vmmv1.WorkerService.
-func (w *Worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartResponse, error) {
-	m, err := w.current()
-	if err != nil {
-		return nil, err
-	}
-	m.Start()
-	return &vmmv1.StartResponse{}, nil
-}
-
-// Pause implements vmmv1.WorkerService.
-func (w *Worker) Pause(context.Context, *vmmv1.PauseRequest) (*vmmv1.PauseResponse, error) {
-	m, err := w.current()
-	if err != nil {
-		return nil, err
-	}
-	m.Pause()
-	return &vmmv1.PauseResponse{}, nil
-}
-
-// Resume implements vmmv1.WorkerService.
-func (w *Worker) Resume(context.Context, *vmmv1.ResumeRequest) (*vmmv1.ResumeResponse, error) {
-	m, err := w.current()
-	if err != nil {
-		return nil, err
-	}
-	m.Resume()
-	return &vmmv1.ResumeResponse{}, nil
 }
 
 // Stop implements vmmv1.WorkerService.

@@ -1,0 +1,83 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/machine"
+
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+// lifecycle is how far a machine has come between its making and its end.
+type lifecycle struct {
+	// turns has Start, Pause and Resume come one after the other, so that what
+	// the rest says is so. No other lock is taken under it.
+	turns           sync.Mutex
+	started, paused atomic.Bool
+}
+
+// state says how far m is, nil if there is none yet.
+func (l *lifecycle) state(m *machine.Machine) vmmv1.MachineState {
+	if m == nil {
+		return vmmv1.MachineState_MACHINE_STATE_NONE
+	}
+	select {
+	case <-m.Done():
+		return vmmv1.MachineState_MACHINE_STATE_ENDED
+	default:
+	}
+	switch {
+	case l.paused.Load():
+		return vmmv1.MachineState_MACHINE_STATE_PAUSED
+	case l.started.Load():
+		return vmmv1.MachineState_MACHINE_STATE_RUNNING
+	}
+	return vmmv1.MachineState_MACHINE_STATE_CREATED
+}
+
+// Start implements vmmv1.WorkerService.
+func (w *Worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartResponse, error) {
+	m, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	w.lifecycle.turns.Lock()
+	defer w.lifecycle.turns.Unlock()
+	m.Start()
+	w.lifecycle.started.Store(true)
+	return &vmmv1.StartResponse{}, nil
+}
+
+// Pause implements vmmv1.WorkerService.
+func (w *Worker) Pause(context.Context, *vmmv1.PauseRequest) (*vmmv1.PauseResponse, error) {
+	m, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	w.lifecycle.turns.Lock()
+	defer w.lifecycle.turns.Unlock()
+	if !w.lifecycle.started.Load() { // nothing there could come to rest
+		return nil, status.Error(codes.FailedPrecondition, "the machine hasn't been started")
+	}
+	m.Pause()
+	w.lifecycle.paused.Store(true)
+	return &vmmv1.PauseResponse{}, nil
+}
+
+// Resume implements vmmv1.WorkerService.
+func (w *Worker) Resume(context.Context, *vmmv1.ResumeRequest) (*vmmv1.ResumeResponse, error) {
+	m, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	w.lifecycle.turns.Lock()
+	defer w.lifecycle.turns.Unlock()
+	w.lifecycle.paused.Store(false)
+	m.Resume()
+	return &vmmv1.ResumeResponse{}, nil
+}
