@@ -1,0 +1,90 @@
+package store
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
+)
+
+// Memory is a Store that ends with its process: for a node whose sandboxes do.
+type Memory struct {
+	Notifier
+
+	mu       sync.Mutex
+	records  map[string]*storev1.Record
+	events   []*storev1.Event // the last of them, which is number version
+	draining bool
+}
+
+var _ Store = (*Memory)(nil)
+
+// NewMemory returns an empty store.
+func NewMemory() *Memory { return &Memory{records: map[string]*storev1.Record{}} }
+
+// Records implements Store.
+func (m *Memory) Records() ([]*storev1.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Values(m.records)), nil
+}
+
+// Put implements Store.
+func (m *Memory) Put(r *storev1.Record, c Change) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.records[r.GetSandbox().GetName()] = r
+	return m.remember(Event(r, c.Type, c.Message)), nil
+}
+
+// Delete implements Store.
+func (m *Memory) Delete(r *storev1.Record, message string) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.records, r.GetSandbox().GetName())
+	return m.remember(Event(r, bulkheadv1.EventType_EVENT_TYPE_DELETED, message)), nil
+}
+
+// remember numbers a change. The caller holds m.mu.
+func (m *Memory) remember(e *storev1.Event) uint64 {
+	version := m.Version() + 1
+	e.Sandbox.ResourceVersion = version
+	if m.events = append(m.events, e); len(m.events) > 2*MaxEvents {
+		m.events = slices.Clone(m.events[len(m.events)-MaxEvents:])
+	}
+	m.Notify(version)
+	return version
+}
+
+// Events implements Store.
+func (m *Memory) Events(after uint64, limit int) ([]*storev1.Event, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	version := m.Version()
+	behind := version - after
+	if after > version || behind > uint64(len(m.events)) {
+		return nil, ErrForgotten
+	}
+	events := m.events[uint64(len(m.events))-behind:]
+	return slices.Clone(events[:min(len(events), limit)]), nil
+}
+
+// Draining implements Store.
+func (m *Memory) Draining() (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.draining, nil
+}
+
+// SetDraining implements Store.
+func (m *Memory) SetDraining(draining bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.draining = draining
+	return nil
+}
+
+// Close implements Store.
+func (m *Memory) Close() error { return nil }

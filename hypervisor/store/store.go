@@ -1,0 +1,54 @@
+// Package store keeps what a node knows: its sandboxes, and the changes that led
+// there, numbered, for those who watch.
+package store
+
+import (
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
+)
+
+// MaxEvents is how many changes are remembered.
+const MaxEvents = 10_000
+
+// ErrForgotten is returned for changes that a store doesn't remember any more,
+// or hasn't seen yet.
+var ErrForgotten = errors.New("these changes are not remembered")
+
+// Store is a node's memory. Its methods may be called from any goroutine. What
+// it is given and what it returns is never changed afterwards by either side.
+type Store interface {
+	// Records returns all sandboxes.
+	Records() ([]*storev1.Record, error)
+	// Put keeps r, under its sandbox's name, and remembers the change. The
+	// sandbox's resource version becomes the change's, which is returned.
+	Put(r *storev1.Record, change Change) (version uint64, err error)
+	// Delete forgets r, likewise.
+	Delete(r *storev1.Record, message string) (version uint64, err error)
+	// Version returns the number of the last change.
+	Version() uint64
+	// Changed returns a channel that is closed at the next change.
+	Changed() <-chan struct{}
+	// Events returns the changes after a version, in order: at least one if there
+	// is any, and at most limit. It fails with ErrForgotten.
+	Events(after uint64, limit int) ([]*storev1.Event, error)
+	// Draining and SetDraining keep whether the node is being drained.
+	Draining() (bool, error)
+	SetDraining(bool) error
+	Close() error
+}
+
+// Change is what is remembered with a record.
+type Change struct {
+	Type    bulkheadv1.EventType // ADDED or MODIFIED
+	Message string
+}
+
+// Event returns the event of a change of r, now.
+func Event(r *storev1.Record, t bulkheadv1.EventType, message string) *storev1.Event {
+	return &storev1.Event{Type: t, Sandbox: r.GetSandbox(), Time: timestamppb.New(time.Now()), Message: message}
+}
