@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent"
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/power"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/vsock"
 	"github.com/bulkhead-vm/bulkhead/vmm/slack"
@@ -49,7 +49,7 @@ func run() error {
 	if err := prepare(); err != nil {
 		return err
 	}
-	line, err := files.Read("/proc/cmdline", maxCommandLine)
+	line, err := plainfile.Read("/proc/cmdline", maxCommandLine)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/ready"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/rescue"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/server"
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/stdio"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/transfer"
 
 	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 )
@@ -37,7 +38,7 @@ const (
 // Config is what the agent needs of the machine.
 type Config struct {
 	Control net.Listener // for calls
-	Stdio   net.Listener // for processes' streams; its connections are stdio.Conn
+	Stdio   net.Listener // for processes' streams; its connections are streams.Conn
 	// Dial connects to where the host wants to be told that it can call.
 	Dial        func(context.Context) (net.Conn, error)
 	CommandLine string // the kernel's
@@ -48,10 +49,10 @@ type Config struct {
 func Run(c Config) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	hub := stdio.NewHub()
+	hub := streams.NewHub()
 	table := process.NewTable(hub)
 	control := newControl(c.Control)
-	service := server.New(table, func(caller bool) func() {
+	service := server.New(table, transfer.New(hub), func(caller bool) func() {
 		if !caller {
 			return c.PowerOff
 		}

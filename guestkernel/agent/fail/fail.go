@@ -20,6 +20,7 @@ const (
 	Untimely              // FAILED_PRECONDITION: not in this state of things
 	Exhausted             // RESOURCE_EXHAUSTED: too many, or no memory left
 	Late                  // DEADLINE_EXCEEDED: somebody else didn't come
+	Cut                   // ABORTED: somebody else left before the end
 )
 
 type kindError struct {

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 )
 
 const maxMeminfo = 64 << 10
@@ -22,7 +22,7 @@ type Memory struct {
 
 // ReadMemory returns the guest's memory.
 func ReadMemory() (Memory, error) {
-	b, err := files.Read("/proc/meminfo", maxMeminfo)
+	b, err := plainfile.Read("/proc/meminfo", maxMeminfo)
 	if err != nil {
 		return Memory{}, fmt.Errorf("memory of the guest: %w", err)
 	}

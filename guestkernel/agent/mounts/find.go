@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 )
 
 // find returns the device and type of the file system on a disk: on the disk
@@ -54,7 +54,7 @@ func holdsRoot(device, fsType, try string) bool {
 		return false
 	}
 	for _, name := range []string{"bin", "usr", "sbin", "etc"} {
-		if files.IsDir(filepath.Join(try, name)) {
+		if plainfile.IsDir(filepath.Join(try, name)) {
 			return true
 		}
 	}

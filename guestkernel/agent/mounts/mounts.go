@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 )
 
 // mount is one to be made.
@@ -90,9 +90,9 @@ func Standard() error {
 func (m mount) there() bool {
 	switch m.target {
 	case "/run", "/tmp":
-		return files.IsDir(m.target) && unix.Access(m.target, unix.W_OK) == nil
+		return plainfile.IsDir(m.target) && unix.Access(m.target, unix.W_OK) == nil
 	case "/sys/fs/cgroup":
-		if !files.IsDir(m.target) {
+		if !plainfile.IsDir(m.target) {
 			return true // no cgroups in this kernel
 		}
 	}

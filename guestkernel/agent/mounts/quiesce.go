@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 )
 
 const maxMounts = 16 << 20
@@ -27,7 +27,7 @@ func Quiesce(covered *Covered) error {
 
 // quiesceMounts unmounts what programs have mounted, the latest first.
 func quiesceMounts() error {
-	b, err := files.Read("/proc/thread-self/mounts", maxMounts)
+	b, err := plainfile.Read("/proc/thread-self/mounts", maxMounts)
 	if err != nil {
 		return fmt.Errorf("what is mounted: %w", err)
 	}

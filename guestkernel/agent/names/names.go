@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 )
 
 const (
@@ -52,7 +52,7 @@ func SetHostname(name string) error {
 // A file that has a line for it stays as it is.
 func AddHost(etc, name string) error {
 	path := filepath.Join(etc, "hosts")
-	old, err := files.Read(path, maxHosts)
+	old, err := plainfile.Read(path, maxHosts)
 	if errors.Is(err, os.ErrNotExist) {
 		old, err = []byte("127.0.0.1\tlocalhost\n::1\tlocalhost\n"), os.MkdirAll(etc, 0o755)
 	} else if err == nil && (name == "" || hasHost(old, name)) {
@@ -67,7 +67,7 @@ func AddHost(etc, name string) error {
 	if name != "" && !hasHost(old, name) {
 		old = append(old, "127.0.1.1\t"+name+"\n"...)
 	}
-	if err := files.Replace(path, old, 0o644); err != nil {
+	if err := plainfile.Replace(path, old, 0o644); err != nil {
 		return fmt.Errorf("add the host name: %w", err)
 	}
 	return nil
@@ -108,7 +108,7 @@ func SetNameservers(etc string, servers []string) error {
 	}
 	err := os.MkdirAll(etc, 0o755)
 	if err == nil {
-		err = files.Replace(filepath.Join(etc, "resolv.conf"), []byte(b.String()), 0o644)
+		err = plainfile.Replace(filepath.Join(etc, "resolv.conf"), []byte(b.String()), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("set the name servers: %w", err)

@@ -53,6 +53,18 @@ func (t *Table) Signal(id string, signal int, group bool) error {
 	return nil
 }
 
+// kill ends a process and its group, unless it has ended: a number that is free
+// may be another's.
+func (t *Table) kill(p *process) {
+	t.forking.Lock() // what was just started is in byPID then
+	t.mu.Lock()
+	t.forking.Unlock()
+	defer t.mu.Unlock()
+	if t.byPID[p.pid] == p {
+		_ = unix.Kill(-p.pid, unix.SIGKILL)
+	}
+}
+
 // Resize changes the size of a process's terminal.
 func (t *Table) Resize(id string, size stdio.Size) error {
 	t.mu.Lock()

@@ -3,7 +3,7 @@ package process
 import (
 	"strings"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/user"
 )
 
@@ -18,7 +18,7 @@ const (
 // and, over them, those of s. Of several with one name the last wins.
 func environment(s *Spec, u user.User) []string {
 	path := defaultPath
-	if files.IsDir(bbin) {
+	if plainfile.IsDir(bbin) {
 		path += ":" + bbin
 	}
 	env := []string{"PATH=" + path, "HOME=" + u.Home, "USER=" + u.Name}

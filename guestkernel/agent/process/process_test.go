@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/stdio"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 )
 
 // TestMain has orphans come to this process, as they come to the first of a
@@ -38,7 +38,7 @@ type guest struct {
 
 // theGuest returns the one table there may be in a process.
 var theGuest = sync.OnceValue(func() *guest {
-	hub := stdio.NewHub()
+	hub := streams.NewHub()
 	g := &guest{Table: NewTable(hub), path: fmt.Sprintf("@bulkhead-process-test-%d", os.Getpid())}
 	l, err := net.Listen("unix", g.path)
 	if err != nil {

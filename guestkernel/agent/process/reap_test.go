@@ -14,6 +14,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/stdio"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 )
 
 func TestOrphansAreReaped(t *testing.T) {
@@ -205,7 +206,7 @@ func TestAdopt(t *testing.T) {
 
 // TestEndedAreBounded needs no processes.
 func TestEndedAreBounded(t *testing.T) {
-	table := NewTable(stdio.NewHub())
+	table := NewTable(streams.NewHub())
 	for i := range maxEnded + 10 {
 		p, err := table.reserve(fmt.Sprint("p", i))
 		if err != nil {

@@ -6,8 +6,9 @@ import (
 	"syscall"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/stdio"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/user"
 )
 
@@ -20,10 +21,11 @@ type Spec struct {
 	User     string   // as package user has it
 	Stdin    bool
 	Terminal *stdio.Size // nil: pipes
+	Tied     bool        // ended with its group when the host closes "stdio" altogether
 }
 
 func (s *Spec) check() error {
-	if err := stdio.CheckID(s.ID); err != nil {
+	if err := streams.CheckID(s.ID); err != nil {
 		return err
 	}
 	if len(s.Args) == 0 || s.Args[0] == "" {
@@ -59,7 +61,7 @@ func (t *Table) Start(ctx context.Context, s Spec) (pid int, err error) {
 	}
 	if err := t.start(ctx, p, &s); err != nil {
 		t.release(p)
-		t.hub.Drop(s.ID)
+		t.hub.Drop(s.ID, streams.Stdio, streams.Stderr)
 		close(p.done) // with pid 0: for Wait
 		return 0, err
 	}
@@ -75,8 +77,11 @@ func (t *Table) start(ctx context.Context, p *process, s *Spec) error {
 	if err != nil {
 		return err
 	}
-	p.io, err = t.hub.Open(ctx, stdio.Request{ID: s.ID, Stdin: s.Stdin, Terminal: s.Terminal, Owner: int(u.UID)})
-	if err != nil {
+	r := stdio.Request{ID: s.ID, Stdin: s.Stdin, Terminal: s.Terminal, Owner: int(u.UID)}
+	if s.Tied {
+		r.Gone = func() { t.kill(p) }
+	}
+	if p.io, err = stdio.Open(ctx, t.hub, r); err != nil {
 		return err
 	}
 	c.attr.Files = p.io.Files()
@@ -98,10 +103,10 @@ func newCommand(s *Spec, u user.User) (*command, error) {
 	env := environment(s, u)
 	dir := s.Dir
 	if dir == "" {
-		if dir = u.Home; !files.IsDir(dir) {
+		if dir = u.Home; !plainfile.IsDir(dir) {
 			dir = "/"
 		}
-	} else if !files.IsDir(dir) {
+	} else if !plainfile.IsDir(dir) {
 		return nil, fail.Errorf(fail.Invalid, "no directory %s in the guest", dir)
 	}
 	paths, err := lookUp(s.Args[0], valueOf(env, "PATH"), dir)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/stdio"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 //
 // Lock ordering: forking, mu.
 type Table struct {
-	hub *stdio.Hub
+	hub *streams.Hub
 
 	// forking is held for reading from a fork until byPID has the child, so
 	// that the reaper can tell a child that isn't there yet from an orphan.
@@ -49,7 +50,7 @@ type process struct {
 }
 
 // NewTable returns an empty table. The processes' streams come from hub.
-func NewTable(hub *stdio.Hub) *Table {
+func NewTable(hub *streams.Hub) *Table {
 	t := &Table{
 		hub:    hub,
 		forked: make(chan struct{}, 1),

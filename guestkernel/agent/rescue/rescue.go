@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/process"
 )
 
@@ -44,7 +44,7 @@ func Start(t *process.Table) (<-chan struct{}, error) {
 // control a session.
 func openConsole() (int, error) {
 	name := "console"
-	if b, err := files.Read("/sys/class/tty/console/active", maxActive); err == nil {
+	if b, err := plainfile.Read("/sys/class/tty/console/active", maxActive); err == nil {
 		if f := strings.Fields(string(b)); len(f) > 0 {
 			name = f[len(f)-1] // /dev/console is the last
 		}

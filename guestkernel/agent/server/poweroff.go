@@ -29,12 +29,22 @@ func (s *Service) PowerOff(_ context.Context, r *agentv1.PowerOffRequest) (*agen
 // ShutDown is PowerOff for an order that came from within the guest.
 func (s *Service) ShutDown(grace time.Duration) { s.shutDown(grace, false) }
 
+// cutTime is how long transfers may take to end that were cut.
+const cutTime = 2 * time.Second
+
+func (s *Service) endTransfers() {
+	ctx, cancel := context.WithTimeout(context.Background(), cutTime)
+	defer cancel()
+	_ = s.files.Close(ctx) // the disks will show it
+}
+
 // shutDown does everything but the last step, which it leaves to s.off, and
 // reports whether it was the first call and whether the disks are clean.
 func (s *Service) shutDown(grace time.Duration, caller bool) (first bool, err error) {
 	s.offOnce.Do(func() {
 		first = true
 		power.EndAll(s.table, grace)
+		s.endTransfers()
 		s.mu.Lock()
 		covered := s.covered
 		s.mu.Unlock()

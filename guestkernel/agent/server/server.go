@@ -4,13 +4,14 @@ package server
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/health"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/process"
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/stdio"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/transfer"
 
 	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 )
@@ -19,24 +20,16 @@ import (
 // goroutine.
 type Service struct {
 	table *process.Table
+	files *transfer.Transfers
 	off   Off
 
-	mu      sync.Mutex // held during Setup
-	state   state
+	state   atomic.Int32 // a SetupState, which nobody waits for Setup to read
+	mu      sync.Mutex   // held during Setup
 	covered *mounts.Covered
 	begun   chan struct{} // closed when Setup was called
 
 	offOnce sync.Once
 }
-
-// state is how far Setup is.
-type state int
-
-const (
-	fresh  state = iota // not called, or refused without a trace
-	failed              // given up halfway
-	ready
-)
 
 var _ agentv1.AgentService = (*Service)(nil)
 
@@ -46,8 +39,22 @@ var _ agentv1.AgentService = (*Service)(nil)
 type Off func(caller bool) func()
 
 // New returns a service for a guest that isn't set up.
-func New(table *process.Table, off Off) *Service {
-	return &Service{table: table, off: off, begun: make(chan struct{})}
+func New(table *process.Table, files *transfer.Transfers, off Off) *Service {
+	s := &Service{table: table, files: files, off: off, begun: make(chan struct{})}
+	s.setState(agentv1.SetupState_SETUP_STATE_FRESH)
+	return s
+}
+
+func (s *Service) setState(to agentv1.SetupState) { s.state.Store(int32(to)) }
+
+func (s *Service) setupState() agentv1.SetupState { return agentv1.SetupState(s.state.Load()) }
+
+// checkReady fails before Setup.
+func (s *Service) checkReady() error {
+	if s.setupState() != agentv1.SetupState_SETUP_STATE_READY {
+		return fail.Errorf(fail.Untimely, "the guest isn't set up: call Setup first")
+	}
+	return nil
 }
 
 // Begun is closed when the host has called Setup.
@@ -64,60 +71,9 @@ func (s *Service) Health(context.Context, *agentv1.HealthRequest) (*agentv1.Heal
 		MemoryTotalBytes:     m.Total,
 		MemoryAvailableBytes: m.Available,
 		Processes:            uint32(s.table.Live()),
+		Setup:                s.setupState(),
+		KernelRelease:        health.KernelRelease(),
 	}, nil
-}
-
-// Start starts a process.
-func (s *Service) Start(ctx context.Context, r *agentv1.StartRequest) (*agentv1.StartResponse, error) {
-	s.mu.Lock()
-	now := s.state
-	s.mu.Unlock()
-	if now != ready {
-		return nil, toStatus(fail.Errorf(fail.Untimely, "the guest isn't set up: call Setup first"))
-	}
-	spec := process.Spec{
-		ID: r.GetId(), Args: r.GetArgs(), Env: r.GetEnv(), Dir: r.GetWorkdir(), User: r.GetUser(), Stdin: r.GetStdin(),
-	}
-	if t := r.GetTerminal(); t != nil {
-		spec.Terminal = &stdio.Size{Rows: t.GetRows(), Columns: t.GetColumns()}
-	}
-	pid, err := s.table.Start(ctx, spec)
-	if err != nil {
-		return nil, toStatus(err)
-	}
-	return &agentv1.StartResponse{Pid: int32(pid)}, nil
-}
-
-// Wait waits for a process's end.
-func (s *Service) Wait(ctx context.Context, r *agentv1.WaitRequest) (*agentv1.WaitResponse, error) {
-	st, err := s.table.Wait(ctx, r.GetId())
-	if err != nil {
-		return nil, toStatus(err)
-	}
-	return &agentv1.WaitResponse{
-		ExitCode:     int32(st.Code),
-		Signal:       int32(st.Signal),
-		UserTimeNs:   uint64(st.User),
-		SystemTimeNs: uint64(st.System),
-		MaxRssBytes:  st.MaxRSS,
-	}, nil
-}
-
-// Signal sends a signal to a process or its group.
-func (s *Service) Signal(_ context.Context, r *agentv1.SignalRequest) (*agentv1.SignalResponse, error) {
-	if err := s.table.Signal(r.GetId(), int(r.GetSignal()), r.GetGroup()); err != nil {
-		return nil, toStatus(err)
-	}
-	return &agentv1.SignalResponse{}, nil
-}
-
-// Resize changes the size of a process's terminal.
-func (s *Service) Resize(_ context.Context, r *agentv1.ResizeRequest) (*agentv1.ResizeResponse, error) {
-	size := stdio.Size{Rows: r.GetSize().GetRows(), Columns: r.GetSize().GetColumns()}
-	if err := s.table.Resize(r.GetId(), size); err != nil {
-		return nil, toStatus(err)
-	}
-	return &agentv1.ResizeResponse{}, nil
 }
 
 // duration converts nanoseconds, of which there may be at most limit.

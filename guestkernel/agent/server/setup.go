@@ -34,10 +34,10 @@ type plan struct {
 func (s *Service) Setup(_ context.Context, r *agentv1.SetupRequest) (*agentv1.SetupResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch s.state {
-	case ready:
+	switch s.setupState() {
+	case agentv1.SetupState_SETUP_STATE_READY:
 		return nil, toStatus(fail.Errorf(fail.Untimely, "the guest is set up already"))
-	case failed:
+	case agentv1.SetupState_SETUP_STATE_FAILED:
 		return nil, toStatus(fail.Errorf(fail.Untimely, "the guest's set-up failed halfway: start another guest"))
 	}
 	p, err := newPlan(r)
@@ -48,7 +48,7 @@ func (s *Service) Setup(_ context.Context, r *agentv1.SetupRequest) (*agentv1.Se
 	if err := s.setUp(p); err != nil {
 		return nil, toStatus(err)
 	}
-	s.state = ready
+	s.setState(agentv1.SetupState_SETUP_STATE_READY)
 	return &agentv1.SetupResponse{KernelRelease: health.KernelRelease()}, nil
 }
 
@@ -61,7 +61,8 @@ func (s *Service) begin() {
 	}
 }
 
-// setUp does what can be undone or done again first.
+// setUp does what can be undone or done again first. If the rest fails the guest
+// is of no use.
 func (s *Service) setUp(p plan) error {
 	if err := errors.Join(mounts.Devices(), names.SetHostname(p.hostname)); err != nil {
 		return err
@@ -69,16 +70,24 @@ func (s *Service) setUp(p plan) error {
 	if err := network.Up(p.interfaces); err != nil {
 		return err
 	}
-	if p.root != nil {
-		path, err := p.root.Assemble(workDir)
-		if err != nil {
-			return err
-		}
-		s.state = failed // until all of the rest is done
-		if s.covered, err = mounts.SwitchRoot(path, workDir); err != nil {
-			return err
-		}
+	if p.root == nil {
+		return finish(p)
 	}
+	path, err := p.root.Assemble(workDir)
+	if err != nil {
+		return err
+	}
+	if s.covered, err = mounts.SwitchRoot(path, workDir); err == nil {
+		err = finish(p)
+	}
+	if err != nil {
+		s.setState(agentv1.SetupState_SETUP_STATE_FAILED)
+	}
+	return err
+}
+
+// finish does what is done in the root that stays.
+func finish(p plan) error {
 	if err := mounts.Standard(); err != nil {
 		return err
 	}

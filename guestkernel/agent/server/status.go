@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -12,13 +13,15 @@ import (
 
 // toStatus gives err the status code of its kind.
 func toStatus(err error) error {
+	code := codeOf(fail.KindOf(err))
 	switch {
 	case errors.Is(err, context.Canceled):
-		return status.Error(codes.Canceled, err.Error())
+		code = codes.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
-		return status.Error(codes.DeadlineExceeded, err.Error())
+		code = codes.DeadlineExceeded
 	}
-	return status.Error(codeOf(fail.KindOf(err)), err.Error())
+	// Names of files may be any bytes, and messages are UTF-8.
+	return status.Error(code, strings.ToValidUTF8(err.Error(), "\uFFFD"))
 }
 
 func codeOf(k fail.Kind) codes.Code {
@@ -37,6 +40,8 @@ func codeOf(k fail.Kind) codes.Code {
 		return codes.ResourceExhausted
 	case fail.Late:
 		return codes.DeadlineExceeded
+	case fail.Cut:
+		return codes.Aborted
 	}
 	return codes.Internal
 }

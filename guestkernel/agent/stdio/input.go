@@ -4,17 +4,18 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 )
 
 // input carries what the host sends to a process.
 type input struct {
 	file     *os.File // our end of the pipe, or the terminal's
 	terminal bool
-	stream   *stream
-	buffers  *sync.Pool
+	stream   *streams.Stream
+	buffers  *streams.Buffers
 	last     byte          // that was sent
 	done     chan struct{} // closed when the host has sent everything
 }
@@ -25,21 +26,22 @@ func (i *input) run() {
 	switch {
 	case !i.terminal || !closed:
 		i.file.Close() // a terminal is hung up by that
-	case i.hostGone():
+	case i.stream.Gone():
 		i.file.Close()
 	default:
 		i.typeEOF()
 	}
 	close(i.done)
-	if i.terminal && closed {
-		i.watch()
+	// A host that has sent everything may still go away.
+	if i.terminal && closed && i.stream.WaitGone() {
+		i.file.Close()
 	}
 }
 
 // copy returns why there is no more to read. What the process doesn't want any
 // more it throws away, for the host not to be stuck.
 func (i *input) copy() error {
-	buf := getBuffer(i.buffers)
+	buf := i.buffers.Get()
 	defer i.buffers.Put(buf)
 	wanted := true
 	for {
@@ -78,38 +80,4 @@ func (i *input) typeEOF() {
 		keys = append(keys, eof)
 	}
 	_, _ = i.file.Write(keys)
-}
-
-// watch hangs the terminal up when the host, which has sent everything, goes
-// away. It ends when the connection is closed.
-func (i *input) watch() {
-	raw, err := i.stream.SyscallConn()
-	if err != nil {
-		return
-	}
-	gone := false
-	_ = raw.Read(func(fd uintptr) bool {
-		gone = refuses(int(fd))
-		return gone
-	})
-	if gone {
-		i.file.Close()
-	}
-}
-
-// hostGone tells whether the host takes no output either.
-func (i *input) hostGone() bool {
-	raw, err := i.stream.SyscallConn()
-	if err != nil {
-		return true
-	}
-	gone := true
-	_ = raw.Control(func(fd uintptr) { gone = refuses(int(fd)) })
-	return gone
-}
-
-// refuses asks by sending nothing.
-func refuses(socket int) bool {
-	_, err := unix.SendmsgN(socket, nil, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-	return err != nil && err != unix.EAGAIN
 }

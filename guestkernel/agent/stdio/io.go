@@ -1,29 +1,18 @@
 package stdio
 
 import (
-	"context"
-	"errors"
 	"io"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 )
 
-const (
-	connectTimeout = 10 * time.Second
-	// lingerTime is how long the host has to close its side of a stream that
-	// has ended.
-	lingerTime = 10 * time.Second
-)
-
-// Request says which streams a process needs.
-type Request struct {
-	ID       string
-	Stdin    bool  // without a terminal; else it is /dev/null
-	Terminal *Size // nil: pipes
-	Owner    int   // the user ID whose pipes or terminal they are
-}
+// lingerTime is how long the host has to close its side of a stream that has
+// ended.
+const lingerTime = 10 * time.Second
 
 // IO is the standard streams of one process. One of Start and Abort comes
 // first, and once; End after Start, and once. Resize may be called from any
@@ -33,45 +22,10 @@ type IO struct {
 	tty     *os.File
 	outputs []*output
 	input   *input
-	streams []*stream
+	streams []*streams.Stream
+	tie     *tie // nil: none
 	sent    chan struct{}
 	done    chan struct{} // all is closed
-}
-
-// Open waits up to 10 seconds for the connections r needs, and makes the pipes
-// or the terminal.
-func (h *Hub) Open(ctx context.Context, r Request) (*IO, error) {
-	if r.Terminal != nil {
-		if err := r.Terminal.check(); err != nil {
-			return nil, err
-		}
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, errors.New("10 s have passed"))
-	defer cancel()
-	p := &IO{child: [3]int{-1, -1, -1}, sent: make(chan struct{}), done: make(chan struct{})}
-	if err := p.open(ctx, h, r); err != nil {
-		p.Abort()
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *IO) open(ctx context.Context, h *Hub, r Request) error {
-	names := []string{streamStdio, streamStderr}
-	if r.Terminal != nil {
-		names = names[:1]
-	}
-	for _, name := range names {
-		s, err := h.take(ctx, key{r.ID, name})
-		if err != nil {
-			return err
-		}
-		p.streams = append(p.streams, s)
-	}
-	if r.Terminal != nil {
-		return p.openTerminal(h, *r.Terminal, r.Owner)
-	}
-	return p.openPipes(h, r.Stdin, r.Owner)
 }
 
 // Files returns the process's own ends of streams 0, 1 and 2.
@@ -97,6 +51,7 @@ func (p *IO) Abort() {
 	if p.input != nil {
 		p.input.file.Close()
 	}
+	p.tie.cut()
 	for _, s := range p.streams {
 		s.Close()
 	}
@@ -112,11 +67,15 @@ func (p *IO) Start() {
 	if p.input != nil {
 		go p.input.run()
 	}
+	if p.tie != nil {
+		go p.tie.run()
+	}
 }
 
 // End says that the process has ended. What it wrote is delivered in the
 // background, for as long as the host takes.
 func (p *IO) End() {
+	p.tie.cut()
 	for _, o := range p.outputs {
 		o.end()
 	}

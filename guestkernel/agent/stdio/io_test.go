@@ -7,13 +7,55 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 )
+
+// host is the host's side of a hub.
+type host struct {
+	*streams.Hub
+	t    testing.TB
+	path string
+}
+
+func serve(t testing.TB) host {
+	h := host{streams.NewHub(), t, filepath.Join(t.TempDir(), "stdio")}
+	l, err := net.Listen("unix", h.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go h.Serve(l)
+	return h
+}
+
+func (h host) stream(id, name string) *net.UnixConn {
+	h.t.Helper()
+	c, err := net.Dial("unix", h.path)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { c.Close() })
+	if _, err := fmt.Fprintf(c, "bulkhead-stdio/1 %s %s\n", id, name); err != nil {
+		h.t.Fatal(err)
+	}
+	return c.(*net.UnixConn)
+}
+
+// closed waits until the agent has closed c.
+func closed(t testing.TB, c net.Conn) {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if b, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) || len(b) > 0 {
+		t.Errorf("the connection isn't closed: %q, %v", b, err)
+	}
+}
 
 // plumbing is an IO, its host's connections, and the ends a process has.
 type plumbing struct {
@@ -26,12 +68,12 @@ func open(t testing.TB, r Request) *plumbing {
 	t.Helper()
 	h := serve(t)
 	r.ID = "p"
-	p := &plumbing{host: h.stream("p", streamStdio)}
+	p := &plumbing{host: h.stream("p", streams.Stdio)}
 	if r.Terminal == nil {
-		p.hostErr = h.stream("p", streamStderr)
+		p.hostErr = h.stream("p", streams.Stderr)
 	}
 	var err error
-	if p.IO, err = h.Open(t.Context(), r); err != nil {
+	if p.IO, err = Open(t.Context(), h.Hub, r); err != nil {
 		t.Fatal(err)
 	}
 	for i, fd := range p.Files() { // as a fork does
@@ -201,12 +243,12 @@ func TestOpenFailsWithoutConnections(t *testing.T) {
 	h := serve(t)
 	ctx, cancel := contextWithin(t, 20*time.Millisecond)
 	defer cancel()
-	c := h.stream("p", streamStdio) // and no stderr
-	if _, err := h.Open(ctx, Request{ID: "p"}); fail.KindOf(err) != fail.Late {
+	c := h.stream("p", streams.Stdio) // and no stderr
+	if _, err := Open(ctx, h.Hub, Request{ID: "p"}); fail.KindOf(err) != fail.Late {
 		t.Errorf("Open = %v", err)
 	}
 	closed(t, c)
-	if _, err := h.Open(ctx, Request{ID: "p", Terminal: &Size{1 << 16, 1}}); fail.KindOf(err) != fail.Invalid {
+	if _, err := Open(ctx, h.Hub, Request{ID: "p", Terminal: &Size{1 << 16, 1}}); fail.KindOf(err) != fail.Invalid {
 		t.Errorf("Open = %v", err)
 	}
 }

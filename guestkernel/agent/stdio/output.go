@@ -3,26 +3,19 @@ package stdio
 import (
 	"errors"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 )
-
-const bufferSize = 64 << 10
-
-func getBuffer(pool *sync.Pool) *[bufferSize]byte {
-	if b, ok := pool.Get().(*[bufferSize]byte); ok {
-		return b
-	}
-	return new([bufferSize]byte)
-}
 
 // output carries what a process writes to the host.
 type output struct {
 	file    *os.File // our end of the pipe, or the terminal's
-	stream  *stream
-	buffers *sync.Pool
+	stream  *streams.Stream
+	buffers *streams.Buffers
+	tie     *tie // nil: none on this stream
 	// waiting returns how much there is at most to read in file.
 	waiting func(fd int) int
 	done    chan struct{}
@@ -33,12 +26,15 @@ type output struct {
 // that was hung up.
 func (o *output) run() {
 	defer close(o.done)
-	buf := getBuffer(o.buffers)
-	defer o.buffers.Put(buf)
+	buf := o.buffers.Get()
 	if o.copy(buf[:]) {
 		o.drain(buf[:])
 	}
+	o.buffers.Put(buf)
 	o.file.Close()
+	if o.tie != nil {
+		<-o.tie.over // it can't tell who is gone after this:
+	}
 	_ = o.stream.CloseWrite()
 }
 

@@ -5,11 +5,13 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 )
 
 // openPipes makes the process's ends belong to owner, as it couldn't open
 // /dev/stdout otherwise.
-func (p *IO) openPipes(h *Hub, stdin bool, owner int) error {
+func (p *IO) openPipes(h *streams.Hub, stdin bool, owner int) error {
 	if err := p.openInput(h, stdin, owner); err != nil {
 		return err
 	}
@@ -22,15 +24,16 @@ func (p *IO) openPipes(h *Hub, stdin bool, owner int) error {
 		p.outputs = append(p.outputs, &output{
 			file:    os.NewFile(uintptr(ends[0]), "output pipe"),
 			stream:  s,
-			buffers: &h.buffers,
+			buffers: &h.Buffers,
 			waiting: pipeContent,
 			done:    make(chan struct{}),
 		})
 	}
+	p.outputs[0].tie = p.tie
 	return nil
 }
 
-func (p *IO) openInput(h *Hub, stdin bool, owner int) (err error) {
+func (p *IO) openInput(h *streams.Hub, stdin bool, owner int) (err error) {
 	if !stdin {
 		p.child[0], err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -46,7 +49,7 @@ func (p *IO) openInput(h *Hub, stdin bool, owner int) (err error) {
 	p.input = &input{
 		file:    os.NewFile(uintptr(ends[1]), "input pipe"),
 		stream:  p.streams[0],
-		buffers: &h.buffers,
+		buffers: &h.Buffers,
 		done:    make(chan struct{}),
 	}
 	return nil

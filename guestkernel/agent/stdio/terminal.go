@@ -7,13 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 )
 
 // terminalContent is more than a terminal holds: the kernel's own limits are
 // 8 KiB on the way and 4 KiB to be read.
 const terminalContent = 64 << 10
 
-func (p *IO) openTerminal(h *Hub, size Size, owner int) error {
+func (p *IO) openTerminal(h *streams.Hub, size Size, owner int) error {
 	ours, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("open /dev/ptmx: %w (/dev/pts must be a devpts)", err)
@@ -22,7 +23,8 @@ func (p *IO) openTerminal(h *Hub, size Size, owner int) error {
 	p.outputs = []*output{{
 		file:    p.tty,
 		stream:  p.streams[0],
-		buffers: &h.buffers,
+		buffers: &h.Buffers,
+		tie:     p.tie,
 		waiting: func(int) int { return terminalContent },
 		done:    make(chan struct{}),
 	}}
@@ -30,7 +32,7 @@ func (p *IO) openTerminal(h *Hub, size Size, owner int) error {
 		file:     p.tty,
 		terminal: true,
 		stream:   p.streams[0],
-		buffers:  &h.buffers,
+		buffers:  &h.Buffers,
 		done:     make(chan struct{}),
 	}
 	theirs, err := openPeer(ours)

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/files"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 )
 
 const maxFile = 4 << 20
@@ -118,7 +118,7 @@ const (
 // table returns the rows of a file that have all columns: none if there is no
 // file.
 func table(etc, file string, columns int) (rows [][]string, err error) {
-	b, err := files.Read(filepath.Join(etc, file), maxFile)
+	b, err := plainfile.Read(filepath.Join(etc, file), maxFile)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fail.Errorf(fail.Internal, "the guest's users: %w", err)
 	}

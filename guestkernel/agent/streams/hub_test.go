@@ -1,4 +1,4 @@
-package stdio
+package streams
 
 import (
 	"context"
@@ -61,30 +61,6 @@ func closed(t testing.TB, c net.Conn) {
 	}
 }
 
-func TestParseHeader(t *testing.T) {
-	tests := []struct {
-		line string
-		ok   bool
-	}{
-		{"bulkhead-stdio/1 a stdio", true},
-		{"bulkhead-stdio/1 A-z_0.9 stderr", true},
-		{"bulkhead-stdio/1 " + strings.Repeat("x", 64) + " stdio", true},
-		{"bulkhead-stdio/1 " + strings.Repeat("x", 65) + " stdio", false},
-		{"bulkhead-stdio/1 a stdout", false},
-		{"bulkhead-stdio/2 a stdio", false},
-		{"bulkhead-stdio/1  stdio", false},
-		{"bulkhead-stdio/1 a/b stdio", false},
-		{"bulkhead-stdio/1 a stdio ", false},
-		{"bulkhead-stdio/1 a stdio\r", false},
-		{"", false},
-	}
-	for _, tt := range tests {
-		if _, err := parseHeader(tt.line); (err == nil) != tt.ok {
-			t.Errorf("parseHeader(%q): %v", tt.line, err)
-		}
-	}
-}
-
 func TestWrongHeadersAreClosed(t *testing.T) {
 	h := serve(t)
 	closed(t, h.connect("GET / HTTP/1.1\n"))
@@ -92,22 +68,6 @@ func TestWrongHeadersAreClosed(t *testing.T) {
 	half := h.connect(headerMagic)
 	half.CloseWrite()
 	closed(t, half)
-}
-
-func TestHeaderDeadline(t *testing.T) {
-	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "l"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("unix", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, _, err := readHeader(c.(*net.UnixConn), time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a silent connection: %v", err)
-	}
 }
 
 func TestHeaderInPieces(t *testing.T) {
@@ -119,7 +79,7 @@ func TestHeaderInPieces(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := h.take(t.Context(), key{"p1", streamStdio})
+	s, err := h.take(t.Context(), key{"p1", Stdio})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,24 +91,68 @@ func TestHeaderInPieces(t *testing.T) {
 
 func TestTakeBeforeAndAfterConnect(t *testing.T) {
 	h := serve(t)
-	time.AfterFunc(5*time.Millisecond, func() { h.stream("late", streamStdio) })
-	if _, err := h.take(t.Context(), key{"late", streamStdio}); err != nil {
+	time.AfterFunc(5*time.Millisecond, func() { h.stream("late", Stdio) })
+	if _, err := h.take(t.Context(), key{"late", Stdio}); err != nil {
 		t.Error(err)
 	}
-	h.stream("early", streamStdio)
+	h.stream("early", Stdio)
 	h.settle(1)
-	if _, err := h.take(t.Context(), key{"early", streamStdio}); err != nil {
+	if _, err := h.take(t.Context(), key{"early", Stdio}); err != nil {
 		t.Error(err)
 	}
 	h.settle(0)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, err := h.take(ctx, key{"never", streamStdio}); fail.KindOf(err) != fail.Late {
+	if _, err := h.take(ctx, key{"never", Stdio}); fail.KindOf(err) != fail.Late {
 		t.Errorf("take of nothing: %v", err)
 	}
 	if len(h.places) != 0 {
 		t.Errorf("%d places are left", len(h.places))
 	}
+}
+
+func TestTakeIsAllOrNothing(t *testing.T) {
+	h := serve(t)
+	c := h.stream("p", Stdio) // and no stderr
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := h.Take(ctx, "p", Stdio, Stderr); fail.KindOf(err) != fail.Late {
+		t.Errorf("Take = %v", err)
+	}
+	closed(t, c)
+}
+
+func TestOneTakerAtATime(t *testing.T) {
+	h := serve(t)
+	took := make(chan error, 1)
+	go func() {
+		_, err := h.Take(t.Context(), "p", File)
+		took <- err
+	}()
+	h.settlePlaces(1)
+	if _, err := h.Take(t.Context(), "p", File); fail.KindOf(err) != fail.Exists {
+		t.Errorf("a second taker: %v", err)
+	}
+	h.Drop("p", File) // not what somebody waits for
+	h.stream("p", File)
+	if err := <-took; err != nil {
+		t.Error(err)
+	}
+}
+
+// settlePlaces waits for n places.
+func (h host) settlePlaces(n int) {
+	h.t.Helper()
+	for range 2000 {
+		h.mu.Lock()
+		now := len(h.places)
+		h.mu.Unlock()
+		if now == n {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	h.t.Fatalf("not %d places", n)
 }
 
 // settle waits until n connections have no process and all have a place.
@@ -168,11 +172,11 @@ func (h host) settle(n int) {
 
 func TestNewestConnectionWins(t *testing.T) {
 	h := serve(t)
-	old := h.stream("p", streamStdio)
+	old := h.stream("p", Stdio)
 	h.settle(1)
-	fresh := h.stream("p", streamStdio)
+	fresh := h.stream("p", Stdio)
 	closed(t, old)
-	s, err := h.take(t.Context(), key{"p", streamStdio})
+	s, err := h.take(t.Context(), key{"p", Stdio})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,9 +188,9 @@ func TestNewestConnectionWins(t *testing.T) {
 
 func TestDropAndLimit(t *testing.T) {
 	h := serve(t)
-	a, b := h.stream("p", streamStdio), h.stream("p", streamStderr)
+	a, b := h.stream("p", Stdio), h.stream("p", Stderr)
 	h.settle(2)
-	h.Drop("p")
+	h.Drop("p", Stdio, Stderr)
 	closed(t, a)
 	closed(t, b)
 	h.settle(0)

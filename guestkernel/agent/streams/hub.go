@@ -1,32 +1,30 @@
-package stdio
+package streams
 
 import (
-	"context"
 	"net"
 	"sync"
 	"time"
-
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
 )
 
 const (
-	maxLoose = 256         // connections that no process has
+	maxLoose = 256         // connections that nobody has taken
 	looseFor = time.Minute // how long such a connection is kept
 )
 
-// Hub brings connections and the processes they are for together. Its methods
-// may be called from any goroutine.
+// Hub brings connections and those they are for together. Its methods may be
+// called from any goroutine.
 type Hub struct {
+	// Buffers is for whoever copies to and from streams.
+	Buffers Buffers
+
 	mu     sync.Mutex
 	places map[key]*place
 	loose  int
-
-	buffers sync.Pool // of *[bufferSize]byte
 }
 
-// place is where a connection and a process meet.
+// place is where a connection and its taker meet.
 type place struct {
-	stream  *stream
+	stream  *Stream
 	arrived chan struct{} // closed when stream is there
 	taken   bool          // somebody waits for it
 	expiry  *time.Timer
@@ -64,7 +62,11 @@ func (h *Hub) admit() bool {
 }
 
 func (h *Hub) greet(c Conn) {
-	k, s, err := readHeader(c, headerTimeout)
+	line, s, err := ReadLine(c, headerLimit, headerTimeout)
+	var k key
+	if err == nil {
+		k, err = parseHeader(line)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil {
@@ -100,32 +102,9 @@ func (h *Hub) place(k key) *place {
 	return p
 }
 
-// take waits for the connection k, which is the caller's from then on.
-func (h *Hub) take(ctx context.Context, k key) (*stream, error) {
-	h.mu.Lock()
-	p := h.place(k)
-	p.taken = true
-	if p.expiry != nil {
-		p.expiry.Stop()
-	}
-	h.mu.Unlock()
-	select {
-	case <-p.arrived:
-	case <-ctx.Done():
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.places, k)
-	if p.stream == nil {
-		return nil, fail.Errorf(fail.Late, "no connection with %q came: %w", headerMagic+" "+k.id+" "+k.stream, context.Cause(ctx))
-	}
-	h.loose--
-	return p.stream, nil
-}
-
-// Drop closes the connections for the process id that nobody has taken.
-func (h *Hub) Drop(id string) {
-	for _, name := range []string{streamStdio, streamStderr} {
+// Drop closes the streams of id that nobody has taken.
+func (h *Hub) Drop(id string, names ...string) {
+	for _, name := range names {
 		h.drop(key{id, name}, nil)
 	}
 }
