@@ -75,6 +75,7 @@ const rules = `
 	vmm/probe: vmm/kvm vmm/hostprofile
 	vmm/version:
 	vmm/procstat:
+	vmm/logfile:
 	vmm/api/v1:
 	vmm/worker: vmm/... boot/... devices/...
 	cmd/bulkhead-vmm: vmm/... boot/... devices/...
@@ -86,8 +87,8 @@ const rules = `
 	cmd/bulkhead-agent: guestkernel/agent/... guestkernel/agentapi/v1 vmm/slack
 
 	# The node knows a machine by its worker's protocol only.
-	hypervisor/...: hypervisor/... vmm/api/v1 vmm/version vmm/procstat guestkernel/agentapi/v1 guestkernel/cache
-	cmd/bulkhead: hypervisor/... vmm/api/v1 vmm/version vmm/procstat guestkernel/agentapi/v1 guestkernel/cache
+	hypervisor/...: hypervisor/... vmm/api/v1 vmm/version vmm/procstat vmm/logfile guestkernel/agentapi/v1 guestkernel/cache
+	cmd/bulkhead: hypervisor/... vmm/api/v1 vmm/version vmm/procstat vmm/logfile guestkernel/agentapi/v1 guestkernel/cache
 
 	tests/...: tests/... hypervisor/... vmm/... boot/... devices/... guestkernel/...
 `
