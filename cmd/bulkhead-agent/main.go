@@ -26,6 +26,7 @@ import (
 const (
 	controlPort = 1024
 	stdioPort   = 1025
+	forwardPort = 1026
 	readyPort   = 1024 // the host's
 )
 
@@ -64,9 +65,14 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	forward, err := vsock.Listen(forwardPort, vsock.Host)
+	if err != nil {
+		return err
+	}
 	return agent.Run(agent.Config{
 		Control:     control,
 		Stdio:       stdio,
+		Forward:     forward,
 		Dial:        dialHost,
 		CommandLine: string(line),
 		PowerOff:    func() { powerOff(string(line)) },
@@ -77,7 +83,8 @@ func run() error {
 // memory killer leaves the first process alone by itself.
 func prepare() error {
 	syscall.Umask(0o022)
-	// As many files as 1024 processes' streams take; a process may have more.
+	// As many files as 1024 processes' streams and 256 forwarded connections take;
+	// a process may have more.
 	files := syscall.Rlimit{Cur: 8192, Max: 512 << 10}
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return fmt.Errorf("limit of open files: %w", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
 
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/forward"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/process"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/ready"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/rescue"
@@ -38,7 +39,8 @@ const (
 // Config is what the agent needs of the machine.
 type Config struct {
 	Control net.Listener // for calls
-	Stdio   net.Listener // for processes' streams; its connections are streams.Conn
+	Stdio   net.Listener // for the bytes of processes and files; its connections are streams.Conn
+	Forward net.Listener // for TCP ports of the guest, likewise; nil: not forwarded
 	// Dial connects to where the host wants to be told that it can call.
 	Dial        func(context.Context) (net.Conn, error)
 	CommandLine string // the kernel's
@@ -68,6 +70,9 @@ func Run(c Config) error {
 	announcer := ready.Announcer{Dial: c.Dial, Calls: control.calls}
 	go announcer.Run(ctx)
 	go hub.Serve(c.Stdio)
+	if c.Forward != nil {
+		go forward.Serve(c.Forward, &hub.Buffers)
+	}
 	words := strings.Fields(c.CommandLine)
 	for _, w := range words {
 		switch w {

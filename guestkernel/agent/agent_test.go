@@ -146,7 +146,13 @@ func TestLifeOnADisk(t *testing.T) {
 	if got, want := m.run("run", "echo kept > /kept; cat /etc/hosts; cat /proc/1/mounts | { read dev rest; echo $rest; }"), "1.2.3.4 box\n"; !strings.HasPrefix(got, want) {
 		t.Errorf("wrote %q, want %q", got, want)
 	}
+	cut := m.unfinished("/kept")
+	m.run("begun", "while [ ! -s /.bulkhead-*.part ]; do sleep 0.01; done")
 	m.powerOff(time.Second)
+	wantCode(t, <-cut, codes.FailedPrecondition)
+	if out := output(t, "debugfs", "-R", "ls -p /", image); strings.Contains(out, ".part") {
+		t.Errorf("a file that was being written is left:\n%s", out)
+	}
 	if out := output(t, "dumpe2fs", "-h", image); strings.Contains(out, "needs_recovery") {
 		t.Errorf("the disk wasn't left clean:\n%s", out)
 	}

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,91 +17,34 @@ import (
 	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/ready"
 
 	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 )
 
-// The agent under test is the first process of namespaces of its own: this
-// test binary, started again with these.
-const (
-	envInitramfs   = "BULKHEAD_TEST_INITRAMFS"
-	envCommandLine = "BULKHEAD_TEST_COMMAND_LINE"
-)
-
-// Descriptors that it inherits.
-const (
-	fdControl = 3 + iota
-	fdStdio
-	fdHost
-)
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(envInitramfs); dir != "" {
-		fmt.Fprintln(os.Stderr, "agent:", beInit(dir))
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
-
-// beInit makes a copy of dir in memory the root, as if the kernel had unpacked
-// an initramfs. Nothing of the host's disks may be mounted in it: the agent
-// makes disks read-only in the end.
-func beInit(dir string) error {
-	if os.Getpid() != 1 {
-		return errors.New("not in a PID namespace")
-	}
-	for _, step := range []func() error{
-		func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") },
-		func() error { return unix.Mount("initramfs", "/mnt", "tmpfs", 0, "") },
-		func() error { return os.CopyFS("/mnt", os.DirFS(dir)) },
-		func() error { return unix.Chroot("/mnt") },
-		func() error { return unix.Chdir("/") },
-		mounts.Proc,
-	} {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	control, err := net.FileListener(os.NewFile(fdControl, "control"))
-	if err != nil {
-		return err
-	}
-	stdio, err := net.FileListener(os.NewFile(fdStdio, "stdio"))
-	if err != nil {
-		return err
-	}
-	return Run(Config{
-		Control: control,
-		Stdio:   stdio,
-		Dial: func(context.Context) (net.Conn, error) {
-			f := os.NewFile(fdHost, "host")
-			defer f.Close()
-			return net.FileConn(f)
-		},
-		CommandLine: os.Getenv(envCommandLine),
-		PowerOff:    func() { unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) },
-	})
-}
-
 // machine is a running agent and the host's side of it.
 type machine struct {
 	agentv1.AgentService
-	t     *testing.T
-	stdio string
-	hello net.Conn
-	cmd   *exec.Cmd
+	t       *testing.T
+	dir     string // of its sockets
+	hello   net.Conn
+	control net.Conn
+	cmd     *exec.Cmd
 }
+
+// Names of sockets in a machine's directory.
+const (
+	socketControl = "control"
+	socketStdio   = "stdio"
+	socketForward = "forward"
+)
 
 func boot(t *testing.T, initramfs, commandLine string) *machine {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	dir := t.TempDir()
-	m := &machine{t: t, stdio: filepath.Join(dir, "stdio")}
-	control, stdio := filepath.Join(dir, "control"), m.stdio
+	m := &machine{t: t, dir: t.TempDir()}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	must(t, err)
 	theirs, ours := os.NewFile(uintptr(pair[0]), "theirs"), os.NewFile(uintptr(pair[1]), "ours")
@@ -112,7 +54,7 @@ func boot(t *testing.T, initramfs, commandLine string) *machine {
 	m.cmd = exec.Command("/proc/self/exe")
 	m.cmd.Env = []string{envInitramfs + "=" + initramfs, envCommandLine + "=" + commandLine}
 	m.cmd.Stderr = os.Stderr
-	m.cmd.ExtraFiles = []*os.File{listen(t, control), listen(t, stdio), theirs}
+	m.cmd.ExtraFiles = []*os.File{m.listen(socketControl), m.listen(socketStdio), m.listen(socketForward), theirs}
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC,
 	}
@@ -127,21 +69,34 @@ func boot(t *testing.T, initramfs, commandLine string) *machine {
 	if line != ready.Line {
 		t.Fatalf("the host was told %q, %v", line, err)
 	}
-	conn, err := net.Dial("unix", control)
-	must(t, err)
-	client := ttrpc.NewClient(conn)
-	t.Cleanup(func() { client.Close() })
-	m.AgentService = agentv1.NewAgentClient(client)
+	m.call()
 	return m
 }
 
-func listen(t *testing.T, path string) *os.File {
-	t.Helper()
-	l, err := net.Listen("unix", path)
-	must(t, err)
+// call connects as a host that comes, or comes again.
+func (m *machine) call() {
+	m.t.Helper()
+	m.control = m.dial(socketControl)
+	client := ttrpc.NewClient(m.control)
+	m.t.Cleanup(func() { client.Close() })
+	m.AgentService = agentv1.NewAgentClient(client)
+}
+
+func (m *machine) dial(socket string) *net.UnixConn {
+	m.t.Helper()
+	c, err := net.Dial("unix", filepath.Join(m.dir, socket))
+	must(m.t, err)
+	m.t.Cleanup(func() { c.Close() })
+	return c.(*net.UnixConn)
+}
+
+func (m *machine) listen(socket string) *os.File {
+	m.t.Helper()
+	l, err := net.Listen("unix", filepath.Join(m.dir, socket))
+	must(m.t, err)
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	f, err := l.(*net.UnixListener).File()
-	must(t, err, l.Close())
+	must(m.t, err, l.Close())
 	return f
 }
 
@@ -161,12 +116,10 @@ func (m *machine) ended() syscall.Signal {
 	return m.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal()
 }
 
-func (m *machine) connect(id, stream string) net.Conn {
+func (m *machine) connect(id, stream string) *net.UnixConn {
 	m.t.Helper()
-	c, err := net.Dial("unix", m.stdio)
-	must(m.t, err)
-	m.t.Cleanup(func() { c.Close() })
-	_, err = fmt.Fprintf(c, "bulkhead-stdio/1 %s %s\n", id, stream)
+	c := m.dial(socketStdio)
+	_, err := fmt.Fprintf(c, "bulkhead-stdio/1 %s %s\n", id, stream)
 	must(m.t, err, c.SetReadDeadline(time.Now().Add(20*time.Second)))
 	return c
 }

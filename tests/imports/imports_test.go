@@ -82,6 +82,16 @@ const rules = `
 
 	# The guest's side.
 	guestkernel/agentapi/v1:
+	guestkernel/agent/chunk:
+	guestkernel/agent/fail:
+	guestkernel/agent/plainfile:
+	guestkernel/agent/socket:
+	guestkernel/agent/vsock: guestkernel/agent/socket
+	guestkernel/agent/filesystem: guestkernel/agent/fail guestkernel/agent/plainfile
+	guestkernel/agent/streams: guestkernel/agent/fail
+	guestkernel/agent/stdio: guestkernel/agent/fail guestkernel/agent/streams
+	guestkernel/agent/transfer: guestkernel/agent/fail guestkernel/agent/plainfile guestkernel/agent/chunk guestkernel/agent/streams guestkernel/agent/filesystem
+	guestkernel/agent/forward: guestkernel/agent/fail guestkernel/agent/socket guestkernel/agent/streams
 	guestkernel/agent/...: guestkernel/agent/... guestkernel/agentapi/v1
 	guestkernel/...: guestkernel/...
 	cmd/bulkhead-agent: guestkernel/agent/... guestkernel/agentapi/v1 vmm/slack

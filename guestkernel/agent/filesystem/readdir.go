@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
+	"sort"
 
 	"golang.org/x/sys/unix"
 
@@ -62,7 +61,7 @@ func firstNames(dir *os.File, after string, count int) ([]string, error) {
 			}
 		}
 		if err != nil || len(names) >= 4*count+nameBatch {
-			slices.SortFunc(names, func(a, b string) int { return strings.Compare(shown(a), shown(b)) })
+			sort.Sort(byShown(names))
 			names = names[:min(len(names), count)]
 		}
 		if errors.Is(err, io.EOF) {
@@ -73,6 +72,14 @@ func firstNames(dir *os.File, after string, count int) ([]string, error) {
 		}
 	}
 }
+
+// byShown sorts names in the order in which they are shown. Package sort is in
+// the agent anyway.
+type byShown []string
+
+func (n byShown) Len() int           { return len(n) }
+func (n byShown) Less(i, j int) bool { return shown(n[i]) < shown(n[j]) }
+func (n byShown) Swap(i, j int)      { n[i], n[j] = n[j], n[i] }
 
 // describe returns the infos of up to limit files, of which some may have gone
 // meanwhile.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/socket"
 )
 
 const backlog = 64
@@ -24,7 +26,7 @@ type Listener struct {
 // Listen listens on port for connections from the machine with the address
 // peer.
 func Listen(port, peer uint32) (*Listener, error) {
-	fd, err := socket()
+	fd, err := newSocket()
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +54,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		fd, from, err := l.accept()
 		switch {
 		case err == nil && from.CID == l.peer:
-			return newConn(fd, Addr{unix.VMADDR_CID_ANY, l.port}, from), nil
+			return &Conn{socket.New(fd, name), Addr{unix.VMADDR_CID_ANY, l.port}, from}, nil
 		case err == nil:
 			unix.Close(fd)
 		case isErrno(err):
