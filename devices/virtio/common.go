@@ -38,6 +38,8 @@ type Common struct {
 	kicks  []*eventfd.EventFD
 
 	generation atomic.Uint32
+	counters   []Counters // of each queue, for as long as the device is there
+	breaches   atomic.Uint64
 	// condition is outside mu: a device that is being reset, with mu held, may
 	// fail at the same time.
 	condition condition
@@ -69,6 +71,7 @@ func NewCommon(dev Device, mem *memory.Memory, irq Interrupter, report func(erro
 		c.kicks = append(c.kicks, kick)
 		c.queues = append(c.queues, queueSetup{max: max})
 	}
+	c.counters = make([]Counters, len(c.queues))
 	c.resetQueues()
 	return c, nil
 }
@@ -102,7 +105,7 @@ func (c *Common) Kick(queue uint32) {
 // Fail makes the device ask for a reset; section 2.1.2. Whoever sees that it
 // does finds the evidence reported.
 func (c *Common) Fail(err error) {
-	if c.condition.breakDown(func() { c.report(err) }) {
+	if c.condition.breakDown(func() { c.breaches.Add(1); c.report(err) }) {
 		c.irq.ConfigInterrupt()
 	}
 }

@@ -19,6 +19,8 @@ type Queue struct {
 	Kick *eventfd.EventFD
 	// Interrupt tells the driver to look at the used ring.
 	Interrupt func()
+	// Counters counts what goes through. nil: nobody does.
+	Counters *Counters
 
 	// condition is the device's, nil if it can't break. One that needs a reset
 	// leaves its queues alone; section 2.1.2.
@@ -27,6 +29,8 @@ type Queue struct {
 	used     sync.Mutex    // the used ring; no other lock is taken under it
 	stopping atomic.Bool   // by Loop.Stop: chains that are left stay where they are
 	stop     chan struct{} // closed then, too; nil without a Loop
+
+	undone int // of the next chains were counted before; the popping goroutine's
 }
 
 func (q *Queue) dead() bool { return q.condition != nil && q.condition.broken() }
@@ -37,7 +41,22 @@ func (q *Queue) Pop(c *virtqueue.Chain) (bool, error) {
 	if q.dead() {
 		return false, nil
 	}
-	return q.Queue.Pop(c)
+	ok, err := q.Queue.Pop(c)
+	if !ok {
+		return false, err
+	}
+	if q.undone > 0 {
+		q.undone--
+	} else {
+		q.Counters.took(c)
+	}
+	return true, nil
+}
+
+// Undo is virtqueue.Queue.Undo. The chain stays counted.
+func (q *Queue) Undo() {
+	q.undone++
+	q.Queue.Undo()
 }
 
 // EnableKicks is virtqueue.Queue.EnableKicks, likewise.
@@ -72,6 +91,7 @@ func (q *Queue) Push(head uint16, n uint32) {
 	defer q.used.Unlock()
 	if !q.dead() {
 		q.Queue.Push(head, n)
+		q.Counters.gave(n)
 	}
 }
 

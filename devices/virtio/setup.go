@@ -119,7 +119,10 @@ func (c *Common) activate() error {
 		if err != nil {
 			return fmt.Errorf("queue %d: %w", i, err)
 		}
-		a.Queues[i] = &Queue{Queue: q, Kick: c.kicks[i], Interrupt: func() { c.irq.QueueInterrupt(i) }, condition: &c.condition}
+		a.Queues[i] = &Queue{
+			Queue: q, Kick: c.kicks[i], Interrupt: func() { c.irq.QueueInterrupt(i) },
+			Counters: &c.counters[i], condition: &c.condition,
+		}
 	}
 	return c.dev.Activate(a)
 }

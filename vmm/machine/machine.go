@@ -27,7 +27,8 @@ type Machine struct {
 	cpus  []*vcpu.CPU
 	close []func() error // what New made, in order
 
-	events acpiEvents
+	events  acpiEvents
+	devices []counted // in the order that they are plugged in
 
 	start   sync.Once
 	running sync.WaitGroup // goroutines of cpus

@@ -22,6 +22,7 @@ func (m *Machine) createPCI(c Config) (ranges, error) {
 			return ranges{}, fmt.Errorf("%s: %w", d.Name, err)
 		}
 		m.close = append(m.close, t.Close)
+		m.count(d.Name, t)
 		functions = append(functions, t.Function())
 	}
 	root, err := pci.NewRoot(PCIWindow(), functions...)

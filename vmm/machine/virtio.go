@@ -25,6 +25,7 @@ func (m *Machine) createMMIO(c Config) (r ranges, err error) {
 			return ranges{}, err
 		}
 		m.close = append(m.close, t.Close)
+		m.count(d.Name, t)
 		gpa, gsi := slot(i)
 		if err := m.connect(t, gpa, gsi); err != nil {
 			return ranges{}, err

@@ -21,10 +21,16 @@ import (
 // create makes a worker with a machine whose guest does nothing.
 func create(t *testing.T, c *vmmv1.MachineConfig) *Worker {
 	t.Helper()
+	return createWith(t, []byte{0xf4}, c) // hlt
+}
+
+// createWith makes a worker with a machine whose guest is code in long mode.
+func createWith(t *testing.T, code []byte, c *vmmv1.MachineConfig) *Worker {
+	t.Helper()
 	if _, err := os.Stat("/dev/kvm"); errors.Is(err, fs.ErrNotExist) {
 		t.Skip("NOT TESTED: this host has no /dev/kvm")
 	}
-	c.Kernel = writeFile(t, "kernel", boottest.ELF{Code: []byte{0xf4}}.Marshal()) // hlt
+	c.Kernel = writeFile(t, "kernel", boottest.ELF{Code: code}.Marshal())
 	w := New(Config{Log: slog.New(slog.DiscardHandler), Timeline: new(timeline.Timeline)})
 	t.Cleanup(w.Close)
 	if _, err := w.Create(context.Background(), &vmmv1.CreateRequest{Machine: c}); err != nil {

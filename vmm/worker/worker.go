@@ -196,6 +196,9 @@ func (w *Worker) Stats(context.Context, *vmmv1.StatsRequest) (*vmmv1.StatsRespon
 	for _, step := range w.config.Timeline.Steps() {
 		s.Steps = append(s.Steps, &vmmv1.Step{Name: step.Name, AtNs: uint64(step.At)})
 	}
+	if w.machine != nil {
+		s.Devices = deviceStats(w.machine)
+	}
 	var mem *memory.Memory
 	if w.machine != nil && !w.buried {
 		mem = w.machine.Memory()

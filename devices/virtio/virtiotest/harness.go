@@ -100,7 +100,9 @@ func (h *Harness) activate(features uint64) {
 		}
 		kick, irq := newEventFD(h.t), newEventFD(h.t)
 		h.kicks, h.interrupts = append(h.kicks, kick), append(h.interrupts, irq)
-		a.Queues = append(a.Queues, &virtio.Queue{Queue: q, Kick: kick, Interrupt: func() { irq.Signal() }})
+		a.Queues = append(a.Queues, &virtio.Queue{
+			Queue: q, Kick: kick, Interrupt: func() { irq.Signal() }, Counters: new(virtio.Counters),
+		})
 	}
 	if err := h.Device.Activate(a); err != nil {
 		h.t.Fatal(err)
