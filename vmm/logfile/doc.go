@@ -9,8 +9,9 @@
 //
 // A log is PATH and, once that has grown too large, PATH.1 with what came before.
 // Each of them is a part, and begins with a record of the log's own that numbers
-// it. A Writer only ever adds whole lines to PATH, so that whoever holds PATH open
-// reads all of a part, whatever it is called by then:
+// it; another says where a Writer ended. A Writer only ever adds whole lines to
+// PATH, so that whoever holds PATH open reads all of a part, whatever it is called
+// by then:
 //
 //	bytes ─▶ Writer: records ─▶ pending ─▶ sink: PATH ─ full ─▶ PATH.1 ─▶ gone
 //	                                                │               │

@@ -73,7 +73,9 @@ func rest(t testing.TB, r *Reader) (all []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, text(record))
+		if !record.End() {
+			all = append(all, text(record))
+		}
 	}
 }
 
@@ -93,11 +95,15 @@ func next(t testing.TB, r *Reader) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	record, err := r.Next(ctx)
-	if err != nil {
-		t.Fatal(err)
+	for {
+		record, err := r.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !record.End() {
+			return text(record)
+		}
 	}
-	return text(record)
 }
 
 // raw returns what is in the parts of a log, the older first, without their heads.
@@ -110,7 +116,7 @@ func raw(t testing.TB, path string) (all []byte) {
 		}
 		for line := range bytes.Lines(b) {
 			r, ok := parse(line, "")
-			if _, head := headNumber(&r); !ok || !head {
+			if _, head := headNumber(&r); !ok || !head && !r.End() {
 				all = append(all, line...)
 			}
 		}

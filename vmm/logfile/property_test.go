@@ -116,6 +116,9 @@ func follow(t *testing.T, r *Reader, delay time.Duration) {
 				s.have, s.gap = "", true
 			}
 		}
+		if record.End() {
+			continue
+		}
 		if err := streams[record.Label].add(string(record.Data)); err != nil {
 			t.Errorf("%s: %v", record.Label, err)
 			return

@@ -10,8 +10,9 @@ import (
 type Options struct {
 	// Since leaves out what was written before.
 	Since time.Time
-	// Tail leaves out all but the last so many lines of those there are at
-	// first, streams taken together. 0 leaves out none, a negative number all.
+	// Tail leaves out what comes before the last so many lines of those there
+	// are at first, streams taken together and without the log's own. 0 leaves
+	// out nothing, a negative number all.
 	Tail int
 	// Follow has Next wait for more at the end, until its context or Done ends.
 	Follow bool

@@ -6,9 +6,15 @@ import (
 	"time"
 )
 
-// Own is the label of what a log says by itself: that lines were lost, and what
-// part begins. No stream has it.
+// Own is the label of what a log says by itself: that lines were lost, or that its
+// writer has ended. No stream has it.
 const Own = "log"
+
+// endText is what a Writer writes last, in a record of endSize bytes.
+const (
+	endText = "end\n"
+	endSize = int64(len(timeLayout) + len(" "+Own+" F "+endText))
+)
 
 const (
 	// maxContent is the most of a line that one record has.
@@ -30,11 +36,15 @@ type Record struct {
 	Gap bool
 }
 
+// End reports whether the record is the last of a Writer that was closed: all that
+// it had to write was before. One that was killed has none.
+func (r *Record) End() bool { return r.Label == Own && string(r.Data) == endText }
+
 // whole reports whether the record ends a line.
 func (r *Record) whole() bool { return bytes.HasSuffix(r.Data, []byte("\n")) }
 
-// checkLabel sees that label can be told from what follows it.
-func checkLabel(label string) error {
+// CheckLabel says what is wrong with a label: it is to be told from what follows it.
+func CheckLabel(label string) error {
 	if label == "" || len(label) > maxLabel || label == Own || !isWord(label) {
 		return fmt.Errorf("log label %q: it is a word of 1 to %d letters, other than %q", label, maxLabel, Own)
 	}

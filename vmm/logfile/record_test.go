@@ -79,7 +79,7 @@ func TestLabels(t *testing.T) {
 		"stdout": true, "a": true, strings.Repeat("l", maxLabel): true,
 		"": false, "a b": false, "a\n": false, "ä": false, Own: false, strings.Repeat("l", maxLabel+1): false,
 	} {
-		if err := checkLabel(label); (err == nil) != good {
+		if err := CheckLabel(label); (err == nil) != good {
 			t.Errorf("%q: %v", label, err)
 		}
 	}

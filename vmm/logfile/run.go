@@ -24,7 +24,9 @@ func (w *Writer) run(s *sink) {
 		missing.write(s, batch)
 		spare = batch[:0]
 	}
-	w.err = missing.error()
+	if w.err = missing.error(); w.err == nil && w.used.Load() {
+		w.err = s.end()
+	}
 }
 
 // take waits for lines and takes them, and leaves spare for those to come. It

@@ -33,7 +33,8 @@ func (s *sink) write(lines []byte) (rest []byte, err error) {
 		if err := s.ready(); err != nil {
 			return lines, err
 		}
-		n := bytes.LastIndexByte(lines[:max(0, min(int64(len(lines)), s.max-s.size))], '\n') + 1
+		room := max(0, min(s.max-endSize-s.size, int64(len(lines))))
+		n := bytes.LastIndexByte(lines[:room], '\n') + 1
 		if n == 0 && !s.empty {
 			if err := s.rotate(); err != nil {
 				return lines, err
@@ -51,6 +52,15 @@ func (s *sink) write(lines []byte) (rest []byte, err error) {
 		}
 	}
 	return nil, nil
+}
+
+// end adds the record that no more will come from here, for which there is room.
+func (s *sink) end() error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	_, err := s.add(appendRecord(nil, time.Now(), Own, []byte(endText)))
+	return err
 }
 
 // ready sees to it that there is a part to be added to, with its head.

@@ -58,10 +58,7 @@ func (t *tail) back(b []byte, whole bool) int {
 // enough reports whether what comes after line is all that is wanted.
 func (t *tail) enough(line []byte) bool {
 	r, ok := parse(line, "")
-	if !ok {
-		return false
-	}
-	if _, head := headNumber(&r); head {
+	if !ok || r.Label == Own {
 		return false
 	}
 	if r.whole() || !t.any { // a last line that isn't finished is one, too

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,6 +38,7 @@ type Writer struct {
 	warn func(error)
 	wait time.Duration // patience, save in tests
 
+	used atomic.Bool   // there was a stream
 	work chan struct{} // has one when the goroutine may have something to do
 	done chan struct{} // closed when it has ended
 	err  error         // why lines are missing at the end; set before done is closed
@@ -84,14 +86,15 @@ func newWriter(c Config) *Writer {
 // It waits for the file, but not for ever, and for nothing once the Writer is
 // closed.
 func (w *Writer) Stream(label string) (io.Writer, error) {
-	if err := checkLabel(label); err != nil {
+	if err := CheckLabel(label); err != nil {
 		return nil, err
 	}
+	w.used.Store(true)
 	return &stream{w, label}, nil
 }
 
-// Close adds what is pending and closes the file. It fails if the last lines are
-// missing.
+// Close adds what is pending, and that this is the end, and closes the file. It
+// fails if the last lines are missing.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	w.closed = true

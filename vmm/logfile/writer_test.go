@@ -31,6 +31,16 @@ func TestWriter(t *testing.T) {
 	}
 	put(t, Config{Path: path}, "later\n")
 	equal(t, "records of two writers", texts(t, path, Options{Tail: 2}), "ls\n", "later\n")
+	if b, err := os.ReadFile(path); err != nil || bytes.Count(b, []byte("Z log F end\n")) != 2 {
+		t.Errorf("the ends of two writers aren't told: %q, %v", b, err)
+	}
+	w = openWriter(t, Config{Path: path}) // nobody can have written to it
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(path); err != nil || bytes.Count(b, []byte("Z log F end\n")) != 2 {
+		t.Errorf("the end of a writer without streams is told: %q, %v", b, err)
+	}
 	if _, err := w.Stream("two words"); err == nil {
 		t.Error("a label of two words")
 	}
