@@ -47,7 +47,7 @@ func (a Attributes) decide(place string) (metadata, error) {
 	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return m, unix.EISDIR
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return m, fail.Errorf(fail.Untimely, "%s: %w", place, plainfile.ErrNotRegular)
+		return m, fail.Errorf(fail.Untimely, "%w", plainfile.ErrNotRegular)
 	default:
 		m = metadata{st.Mode & permissions, st.Uid, st.Gid}
 	}

@@ -34,7 +34,11 @@ func Open(path string) (*os.File, error) {
 }
 
 func regular(info os.FileInfo, err error) error {
-	if err == nil && !info.Mode().IsRegular() {
+	switch {
+	case err != nil:
+	case info.IsDir():
+		err = fmt.Errorf("%w but a directory", ErrNotRegular)
+	case !info.Mode().IsRegular():
 		err = ErrNotRegular
 	}
 	var p *os.PathError
