@@ -76,6 +76,7 @@ const rules = `
 	vmm/version:
 	vmm/procstat:
 	vmm/logfile:
+	vmm/record: vmm/logfile
 	vmm/api/v1:
 	vmm/worker: vmm/... boot/... devices/...
 	cmd/bulkhead-vmm: vmm/... boot/... devices/...

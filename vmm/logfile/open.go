@@ -37,7 +37,7 @@ func (s *sink) take(f *os.File) error {
 	// just when a part begins may get it: then the one before is refused.
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("log file: %s is being written to by somebody else: choose another path, or wait for their end", s.path)
+		return fmt.Errorf("log file: %s is being written to by somebody else: choose another path, or wait for their end: %w", s.path, err)
 	}
 	if err != nil {
 		return fmt.Errorf("log file: lock %s: %w", s.path, err)

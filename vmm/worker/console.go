@@ -3,41 +3,35 @@ package worker
 import (
 	"io"
 	"sync"
+	"time"
 )
 
-const (
-	// tailSize is how much of the console's output is kept for reports.
-	tailSize = 16 << 10
-	// backlogSize is how much waits for a reader that is slower than the
-	// guest; more is dropped.
-	backlogSize = 1 << 20
+// tailSize is how much of the console's output is kept for reports.
+const tailSize = 16 << 10
 
-	dropNotice = "\r\n[console output dropped: its reader is too slow]\r\n"
-)
-
-// console takes what the guest writes to its serial port: it keeps the end,
-// and passes everything on to out without ever making the guest wait.
+// console takes what the guest writes to its serial port: it keeps the end, and
+// feeds everything to others without ever making the guest wait.
 type console struct {
-	out io.Writer // nil: nobody reads
-
-	mu      sync.Mutex
-	more    sync.Cond
-	tail    []byte
-	backlog []byte
-	dropped bool
-	closed  bool
-	done    chan struct{}
+	mu    sync.Mutex // the rest; those of the feeds are taken under it
+	tail  []byte
+	feeds []*feed
 }
 
+// newConsole returns one that feeds out; nil: nobody.
 func newConsole(out io.Writer) *console {
-	c := &console{out: out, done: make(chan struct{})}
-	c.more.L = &c.mu
-	if out == nil {
-		close(c.done)
-	} else {
-		go c.forward()
+	c := new(console)
+	if out != nil {
+		c.add(out, 0)
 	}
 	return c
+}
+
+// add feeds out as well, until Close. pause is how long a line that isn't finished
+// is waited for.
+func (c *console) add(out io.Writer, pause time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.feeds = append(c.feeds, newFeed(out, pause))
 }
 
 // Write implements io.Writer. It doesn't block and doesn't fail.
@@ -47,18 +41,9 @@ func (c *console) Write(p []byte) (int, error) {
 	if c.tail = append(c.tail, p...); len(c.tail) > 2*tailSize {
 		c.tail = append(c.tail[:0], c.tail[len(c.tail)-tailSize:]...)
 	}
-	if c.out == nil || c.closed {
-		return len(p), nil
+	for _, f := range c.feeds {
+		f.put(p)
 	}
-	switch {
-	case len(c.backlog)+len(p) <= backlogSize:
-		c.backlog = append(c.backlog, p...)
-		c.dropped = false
-	case !c.dropped:
-		c.backlog = append(c.backlog, dropNotice...)
-		c.dropped = true
-	}
-	c.more.Signal()
 	return len(p), nil
 }
 
@@ -72,36 +57,11 @@ func (c *console) Tail() []byte {
 // Close passes on what is left and ends.
 func (c *console) Close() error {
 	c.mu.Lock()
-	c.closed = true
-	c.more.Signal()
+	feeds := c.feeds
+	c.feeds = nil
 	c.mu.Unlock()
-	<-c.done
-	return nil
-}
-
-func (c *console) forward() {
-	defer close(c.done)
-	var chunk []byte
-	for {
-		c.mu.Lock()
-		for len(c.backlog) == 0 && !c.closed {
-			c.more.Wait()
-		}
-		chunk, c.backlog = c.backlog, chunk[:0]
-		c.mu.Unlock()
-		if len(chunk) == 0 {
-			return
-		}
-		if _, err := c.out.Write(chunk); err != nil {
-			c.stopForwarding()
-			return
-		}
+	for _, f := range feeds {
+		f.close()
 	}
-}
-
-// stopForwarding is for a reader that has gone.
-func (c *console) stopForwarding() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed, c.backlog = true, nil
+	return nil
 }

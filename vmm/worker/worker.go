@@ -4,20 +4,17 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/bulkhead-vm/bulkhead/vmm/hostprofile"
-	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
 	"github.com/bulkhead-vm/bulkhead/vmm/machine"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+	"github.com/bulkhead-vm/bulkhead/vmm/record"
 	"github.com/bulkhead-vm/bulkhead/vmm/timeline"
 
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
@@ -42,11 +39,13 @@ type Worker struct {
 	shutdown chan struct{} // closed to end the process
 
 	lifecycle lifecycle
+	recorders record.Set
 
 	mu       sync.Mutex // the rest
 	machine  *machine.Machine
-	controls *controls // the machine's
-	buried   bool      // the machine gave back what it held
+	controls *controls          // the machine's
+	sockets  []*vmmv1.VsockPath // likewise
+	buried   bool               // the machine gave back what it held
 	closing  sync.Once
 	ended    chan struct{}       // closed once the machine is gone and end is set
 	end      *vmmv1.WaitResponse // set before ended is closed
@@ -66,48 +65,6 @@ func New(c Config) *Worker {
 // Done is closed when the process is to end.
 func (w *Worker) Done() <-chan struct{} { return w.shutdown }
 
-// Create implements vmmv1.WorkerService.
-func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.CreateResponse, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.machine != nil {
-		return nil, status.Error(codes.AlreadyExists, "this worker has its machine")
-	}
-	w.config.Timeline.Mark("configuration received")
-	sys, err := kvm.Open("")
-	if err != nil {
-		return nil, status.Error(codes.FailedPrecondition, err.Error())
-	}
-	defer sys.Close()
-	p, err := open(req.GetMachine(), w.warn)
-	if err != nil {
-		return nil, refuse(err, p.resources)
-	}
-	c := p.machine
-	c.Profile = hostprofile.Detect()
-	c.Console = w.console
-	c.Report = w.report
-	c.Timeline = w.config.Timeline
-	m, err := machine.New(sys, c)
-	if err != nil {
-		return nil, refuse(err, p.resources)
-	}
-	tuneRuntime(max(c.CPUs, 1), c.Profile.TimerSlack, w.config.Log)
-	w.machine, w.controls = m, &p.controls
-	go w.bury(m, p.resources)
-	return &vmmv1.CreateResponse{HostProfile: c.Profile.String()}, nil
-}
-
-// refuse frees what was opened and says whether the configuration is to blame
-// or the host.
-func refuse(err error, res resources) error {
-	code := codes.InvalidArgument
-	if errno := unix.Errno(0); errors.As(err, &errno) {
-		code = codes.FailedPrecondition
-	}
-	return status.Error(code, errors.Join(err, res.Close()).Error())
-}
-
 // maxReports bounds what a guest can have written to the host's log.
 const maxReports = 64
 
@@ -124,19 +81,6 @@ func (w *Worker) report(device string, err error) {
 // warn logs that the host has too little of something for a device.
 func (w *Worker) warn(device string, err error) {
 	w.config.Log.Warn("device is short of something", "device", device, "error", err)
-}
-
-// bury waits for the machine's end and gives back what it held.
-func (w *Worker) bury(m *machine.Machine, res resources) {
-	end := m.End()
-	w.mu.Lock()
-	w.buried = true // nobody looks at its memory any more
-	w.mu.Unlock()
-	if err := errors.Join(m.Close(), res.Close(), w.console.Close()); err != nil {
-		w.config.Log.Error("give back the machine's resources", "error", err)
-	}
-	w.end = report(end, w.console.Tail())
-	close(w.ended)
 }
 
 // current returns the machine, if there is one.

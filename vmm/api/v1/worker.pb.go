@@ -439,7 +439,9 @@ func (x *MachineConfig) GetConsole() *LogFile {
 }
 
 // LogFile is a file of log lines, each with its time and the stream it came
-// from; package vmm/logfile reads and writes them.
+// from; package vmm/logfile reads and writes them. It is locked while it is
+// written to. What a full disk doesn't take is dropped, and the file says how
+// much as soon as it can.
 type LogFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Made if there is none, and added to if there is.
@@ -1651,10 +1653,11 @@ type DeviceStats struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Chains taken from the driver.
 	Requests uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
-	// Read from its buffers, and written to them.
+	// What there was to read in them, and what was written to those given back.
 	FromGuestBytes uint64 `protobuf:"varint,3,opt,name=from_guest_bytes,json=fromGuestBytes,proto3" json:"from_guest_bytes,omitempty"`
 	ToGuestBytes   uint64 `protobuf:"varint,4,opt,name=to_guest_bytes,json=toGuestBytes,proto3" json:"to_guest_bytes,omitempty"`
-	// How often the driver broke the protocol, and the device needed a reset.
+	// How often the device came to need a reset: the driver broke the protocol, or
+	// the host could not go on with it.
 	Breaches      uint64 `protobuf:"varint,5,opt,name=breaches,proto3" json:"breaches,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2252,13 +2255,23 @@ func (x *DescribeResponse) GetMachine() MachineState {
 
 type RecordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The owner's name for it.
-	Name    string          `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The owner's name for it, of up to 255 bytes.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// 1 to 16.
 	Streams []*RecordStream `protobuf:"bytes,2,rep,name=streams,proto3" json:"streams,omitempty"`
 	Log     *LogFile        `protobuf:"bytes,3,opt,name=log,proto3" json:"log,omitempty"`
-	// A unix socket to be made: what is sent there goes to the first stream, from
-	// one connection after the other. Empty: the first stream is told at once that
-	// there is no input.
+	// A unix socket to be made: input that is sent there goes to the first stream,
+	// from one connection after the other. Empty: the first stream is told at once
+	// that there is no input.
+	//
+	// Input comes in messages, of which the first byte says what they are:
+	//
+	//	'D', two bytes of length, most significant first, and as many of input
+	//	'E': there is no more input, for good
+	//
+	// A connection that ends without 'E' leaves the input open for the next one.
+	// After 'E', or when the guest takes no more, the socket is gone. What the
+	// guest doesn't read, the connection waits for.
 	InputSocket   string `protobuf:"bytes,4,opt,name=input_socket,json=inputSocket,proto3" json:"input_socket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2325,10 +2338,11 @@ func (x *RecordRequest) GetInputSocket() string {
 // RecordStream is a connection to the guest.
 type RecordStream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of the guest's vsock, and what is sent first.
+	// Of the guest's vsock, and what is sent first: up to 4096 bytes.
 	Port     uint32 `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
 	Greeting string `protobuf:"bytes,2,opt,name=greeting,proto3" json:"greeting,omitempty"`
-	// What its lines are marked with: a word.
+	// What its lines are marked with: a word of up to 32 letters, other than
+	// "log", which marks what the log says by itself.
 	Label         string `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1,0 +1,80 @@
+package worker
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/hostprofile"
+	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
+	"github.com/bulkhead-vm/bulkhead/vmm/machine"
+
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+// Create implements vmmv1.WorkerService.
+func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.CreateResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.machine != nil {
+		return nil, status.Error(codes.AlreadyExists, "this worker has its machine")
+	}
+	w.config.Timeline.Mark("configuration received")
+	sys, err := kvm.Open("")
+	if err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	defer sys.Close()
+	p, err := open(req.GetMachine(), w.warn)
+	if err != nil {
+		return nil, refuse(err, p.resources)
+	}
+	log, err := w.openConsoleLog(req.GetMachine())
+	if err != nil {
+		return nil, refuse(err, p.resources)
+	}
+	c := p.machine
+	c.Profile = hostprofile.Detect()
+	c.Console = w.console
+	c.Report = w.report
+	c.Timeline = w.config.Timeline
+	m, err := machine.New(sys, c)
+	if err != nil {
+		return nil, refuse(err, append(p.resources, log))
+	}
+	log.record(w.console)
+	tuneRuntime(max(c.CPUs, 1), c.Profile.TimerSlack, w.config.Log)
+	w.machine, w.controls, w.sockets = m, &p.controls, req.GetMachine().GetVsock().GetPaths()
+	go w.bury(m, p.resources, log)
+	return &vmmv1.CreateResponse{HostProfile: c.Profile.String()}, nil
+}
+
+// refuse frees what was opened and says whether the configuration is to blame
+// or the host.
+func refuse(err error, res resources) error {
+	code := codes.InvalidArgument
+	if errno := unix.Errno(0); errors.As(err, &errno) {
+		code = codes.FailedPrecondition
+	}
+	return status.Error(code, errors.Join(err, res.Close()).Error())
+}
+
+// bury waits for the machine's end and gives back what it held.
+func (w *Worker) bury(m *machine.Machine, res resources, log consoleLog) {
+	end := m.End()
+	w.mu.Lock()
+	w.buried = true // nobody looks at its memory any more
+	w.mu.Unlock()
+	w.recorders.Refuse()
+	w.recorders.Settle() // while its devices pass on what they hold
+	err := m.Close()
+	w.recorders.Close() // now that they have let go of the streams
+	if err := errors.Join(err, res.Close(), w.console.Close(), log.Close()); err != nil {
+		w.config.Log.Error("give back the machine's resources", "error", err)
+	}
+	w.end = report(end, w.console.Tail())
+	close(w.ended)
+}
