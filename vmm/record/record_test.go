@@ -42,6 +42,31 @@ func TestRecord(t *testing.T) {
 	g.start(t, s, c) // the name is free, and so is the log
 }
 
+func TestAwait(t *testing.T) {
+	leaks(t)
+	g, s := newGuest(t, ""), new(Set)
+	if err := s.Await(t.Context(), "nothing"); err != nil {
+		t.Error(err)
+	}
+	c := g.config(t)
+	conn := g.start(t, s, c)[0]
+	soon, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.Await(soon, c.Name); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while it is at work: %v", err)
+	}
+	time.AfterFunc(10*time.Millisecond, func() { io.WriteString(conn, "the last\n"); conn.Close() })
+	if err := s.Await(t.Context(), c.Name); err != nil {
+		t.Error(err)
+	}
+	if b := string(g.read(t, c)); !strings.Contains(b, "the last\n") || !strings.HasSuffix(b, "end\n") {
+		t.Errorf("the log has %q", b)
+	}
+	if conn := g.start(t, s, c)[0]; conn.Close() != nil { // the name is free, and so is the log
+		t.Error("not connected")
+	}
+}
+
 // waitFree waits until the set has no recorders.
 func waitFree(t *testing.T, s *Set) {
 	t.Helper()

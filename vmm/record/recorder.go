@@ -18,7 +18,7 @@ type recorder struct {
 	input *input // nil: none
 
 	busy activity
-	done chan struct{} // closed once it has ended and holds nothing any more
+	done chan struct{} // closed by its Set, which has forgotten it by then
 }
 
 // connect makes a recorder that is yet to run. The guest has until ctx is done.
@@ -56,7 +56,6 @@ func connect(ctx context.Context, c Config) (_ *recorder, err error) {
 
 // run records until every stream has ended, or is hung up on.
 func (r *recorder) run() {
-	defer close(r.done)
 	var streams, input sync.WaitGroup
 	for i, conn := range r.conns {
 		streams.Go(func() { record(r.outs[i], conn, &r.busy) })

@@ -53,14 +53,32 @@ func (s *Set) Record(ctx context.Context, c Config) error {
 	s.running.Go(func() {
 		r.run()
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		delete(s.recorders, c.Name)
+		s.mu.Unlock()
+		close(r.done)
 	})
 	if s.closed {
 		r.hangUp()
 		return ErrClosed
 	}
 	return nil
+}
+
+// Await waits until there is no recorder of a name: what it had to write is in its
+// log. It fails with the error of ctx.
+func (s *Set) Await(ctx context.Context, name string) error {
+	s.mu.Lock()
+	r := s.recorders[name]
+	s.mu.Unlock()
+	if r == nil {
+		return ctx.Err()
+	}
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // reserve keeps a name, and has Close wait.

@@ -36,6 +36,14 @@ func (w *Worker) Record(ctx context.Context, req *vmmv1.RecordRequest) (*vmmv1.R
 	return &vmmv1.RecordResponse{}, nil
 }
 
+// AwaitRecord implements vmmv1.WorkerService.
+func (w *Worker) AwaitRecord(ctx context.Context, req *vmmv1.AwaitRecordRequest) (*vmmv1.AwaitRecordResponse, error) {
+	if err := w.recorders.Await(ctx, req.GetName()); err != nil {
+		return nil, status.FromContextError(err).Err()
+	}
+	return &vmmv1.AwaitRecordResponse{}, nil
+}
+
 // recordCode says who is to do something about an error of record.Set's.
 func recordCode(err error) codes.Code {
 	for _, known := range []struct {

@@ -80,6 +80,7 @@ func TestRecord(t *testing.T) {
 		t.Errorf("a second time: %v", err)
 	}
 	time.AfterFunc(20*time.Millisecond, func() { io.WriteString(conn, " and three\n"); conn.Close() })
+	must(w.AwaitRecord(t.Context(), &vmmv1.AwaitRecordRequest{Name: "main"}))(t)
 	must(w.Shutdown(t.Context(), &vmmv1.ShutdownRequest{}))(t)
 	got := strings.Join(records(t, req.GetLog().GetPath()), "")
 	if got = strings.ReplaceAll(got, "stdout: ", ""); got != "one\ntwo and three\n" {

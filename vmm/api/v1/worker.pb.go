@@ -2435,6 +2435,86 @@ func (*RecordResponse) Descriptor() ([]byte, []int) {
 	return file_v1_worker_proto_rawDescGZIP(), []int{39}
 }
 
+type AwaitRecordRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitRecordRequest) Reset() {
+	*x = AwaitRecordRequest{}
+	mi := &file_v1_worker_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitRecordRequest) ProtoMessage() {}
+
+func (x *AwaitRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitRecordRequest.ProtoReflect.Descriptor instead.
+func (*AwaitRecordRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *AwaitRecordRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type AwaitRecordResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitRecordResponse) Reset() {
+	*x = AwaitRecordResponse{}
+	mi := &file_v1_worker_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitRecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitRecordResponse) ProtoMessage() {}
+
+func (x *AwaitRecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitRecordResponse.ProtoReflect.Descriptor instead.
+func (*AwaitRecordResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{41}
+}
+
 var File_v1_worker_proto protoreflect.FileDescriptor
 
 const file_v1_worker_proto_rawDesc = "" +
@@ -2568,7 +2648,10 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x04port\x18\x01 \x01(\rR\x04port\x12\x1a\n" +
 	"\bgreeting\x18\x02 \x01(\tR\bgreeting\x12\x14\n" +
 	"\x05label\x18\x03 \x01(\tR\x05label\"\x10\n" +
-	"\x0eRecordResponse*M\n" +
+	"\x0eRecordResponse\"(\n" +
+	"\x12AwaitRecordRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
+	"\x13AwaitRecordResponse*M\n" +
 	"\tTransport\x12\x19\n" +
 	"\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eTRANSPORT_MMIO\x10\x01\x12\x11\n" +
@@ -2591,7 +2674,7 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x15MACHINE_STATE_CREATED\x10\x02\x12\x19\n" +
 	"\x15MACHINE_STATE_RUNNING\x10\x03\x12\x18\n" +
 	"\x14MACHINE_STATE_PAUSED\x10\x04\x12\x17\n" +
-	"\x13MACHINE_STATE_ENDED\x10\x052\xe4\b\n" +
+	"\x13MACHINE_STATE_ENDED\x10\x052\xbe\t\n" +
 	"\x06Worker\x12I\n" +
 	"\x06Create\x12\x1e.bulkhead.vmm.v1.CreateRequest\x1a\x1f.bulkhead.vmm.v1.CreateResponse\x12F\n" +
 	"\x05Start\x12\x1d.bulkhead.vmm.v1.StartRequest\x1a\x1e.bulkhead.vmm.v1.StartResponse\x12F\n" +
@@ -2607,7 +2690,8 @@ const file_v1_worker_proto_rawDesc = "" +
 	"SetBalloon\x12\".bulkhead.vmm.v1.SetBalloonRequest\x1a#.bulkhead.vmm.v1.SetBalloonResponse\x12X\n" +
 	"\vRefreshDisk\x12#.bulkhead.vmm.v1.RefreshDiskRequest\x1a$.bulkhead.vmm.v1.RefreshDiskResponse\x12O\n" +
 	"\bDescribe\x12 .bulkhead.vmm.v1.DescribeRequest\x1a!.bulkhead.vmm.v1.DescribeResponse\x12I\n" +
-	"\x06Record\x12\x1e.bulkhead.vmm.v1.RecordRequest\x1a\x1f.bulkhead.vmm.v1.RecordResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
+	"\x06Record\x12\x1e.bulkhead.vmm.v1.RecordRequest\x1a\x1f.bulkhead.vmm.v1.RecordResponse\x12X\n" +
+	"\vAwaitRecord\x12#.bulkhead.vmm.v1.AwaitRecordRequest\x1a$.bulkhead.vmm.v1.AwaitRecordResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
 
 var (
 	file_v1_worker_proto_rawDescOnce sync.Once
@@ -2622,7 +2706,7 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_v1_worker_proto_goTypes = []any{
 	(Transport)(0),                   // 0: bulkhead.vmm.v1.Transport
 	(BootProtocol)(0),                // 1: bulkhead.vmm.v1.BootProtocol
@@ -2668,6 +2752,8 @@ var file_v1_worker_proto_goTypes = []any{
 	(*RecordRequest)(nil),            // 41: bulkhead.vmm.v1.RecordRequest
 	(*RecordStream)(nil),             // 42: bulkhead.vmm.v1.RecordStream
 	(*RecordResponse)(nil),           // 43: bulkhead.vmm.v1.RecordResponse
+	(*AwaitRecordRequest)(nil),       // 44: bulkhead.vmm.v1.AwaitRecordRequest
+	(*AwaitRecordResponse)(nil),      // 45: bulkhead.vmm.v1.AwaitRecordResponse
 }
 var file_v1_worker_proto_depIdxs = []int32{
 	5,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
@@ -2704,22 +2790,24 @@ var file_v1_worker_proto_depIdxs = []int32{
 	36, // 31: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
 	39, // 32: bulkhead.vmm.v1.Worker.Describe:input_type -> bulkhead.vmm.v1.DescribeRequest
 	41, // 33: bulkhead.vmm.v1.Worker.Record:input_type -> bulkhead.vmm.v1.RecordRequest
-	12, // 34: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	14, // 35: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	16, // 36: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	18, // 37: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	20, // 38: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	22, // 39: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
-	24, // 40: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	27, // 41: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
-	29, // 42: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	33, // 43: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
-	35, // 44: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
-	37, // 45: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
-	40, // 46: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
-	43, // 47: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
-	34, // [34:48] is the sub-list for method output_type
-	20, // [20:34] is the sub-list for method input_type
+	44, // 34: bulkhead.vmm.v1.Worker.AwaitRecord:input_type -> bulkhead.vmm.v1.AwaitRecordRequest
+	12, // 35: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	14, // 36: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	16, // 37: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	18, // 38: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	20, // 39: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	22, // 40: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
+	24, // 41: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	27, // 42: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	29, // 43: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	33, // 44: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
+	35, // 45: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
+	37, // 46: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
+	40, // 47: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
+	43, // 48: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
+	45, // 49: bulkhead.vmm.v1.Worker.AwaitRecord:output_type -> bulkhead.vmm.v1.AwaitRecordResponse
+	35, // [35:50] is the sub-list for method output_type
+	20, // [20:35] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -2736,7 +2824,7 @@ func file_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   40,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ type WorkerService interface {
 	RefreshDisk(context.Context, *RefreshDiskRequest) (*RefreshDiskResponse, error)
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	Record(context.Context, *RecordRequest) (*RecordResponse, error)
+	AwaitRecord(context.Context, *AwaitRecordRequest) (*AwaitRecordResponse, error)
 }
 
 func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
@@ -124,6 +125,13 @@ func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
 					return nil, err
 				}
 				return svc.Record(ctx, &req)
+			},
+			"AwaitRecord": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req AwaitRecordRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.AwaitRecord(ctx, &req)
 			},
 		},
 	})
@@ -246,6 +254,14 @@ func (c *workerClient) Describe(ctx context.Context, req *DescribeRequest) (*Des
 func (c *workerClient) Record(ctx context.Context, req *RecordRequest) (*RecordResponse, error) {
 	var resp RecordResponse
 	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "Record", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) AwaitRecord(ctx context.Context, req *AwaitRecordRequest) (*AwaitRecordResponse, error) {
+	var resp AwaitRecordResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "AwaitRecord", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
