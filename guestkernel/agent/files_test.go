@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/chunk"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/chunk"
 
 	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 )

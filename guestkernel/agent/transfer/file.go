@@ -7,10 +7,10 @@ import (
 	"math"
 	"os"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/chunk"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/filesystem"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/chunk"
 )
 
 // Read sends what the file at path holds from offset on, up to length bytes, or

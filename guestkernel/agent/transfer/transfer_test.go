@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/chunk"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/filesystem"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/chunk"
 )
 
 // host is the host's side of transfers, and a directory for their files.

@@ -682,7 +682,8 @@ type StartRequest struct {
 	// Set: the process gets a terminal of this size, and no "stderr".
 	Terminal *TerminalSize `protobuf:"bytes,7,opt,name=terminal,proto3" json:"terminal,omitempty"`
 	// End the process and its group, by SIGKILL, when the host closes its "stdio"
-	// altogether, or is gone: nobody is left who waits for it.
+	// altogether, or is gone: nobody is left who waits for it. The end of "stdio" from
+	// the guest comes when the process has ended.
 	Tied          bool `protobuf:"varint,8,opt,name=tied,proto3" json:"tied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
