@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,18 +11,74 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/term"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
 
-	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
-// attachment ties a command in the guest to this process.
+// attachment ties a command in a guest to this process.
 type attachment struct {
-	options  *runOptions
-	signals  *signals
+	*session
 	terminal *terminal
-	result   *result
+}
+
+// run runs the command with this process's stdio.
+func (a *attachment) run(ctx context.Context, c *bulkheadv1.Command) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // which ends the command
+	clock := a.clock()
+	p, err := a.exec(ctx, c)
+	if err != nil {
+		return err
+	}
+	return a.stay(ctx, p, clock)
+}
+
+// attach connects the sandbox's own command with this process's stdio.
+func (a *attachment) attach(ctx context.Context, logs bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p, err := a.client.Attach(ctx, a.sandbox, logs)
+	if err != nil {
+		return a.explain(ctx, err)
+	}
+	return a.stay(ctx, p, nil)
+}
+
+// stay is this process until the command's end.
+func (a *attachment) stay(ctx context.Context, p *client.Process, clock <-chan time.Time) error {
+	a.result.started = true
+	a.result.mark("command started")
+	copied, err := a.connectTo(p)
+	if err != nil {
+		return err
+	}
+	defer a.terminal.restore()
+	exit, err := a.supervise(ctx, p, clock)
+	if err != nil {
+		copied.waitFor(lastWordsTime)
+		return err
+	}
+	a.result.mark("command ended")
+	a.result.finish(exit)
+	return a.drain(copied, clock)
+}
+
+// exec starts the command unless a signal comes first, or its time is up. The
+// command ends with ctx.
+func (a *attachment) exec(ctx context.Context, c *bulkheadv1.Command) (*client.Process, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	first, stop := a.signals.cancelOnFirst(context.Background())
+	defer stop()
+	defer context.AfterFunc(first, func() { cancel(context.Cause(first)) })()
+	if t := a.options.timeout; t > 0 {
+		defer time.AfterFunc(t, func() { cancel(a.timedOut()) }).Stop()
+	}
+	p, err := a.client.Exec(ctx, a.sandbox, c)
+	if err != nil {
+		return nil, a.explain(ctx, err)
+	}
+	return p, nil
 }
 
 // copying is the output on its way.
@@ -47,23 +104,22 @@ func (c *copying) err() error {
 	return nil
 }
 
-// connect carries the command's stdio until each stream ends.
-func (a *attachment) connect(p *guest.Process, t *node.Timings) (*copying, error) {
+// connectTo carries the command's stdio until each stream ends.
+func (a *attachment) connectTo(p *client.Process) (*copying, error) {
 	if a.options.interactive {
 		if err := a.terminal.makeRaw(); err != nil {
 			return nil, err
 		}
 		go func() {
 			io.Copy(p.Stdin, os.Stdin) // ends with either side
-			p.Stdin.CloseWrite()
+			p.Stdin.Close()
 		}()
 	}
 	c := &copying{done: make(chan struct{})}
-	first := sync.OnceFunc(func() { t.Mark("first output") })
-	c.group.Go(func() { c.deliver(&lineKeeper{os.Stdout, &a.result.midLine}, p.Stdout, first) })
-	if p.Stderr != nil {
-		c.group.Go(func() { c.deliver(os.Stderr, p.Stderr, first) })
-	}
+	first := sync.OnceFunc(func() { a.result.mark("first output") })
+	unread := func() { p.Signal(context.Background(), int(syscall.SIGPIPE)) }
+	c.group.Go(func() { c.deliver(&lineKeeper{os.Stdout, &a.result.midLine}, p.Stdout, first, unread) })
+	c.group.Go(func() { c.deliver(os.Stderr, p.Stderr, first, unread) })
 	go func() {
 		c.group.Wait()
 		close(c.done)
@@ -84,65 +140,24 @@ func (k *lineKeeper) Write(p []byte) (int, error) {
 	return k.Writer.Write(p)
 }
 
-// deliver copies output. Where nobody reads it any more, the guest's end is
-// closed too, which the command notices as in a pipeline.
-func (c *copying) deliver(to io.Writer, from io.ReadCloser, first func()) {
+// deliver copies output. Where nobody reads it any more, the command hears of that
+// as in a pipeline, by a signal, and what it writes all the same is dropped.
+func (c *copying) deliver(to io.Writer, from io.Reader, first, unread func()) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		if n > 0 {
+		if n > 0 && to != nil {
 			first()
 			if _, err := to.Write(buf[:n]); err != nil {
 				if !errors.Is(err, syscall.EPIPE) {
 					c.failed.Store(&err)
 				}
-				from.Close()
-				return
+				to = nil
+				go unread()
 			}
 		}
 		if err != nil {
 			return
 		}
-	}
-}
-
-// terminal is this process's terminal, lent to the command. A nil one is none.
-type terminal struct {
-	fd    int
-	saved *term.State
-}
-
-// openTerminal returns the terminal that -t asks for.
-func openTerminal(o *runOptions) (*terminal, error) {
-	if !o.tty {
-		return nil, nil
-	}
-	return &terminal{fd: int(os.Stdin.Fd())}, nil
-}
-
-// size returns the terminal's size, nil if there is no terminal.
-func (t *terminal) size() *guest.Size {
-	if t == nil {
-		return nil
-	}
-	columns, rows, err := term.GetSize(t.fd)
-	if err != nil {
-		return &guest.Size{Rows: 24, Columns: 80} // -t without a terminal, as in scripts
-	}
-	return &guest.Size{Rows: uint32(rows), Columns: uint32(columns)}
-}
-
-// makeRaw leaves every key to the guest's terminal.
-func (t *terminal) makeRaw() (err error) {
-	if t == nil || !term.IsTerminal(t.fd) {
-		return nil
-	}
-	t.saved, err = term.MakeRaw(t.fd)
-	return err
-}
-
-func (t *terminal) restore() {
-	if t != nil && t.saved != nil {
-		term.Restore(t.fd, t.saved) // the terminal is there: it was made raw
 	}
 }

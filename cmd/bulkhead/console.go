@@ -1,45 +1,46 @@
 package main
 
 import (
-	"io"
+	"context"
 	"os"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
+
+// consoleTime is how long the last of the console has to arrive.
+const consoleTime = 2 * time.Second
 
 // console shows the guest's console on standard error.
 type console struct {
-	write *os.File // for the worker; nil if nobody wants to see
-	done  chan struct{}
+	stop context.CancelFunc
+	done chan struct{}
 }
 
-func startConsole(want bool) (*console, error) {
-	c := &console{done: make(chan struct{})}
+func startConsole(ctx context.Context, c *client.Client, sandbox string, want bool) *console {
+	ctx, stop := context.WithCancel(ctx)
+	shown := &console{stop: stop, done: make(chan struct{})}
 	if !want {
-		close(c.done)
-		return c, nil
+		close(shown.done)
+		return shown
 	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	c.write = write
 	go func() {
-		defer close(c.done)
-		io.Copy(os.Stderr, read)
-		read.Close()
+		defer close(shown.done)
+		showLogs(ctx, c, &bulkheadv1.GetLogsRequest{Sandbox: sandbox, Follow: true, Console: true}, func(e *bulkheadv1.LogEntry) {
+			os.Stderr.Write(e.GetData())
+		})
 	}()
-	return c, nil
+	return shown
 }
 
-// started lets go of the worker's end, once the worker has it.
-func (c *console) started() {
-	if c.write != nil {
-		c.write.Close()
-		c.write = nil
-	}
-}
-
-// finish returns when everything was shown. The worker is gone.
+// finish returns when everything was shown.
 func (c *console) finish() {
-	c.started()
+	select {
+	case <-c.done:
+	case <-time.After(consoleTime):
+	}
+	c.stop()
 	<-c.done
 }

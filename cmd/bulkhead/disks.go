@@ -7,13 +7,19 @@ import (
 	"os"
 	"strings"
 
-	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
 // parseDisks reads the values of --disk.
-func parseDisks(args []string) (disks []node.Disk, err error) {
+func parseDisks(args []string, h *hostOptions) (disks []*bulkheadv1.Disk, err error) {
 	for _, arg := range args {
-		d, err := parseDisk(arg)
+		d, err := parseDisk(arg, h.local())
+		if err == nil {
+			d.Path, err = h.path(d.Path)
+		}
+		if err == nil {
+			d.OverlayPath, err = h.path(d.OverlayPath)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("--disk %q: %w", arg, err)
 		}
@@ -23,31 +29,34 @@ func parseDisks(args []string) (disks []node.Disk, err error) {
 }
 
 // parseDisk reads PATH[:OPTION[,OPTION]...]. What follows the last colon is
-// part of the path if it isn't options.
-func parseDisk(arg string) (node.Disk, error) {
-	d := node.Disk{Path: arg}
+// part of the path if it isn't options. Images that are here must be there.
+func parseDisk(arg string, here bool) (*bulkheadv1.Disk, error) {
+	d := &bulkheadv1.Disk{Path: arg}
 	path, options, found := cutLast(arg, ":")
 	if with, ok := diskOptions(options); found && ok {
 		d = with
 		d.Path = path
-	} else if found && exists(path) && !exists(arg) {
-		return d, fmt.Errorf("unknown option %q: use ro, direct or overlay=FILE", options)
+	} else if here && found && exists(path) && !exists(arg) {
+		return nil, fmt.Errorf("unknown option %q: use ro, direct, overlay or overlay=FILE", options)
 	}
+	overlay := d.Overlay || d.OverlayPath != ""
 	switch {
 	case d.Path == "":
-		return d, errors.New("no path given: use PATH, or PATH:ro")
-	case d.Overlay != "" && d.ReadOnly:
-		return d, errors.New("an overlay is for writing: leave \"ro\" out, the image itself is only read")
-	case d.Overlay != "" && d.Direct:
-		return d, errors.New("an overlay is in the host's page cache: leave \"direct\" out")
+		return nil, errors.New("no path given: use PATH, or PATH:ro")
+	case overlay && d.ReadOnly:
+		return nil, errors.New("an overlay is for writing: leave \"ro\" out, the image itself is only read")
+	case overlay && d.Direct:
+		return nil, errors.New("an overlay is in the host's page cache: leave \"direct\" out")
+	case !here:
+		return d, nil
 	}
 	switch _, err := os.Stat(d.Path); {
 	case err == nil:
 		return d, nil
-	case d.ReadOnly || d.Overlay != "" || !errors.Is(err, fs.ErrNotExist):
-		return d, err
+	case d.ReadOnly || overlay || !errors.Is(err, fs.ErrNotExist):
+		return nil, err
 	default:
-		return d, fmt.Errorf("%w (make one with \"truncate -s 1G %s\")", err, d.Path)
+		return nil, fmt.Errorf("%w (make one with \"truncate -s 1G %s\")", err, d.Path)
 	}
 }
 
@@ -57,7 +66,8 @@ func exists(path string) bool {
 }
 
 // diskOptions reports false if one of them is unknown.
-func diskOptions(s string) (d node.Disk, ok bool) {
+func diskOptions(s string) (d *bulkheadv1.Disk, ok bool) {
+	d = &bulkheadv1.Disk{}
 	for option := range strings.SplitSeq(s, ",") {
 		file, isOverlay := strings.CutPrefix(option, "overlay=")
 		switch {
@@ -66,8 +76,10 @@ func diskOptions(s string) (d node.Disk, ok bool) {
 		case option == "rw":
 		case option == "direct":
 			d.Direct = true
+		case option == "overlay":
+			d.Overlay = true
 		case isOverlay && file != "":
-			d.Overlay = file
+			d.OverlayPath = file
 		default:
 			return d, false
 		}

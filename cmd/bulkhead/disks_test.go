@@ -5,7 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"google.golang.org/protobuf/proto"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
 func TestParseDisk(t *testing.T) {
@@ -18,27 +20,28 @@ func TestParseDisk(t *testing.T) {
 	}
 	tests := []struct {
 		arg  string
-		want node.Disk
+		want *bulkheadv1.Disk
 		ok   bool
 	}{
-		{plain, node.Disk{Path: plain}, true},
-		{plain + ":ro", node.Disk{Path: plain, ReadOnly: true}, true},
-		{plain + ":rw", node.Disk{Path: plain}, true},
-		{plain + ":direct,ro", node.Disk{Path: plain, ReadOnly: true, Direct: true}, true},
-		{plain + ":overlay=x", node.Disk{Path: plain, Overlay: "x"}, true},
-		{colon, node.Disk{Path: colon}, true},
-		{colon + ":ro", node.Disk{Path: colon, ReadOnly: true}, true},
-		{plain + ":overlay=", node.Disk{}, false},
-		{plain + ":ro,overlay=x", node.Disk{}, false},
-		{plain + ":direct,overlay=x", node.Disk{}, false},
-		{plain + ":wr", node.Disk{}, false},
-		{":ro", node.Disk{}, false},
-		{"", node.Disk{}, false},
-		{filepath.Join(dir, "absent") + ":overlay=x", node.Disk{}, false},
+		{plain, &bulkheadv1.Disk{Path: plain}, true},
+		{plain + ":ro", &bulkheadv1.Disk{Path: plain, ReadOnly: true}, true},
+		{plain + ":rw", &bulkheadv1.Disk{Path: plain}, true},
+		{plain + ":direct,ro", &bulkheadv1.Disk{Path: plain, ReadOnly: true, Direct: true}, true},
+		{plain + ":overlay", &bulkheadv1.Disk{Path: plain, Overlay: true}, true},
+		{plain + ":overlay=x", &bulkheadv1.Disk{Path: plain, OverlayPath: "x"}, true},
+		{colon, &bulkheadv1.Disk{Path: colon}, true},
+		{colon + ":ro", &bulkheadv1.Disk{Path: colon, ReadOnly: true}, true},
+		{plain + ":overlay=", &bulkheadv1.Disk{}, false},
+		{plain + ":ro,overlay=x", &bulkheadv1.Disk{}, false},
+		{plain + ":direct,overlay=x", &bulkheadv1.Disk{}, false},
+		{plain + ":wr", &bulkheadv1.Disk{}, false},
+		{":ro", &bulkheadv1.Disk{}, false},
+		{"", &bulkheadv1.Disk{}, false},
+		{filepath.Join(dir, "absent") + ":overlay=x", &bulkheadv1.Disk{}, false},
 	}
 	for _, tt := range tests {
-		got, err := parseDisk(tt.arg)
-		if (err == nil) != tt.ok || tt.ok && got != tt.want {
+		got, err := parseDisk(tt.arg, true)
+		if (err == nil) != tt.ok || tt.ok && !proto.Equal(got, tt.want) {
 			t.Errorf("parseDisk(%q) = %+v, %v", tt.arg, got, err)
 		}
 	}

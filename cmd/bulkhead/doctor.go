@@ -18,11 +18,10 @@ func newDoctor() *cobra.Command {
 		Short: "Say whether this host can run guests, and how to mend what is missing",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			n, err := node.New(node.Config{})
+			checks, err := node.CheckHost(node.Config{})
 			if err != nil {
 				return err
 			}
-			checks := n.Check()
 			show := showChecks
 			if asJSON {
 				show = showChecksJSON

@@ -8,10 +8,13 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/containerd/log"
 	"github.com/spf13/cobra"
 )
 
 func main() {
+	// The RPC library logs what came too late for who had asked.
+	log.SetLevel("panic")
 	os.Exit(execute(os.Args[1:]))
 }
 
@@ -58,6 +61,10 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newRun(), newDoctor(), newVersion())
+	h := &hostOptions{}
+	h.addFlags(root)
+	root.AddCommand(newRun(h), newCreate(h), newStart(h), newStop(h), newKill(h), newPause(h), newResume(h), newRm(h),
+		newPs(h), newInspect(h), newExec(h), newAttach(h), newLogs(h), newCp(h), newPortForward(h), newStats(h), newEvents(h), newNodeCommand(h),
+		newDoctor(), newVersion())
 	return root
 }

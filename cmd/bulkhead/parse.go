@@ -2,56 +2,77 @@ package main
 
 import (
 	"fmt"
-	"os"
+	"strconv"
 	"strings"
 
-	"github.com/docker/go-units"
-
-	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
-const maxCPUs = 32
-
-func checkCPUs(n int) error {
-	if n < 1 || n > maxCPUs {
-		return fmt.Errorf("--cpus %d: give 1 to %d", n, maxCPUs)
-	}
-	return nil
-}
-
-// parseMemory reads a size as docker does: a number and a unit of powers of
-// 1024. It is rounded up to whole pages.
-func parseMemory(s string) (uint64, error) {
-	const page, least = 4096, 32 << 20
-	n, err := units.RAMInBytes(s)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("--memory %q is not a size: give a number with a unit, such as 512M or 4G", s)
-	}
-	if n < least {
-		return 0, fmt.Errorf("--memory %q is too small: a guest needs at least 32M", s)
-	}
-	return (uint64(n) + page - 1) &^ (page - 1), nil
-}
-
-func parseNet(s string) (*node.Network, error) {
-	if s == "none" {
-		return nil, nil
-	}
-	tap, ok := strings.CutPrefix(s, "tap=")
-	if !ok || tap == "" {
-		return nil, fmt.Errorf("--net %q: give none or tap=NAME", s)
-	}
-	return &node.Network{Tap: tap}, nil
-}
-
-// environment completes NAME with this process's own value, as docker does.
-func environment(args []string) (env []string) {
+// parseNets reads the values of --net.
+func parseNets(args []string) (networks []*bulkheadv1.Network, err error) {
 	for _, arg := range args {
-		if strings.Contains(arg, "=") {
-			env = append(env, arg)
-		} else if value, ok := os.LookupEnv(arg); ok {
-			env = append(env, arg+"="+value)
+		if arg == "none" {
+			continue
+		}
+		n, err := parseNet(arg)
+		if err != nil {
+			return nil, fmt.Errorf("--net %q: %w", arg, err)
+		}
+		networks = append(networks, n)
+	}
+	return networks, nil
+}
+
+func parseNet(arg string) (*bulkheadv1.Network, error) {
+	n := &bulkheadv1.Network{}
+	for option := range strings.SplitSeq(arg, ",") {
+		key, value, _ := strings.Cut(option, "=")
+		if value == "" {
+			return nil, fmt.Errorf("give none, tap=NAME or bridge=NAME, and options such as ip=10.0.0.2/24")
+		}
+		switch key {
+		case "tap":
+			n.Host = &bulkheadv1.Network_Tap{Tap: value}
+		case "bridge":
+			n.Host = &bulkheadv1.Network_Bridge{Bridge: value}
+		case "ip":
+			n.Addresses = append(n.Addresses, value)
+		case "gw":
+			n.Gateways = append(n.Gateways, value)
+		case "mac":
+			n.Mac = value
+		case "mtu":
+			mtu, err := strconv.ParseUint(value, 10, 16)
+			if err != nil {
+				return nil, fmt.Errorf("mtu %q is no number of bytes", value)
+			}
+			n.Mtu = uint32(mtu)
+		default:
+			return nil, fmt.Errorf("unknown option %q: there are ip, gw, mac and mtu", key)
 		}
 	}
-	return env
+	if n.Host == nil {
+		return nil, fmt.Errorf("give tap=NAME or bridge=NAME as well")
+	}
+	return n, nil
+}
+
+// parseRestart reads the value of --restart, as docker has it.
+func parseRestart(arg string) (*bulkheadv1.RestartPolicy, error) {
+	mode, most, counted := strings.Cut(arg, ":")
+	switch {
+	case arg == "" || arg == "no":
+		return nil, nil
+	case mode != "on-failure":
+		return nil, fmt.Errorf("--restart %q: give no, or on-failure[:MAX]", arg)
+	}
+	p := &bulkheadv1.RestartPolicy{Mode: bulkheadv1.RestartMode_RESTART_MODE_ON_FAILURE}
+	if counted {
+		n, err := strconv.ParseUint(most, 10, 20)
+		if err != nil {
+			return nil, fmt.Errorf("--restart %q: %q is no number of restarts", arg, most)
+		}
+		p.MaxRestarts = uint32(n)
+	}
+	return p, nil
 }

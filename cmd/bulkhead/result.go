@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
 
-	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
 // jsonToStdout is the value of --json without one.
@@ -30,6 +30,8 @@ type result struct {
 	Timings   []timing   `json:"timings,omitempty"`
 	Resources *resources `json:"resources,omitempty"`
 
+	began   time.Time
+	marking sync.Mutex  // of Timings; no other lock is taken under it
 	started bool        // the command was
 	midLine atomic.Bool // standard output ends within a line
 	err     error
@@ -57,16 +59,24 @@ const (
 	endTimeout      = "timeout"
 	endKilled       = "killed"
 	endError        = "error"
+	endDetached     = "detached"
 )
 
+// mark records that a stage is over now.
+func (r *result) mark(step string) {
+	r.marking.Lock()
+	defer r.marking.Unlock()
+	r.Timings = append(r.Timings, timing{step, milliseconds(time.Since(r.began))})
+}
+
 // finish records how the command ended.
-func (r *result) finish(s *agentv1.WaitResponse) {
-	r.ExitCode, r.Signal = int(s.GetExitCode()), int(s.GetSignal())
+func (r *result) finish(e *bulkheadv1.ProcessExit) {
+	r.ExitCode, r.Signal = int(e.GetExitCode()), int(e.GetSignal())
 	r.EndReason = endWorkloadExit
 	res := r.resources()
-	res.CommandUserMS = milliseconds(time.Duration(s.GetUserTimeNs()))
-	res.CommandSystemMS = milliseconds(time.Duration(s.GetSystemTimeNs()))
-	res.CommandMaxRSS = s.GetMaxRssBytes()
+	res.CommandUserMS = milliseconds(time.Duration(e.GetUserTimeNs()))
+	res.CommandSystemMS = milliseconds(time.Duration(e.GetSystemTimeNs()))
+	res.CommandMaxRSS = e.GetMaxRssBytes()
 }
 
 func (r *result) resources() *resources {
@@ -76,21 +86,17 @@ func (r *result) resources() *resources {
 	return r.Resources
 }
 
-// collect asks the sandbox, before it is closed, what it has used.
-func (r *result) collect(box *node.Sandbox) {
-	r.Name = box.Name
+// collect asks the node, before the sandbox is gone, what it has used.
+func (r *result) collect(c *client.Client, sandbox string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if s, err := box.Stats(ctx); err == nil {
-		box.Timings.Add(s.GetSteps()...)
-		res := r.resources()
-		res.VMMUserMS = milliseconds(time.Duration(s.GetUserTimeNs()))
-		res.VMMSystemMS = milliseconds(time.Duration(s.GetSystemTimeNs()))
-		res.GuestMemory, res.VMMMemory = s.GetGuestMemoryBytes(), s.GetOverheadMemoryBytes()
+	answer, err := c.GetSandboxStats(ctx, &bulkheadv1.GetSandboxStatsRequest{Name: sandbox})
+	if err != nil {
+		return
 	}
-	for _, step := range box.Timings.Steps() {
-		r.Timings = append(r.Timings, timing{step.Name, milliseconds(step.After)})
-	}
+	s, res := answer.GetStats(), r.resources()
+	res.VMMUserMS, res.VMMSystemMS = milliseconds(s.GetUserTime().AsDuration()), milliseconds(s.GetSystemTime().AsDuration())
+	res.GuestMemory, res.VMMMemory = s.GetMemoryBytes(), s.GetOverheadBytes()
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -103,21 +109,22 @@ func (r *result) conclude(err error) {
 	r.err, r.Error = err, oneLine(err)
 	var (
 		exit  *exitError
-		ended *node.EndedError
+		ended *endedError
 	)
+	reason := reasonOf(err)
 	switch {
 	case errors.As(err, &exit):
 		r.ExitCode, r.EndReason = exit.code, endKilled
 		if errors.Is(err, errTimeout) {
 			r.EndReason = endTimeout
 		}
-	case errors.Is(err, guest.ErrNotFound):
+	case reason == reasonNotFound:
 		r.ExitCode, r.EndReason = exitNotFound, endError
-	case errors.Is(err, guest.ErrNotExecutable):
+	case reason == reasonNotExecutable:
 		r.ExitCode, r.EndReason = exitNotExecutable, endError
 	case errors.As(err, &ended):
-		r.EndReason = ended.Reason()
-		if r.started && ended.ByGuest() { // which is how it chose to end
+		r.EndReason = ended.reason()
+		if r.started && ended.byGuest() { // which is how it chose to end
 			r.err, r.Error = nil, ""
 			return
 		}

@@ -2,22 +2,31 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
-	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
-func endedBy(reason vmmv1.EndReason) error {
-	return &node.EndedError{End: node.End{WaitResponse: &vmmv1.WaitResponse{Reason: reason}}}
+func endedBy(reason bulkheadv1.ExitReason) error {
+	return &endedError{&bulkheadv1.SandboxExit{Reason: reason}, errors.New("the sandbox ended")}
+}
+
+// called is what a node answers, for a reason.
+func called(code codes.Code, reason string) error {
+	s, err := status.New(code, "what the node says").WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "bulkhead"})
+	if err != nil {
+		panic(err)
+	}
+	return plain(s.Err())
 }
 
 func TestConclude(t *testing.T) {
-	powerOff, reboot := endedBy(vmmv1.EndReason_END_REASON_POWER_OFF), endedBy(vmmv1.EndReason_END_REASON_REBOOT)
+	powerOff, reboot := endedBy(bulkheadv1.ExitReason_EXIT_REASON_POWER_OFF), endedBy(bulkheadv1.ExitReason_EXIT_REASON_REBOOT)
 	tests := []struct {
 		name    string
 		err     error
@@ -29,11 +38,14 @@ func TestConclude(t *testing.T) {
 		{"power-off", powerOff, true, 0, "power off", false},
 		{"power-off before the command", powerOff, false, 125, "power off", true},
 		{"reboot", reboot, true, 125, "reboot", true},
-		{"panic", endedBy(vmmv1.EndReason_END_REASON_GUEST_PANIC), true, 125, "guest panic", true},
+		{"panic", endedBy(bulkheadv1.ExitReason_EXIT_REASON_GUEST_PANIC), true, 125, "guest panic", true},
+		{"worker killed", endedBy(bulkheadv1.ExitReason_EXIT_REASON_WORKER_LOST), true, 125, "host error", true},
 		{"timeout", &exitError{exitTimeout, errTimeout}, true, 124, endTimeout, true},
 		{"second SIGINT", &exitError{130, errSignalled}, true, 130, endKilled, true},
-		{"not found", fmt.Errorf("start: %w", guest.ErrNotFound), false, 127, endError, true},
-		{"not executable", fmt.Errorf("start: %w", guest.ErrNotExecutable), false, 126, endError, true},
+		{"not found", called(codes.NotFound, reasonNotFound), false, 127, endError, true},
+		{"not executable", called(codes.PermissionDenied, reasonNotExecutable), false, 126, endError, true},
+		{"no such sandbox", called(codes.NotFound, "SANDBOX_NOT_FOUND"), false, 125, endError, true},
+		{"no node", plain(status.Error(codes.Unavailable, "connection refused")), false, 125, endError, true},
 		{"anything else", errors.New("disk full"), true, 125, endError, true},
 	}
 	for _, tt := range tests {
@@ -42,6 +54,9 @@ func TestConclude(t *testing.T) {
 			r.conclude(tt.err)
 			if r.ExitCode != tt.code || r.EndReason != tt.reason || (r.err != nil) != tt.message {
 				t.Errorf("exit code %d, reason %q, error %v", r.ExitCode, r.EndReason, r.err)
+			}
+			if strings.Contains(r.Error, "rpc error") {
+				t.Errorf("the user is told %q", r.Error)
 			}
 		})
 	}

@@ -4,137 +4,179 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
-	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
 const (
-	// bootTime is the most a guest may take to come up.
-	bootTime = 5 * time.Minute
 	// finishTime is how long a guest has to write its disks.
 	finishTime = 30 * time.Second
 	// lastWordsTime is how long output has to arrive when its end is none.
 	lastWordsTime = time.Second
+	// orphanTime is how long a sandbox may be idle that lost its client.
+	orphanTime = time.Minute
+	// killTime is how long a sandbox has to be deleted.
+	killTime = 15 * time.Second
 )
 
-// run makes a sandbox, runs the command in it and returns with the exit code.
-func (o *runOptions) run(ctx context.Context, args []string) error {
-	r := &result{}
-	err := o.session(ctx, args, r)
-	r.conclude(err)
-	if err := r.print(o.json); err != nil {
-		return &exitError{exitFailure, err}
-	}
-	if r.ExitCode == 0 && r.err == nil {
-		return nil
-	}
-	return &exitError{r.ExitCode, r.err}
+// session is one sandbox for one command.
+type session struct {
+	options *runOptions
+	result  *result
+	signals *signals
+
+	client  *client.Client
+	sandbox string
+	watch   *watch
 }
 
-func (o *runOptions) session(ctx context.Context, args []string, r *result) (err error) {
+func (s *session) run(ctx context.Context, args []string) (err error) {
+	o := s.options
 	if len(args) == 0 {
 		return errors.New("no command given: bulkhead run [flags] -- COMMAND [ARG...]")
 	}
-	spec, err := o.spec()
+	if err := o.check(); err != nil {
+		return err
+	}
+	spec, err := o.spec(o.hostOptions)
 	if err != nil {
 		return err
 	}
-	signals := catchSignals()
-	defer signals.release()
-	term, err := openTerminal(o)
+	s.signals = catchSignals()
+	defer s.signals.release()
+	end, err := s.connect()
 	if err != nil {
 		return err
 	}
-	console, err := startConsole(o.console)
-	if err != nil {
-		return err
+	defer func() { err = errors.Join(err, end()) }()
+	if o.detach {
+		return s.detach(ctx, spec, args)
 	}
-	defer console.finish()
-	spec.Console = console.write
+	return s.attached(ctx, spec, args)
+}
 
-	n, err := node.New(node.Config{Notify: notify})
-	if err != nil {
-		return err
-	}
-	box, err := boot(ctx, n, spec, signals)
-	if err != nil {
-		return err
-	}
-	console.started()
-	defer func() {
-		r.collect(box)
-		if errors.Is(err, errSignalled) { // at once
-			err = errors.Join(err, box.Close())
-			return
+// connect finds a node: the daemon that is named, or one within this process.
+func (s *session) connect() (end func() error, err error) {
+	if s.options.host != "" {
+		s.client, err = s.options.connect()
+		if err != nil {
+			return nil, err
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), finishTime)
-		defer cancel()
-		err = errors.Join(err, box.Stop(ctx))
-	}()
-	command := o.command(args)
-	command.Console = term.size()
-	return runCommand(ctx, box, command, &attachment{
-		options: o, signals: signals, terminal: term, result: r,
-	})
+		return s.client.Close, nil
+	}
+	s.client, end, err = openStandalone()
+	return end, err
 }
 
-// boot starts the sandbox unless a signal comes first.
-func boot(ctx context.Context, n *node.Node, spec node.Spec, signals *signals) (*node.Sandbox, error) {
-	ctx, stop := signals.cancelOnFirst(ctx)
+// detach leaves the command to the daemon.
+func (s *session) detach(ctx context.Context, spec *bulkheadv1.SandboxSpec, args []string) error {
+	spec.Command = s.options.command(args)
+	ctx, stop := s.signals.cancelOnFirst(ctx)
 	defer stop()
-	return n.Start(ctx, spec)
+	if err := s.create(ctx, spec); err != nil {
+		return err
+	}
+	if _, err := s.client.StartSandbox(ctx, &bulkheadv1.StartSandboxRequest{Name: s.sandbox}); err != nil {
+		return orCause(ctx, err)
+	}
+	fmt.Println(s.sandbox)
+	s.result.EndReason = endDetached
+	return nil
 }
 
-// runCommand runs the command with this process's stdio.
-func runCommand(ctx context.Context, box *node.Sandbox, c guest.Command, a *attachment) error {
-	clock := a.clock()
-	p, err := a.start(ctx, box, c)
-	if err != nil {
-		return err
+// attached stays for the command. The sandbox goes with it, or a while after a
+// client that was killed.
+func (s *session) attached(ctx context.Context, spec *bulkheadv1.SandboxSpec, args []string) (err error) {
+	spec.AutoDelete = true
+	if spec.IdleTimeout == nil {
+		spec.IdleTimeout = durationpb.New(orphanTime)
 	}
-	defer p.Close()
-	a.result.started = true
-	copied, err := a.connect(p, box.Timings)
-	if err != nil {
-		return err
-	}
-	defer a.terminal.restore()
-	ended := make(chan ending, 1)
-	go func() {
-		status, err := box.Wait(ctx, p)
-		ended <- ending{status, err}
-	}()
-	end, err := a.supervise(ctx, p, ended, clock)
-	if err == nil {
-		err = end.err
-	}
-	if err != nil {
-		copied.waitFor(lastWordsTime)
-		return err
-	}
-	box.Timings.Mark("command ended")
-	a.result.finish(end.status)
-	return a.drain(copied, clock)
-}
-
-// start starts the command unless a signal comes first, or its time is up.
-func (a *attachment) start(ctx context.Context, box *node.Sandbox, c guest.Command) (*guest.Process, error) {
-	ctx, stop := a.signals.cancelOnFirst(ctx)
+	boot, stop := s.signals.cancelOnFirst(ctx)
 	defer stop()
-	if a.options.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, a.options.timeout, a.timedOut())
-		defer cancel()
+	if err := s.create(boot, spec); err != nil {
+		return err
 	}
-	p, err := box.Exec(ctx, c)
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errTimeout) {
-		return nil, cause
+	defer func() { err = errors.Join(err, s.remove(err, spec)) }()
+	console := startConsole(ctx, s.client, s.sandbox, s.options.console)
+	defer console.finish()
+	if err := s.start(boot); err != nil {
+		return err
 	}
-	return p, err
+	stop()
+	defer s.result.collect(s.client, s.sandbox)
+	a := &attachment{session: s, terminal: openTerminal(s.options.tty)}
+	return a.run(ctx, s.options.command(args))
 }
 
-// notify shows what there is to wait for.
-func notify(text string) { fmt.Fprintln(os.Stderr, "bulkhead:", text) }
+func (s *session) create(ctx context.Context, spec *bulkheadv1.SandboxSpec) error {
+	r, err := s.client.CreateSandbox(ctx, &bulkheadv1.CreateSandboxRequest{Name: s.options.name, Spec: spec})
+	if err != nil {
+		return orCause(ctx, err)
+	}
+	s.sandbox = r.GetSandbox().GetName()
+	s.result.Name = s.sandbox
+	s.watch = startWatch(s.client, r.GetSandbox())
+	return nil
+}
+
+func (s *session) start(ctx context.Context) error {
+	r, err := s.client.StartSandbox(ctx, &bulkheadv1.StartSandboxRequest{Name: s.sandbox})
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	for _, p := range r.GetSandbox().GetStatus().GetPhases() {
+		s.result.Timings = append(s.result.Timings, timing{p.GetName(), milliseconds(p.GetAfter().AsDuration())})
+	}
+	return nil
+}
+
+// explain finds the reason behind an error: this process's own, or the sandbox's
+// end.
+func (s *session) explain(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if reason := reasonOf(err); reason == reasonEnded || reason == reasonStartFailed {
+		if s.watch == nil {
+			return plain(err)
+		}
+		if exit := s.watch.exit(); exit != nil {
+			return &endedError{exit, err}
+		}
+	}
+	return plain(err)
+}
+
+// remove ends the sandbox: if a disk keeps what the guest wrote, the guest is asked
+// to finish first, unless somebody is in a hurry. That it didn't is an error.
+func (s *session) remove(err error, spec *bulkheadv1.SandboxSpec) error {
+	defer s.watch.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
+	defer cancel()
+	var stopped error
+	if keepsWrites(spec) && !errors.Is(err, errSignalled) {
+		r, err := s.client.StopSandbox(ctx, &bulkheadv1.StopSandboxRequest{Name: s.sandbox, GracePeriod: durationpb.New(time.Second)})
+		stopped = unlessGone(err)
+		if r.GetSandbox().GetStatus().GetExit().GetForced() {
+			stopped = errors.New("the guest did not finish writing its disks")
+		}
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), killTime)
+	defer cancel()
+	_, deleted := s.client.DeleteSandbox(ctx, &bulkheadv1.DeleteSandboxRequest{Name: s.sandbox, Force: true})
+	return errors.Join(stopped, unlessGone(deleted))
+}
+
+func keepsWrites(spec *bulkheadv1.SandboxSpec) bool {
+	for _, d := range spec.GetDisks() {
+		if !d.GetReadOnly() && !d.GetOverlay() {
+			return true
+		}
+	}
+	return false
+}

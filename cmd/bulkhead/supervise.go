@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
 
-	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
 const (
@@ -22,12 +22,6 @@ var (
 	errTimeout   = errors.New("the command ran out of its time")
 	errSignalled = errors.New("ended by a signal")
 )
-
-// ending is how a command ended.
-type ending struct {
-	status *agentv1.WaitResponse
-	err    error
-}
 
 // clock returns what ticks when the command's time is up: nil if never.
 func (a *attachment) clock() <-chan time.Time {
@@ -43,31 +37,35 @@ func (a *attachment) timedOut() error {
 
 // supervise waits for the command's end while it passes signals on and watches
 // the clock. No guest can keep it from either: it is asked in the background.
-func (a *attachment) supervise(ctx context.Context, p *guest.Process, ended <-chan ending, clock <-chan time.Time) (ending, error) {
+func (a *attachment) supervise(ctx context.Context, p *client.Process, clock <-chan time.Time) (*bulkheadv1.ProcessExit, error) {
 	ask, stop := asker(ctx)
 	defer stop()
 	interrupts := 0
 	for {
 		select {
-		case e := <-ended:
-			return e, nil
+		case <-p.Done():
+			exit, err := p.Wait()
+			if err != nil {
+				return nil, a.explain(ctx, err)
+			}
+			return exit, nil
 		case <-clock:
 			ask(func(ctx context.Context) { p.Signal(ctx, sigTerm) })
 			select {
-			case <-ended:
+			case <-p.Done():
 			case <-time.After(termTime):
 			}
-			return ending{}, a.timedOut()
+			return nil, a.timedOut()
 		case <-a.signals.resize:
 			if size := a.terminal.size(); size != nil {
-				ask(func(ctx context.Context) { p.Resize(ctx, *size) })
+				ask(func(ctx context.Context) { p.Resize(ctx, size) })
 			}
 		case s := <-a.signals.forward:
 			if endsAtSecond(s) {
 				interrupts++
 			}
 			if interrupts > 1 {
-				return ending{}, &exitError{exitSignal + int(s), errSignalled}
+				return nil, &exitError{exitSignal + int(s), errSignalled}
 			}
 			ask(func(ctx context.Context) { p.Signal(ctx, int(s)) })
 		}
@@ -95,8 +93,8 @@ func asker(ctx context.Context) (ask func(func(context.Context)), stop func()) {
 	return ask, func() { close(calls) }
 }
 
-// drain waits until all output has arrived, which takes as long as some process
-// in the guest holds it open: until the clock or a signal says otherwise.
+// drain waits until all output has been written here: until the clock or a signal
+// says otherwise.
 func (a *attachment) drain(c *copying, clock <-chan time.Time) error {
 	for {
 		select {

@@ -69,12 +69,11 @@ func TestGuestThatDoesNotRead(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			readLine(c)
+			readLine(c, maxLine)
 			io.WriteString(c, "OK 1073741824\n")
 		}
 	}()
-	hello, _ := net.Pipe()
-	a, err := connect(t.Context(), path, hello)
+	a, err := Connect(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/ttrpc"
@@ -23,10 +24,11 @@ import (
 const (
 	// FirstPort and LastPort bound the ports that are the agent's.
 	FirstPort = 1024
-	LastPort  = 1025
+	LastPort  = 1026
 
 	controlPort = 1024
-	stdioPort   = 1025
+	streamPort  = 1025
+	forwardPort = 1026
 )
 
 const (
@@ -44,9 +46,13 @@ type Listener struct {
 }
 
 // Listen prepares for the agent of a machine whose vsock has its socket at
-// path, before the machine starts.
+// path, before the machine starts or after another listener is gone.
 func Listen(path string) (*Listener, error) {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: fmt.Sprintf("%s_%d", path, controlPort), Net: "unix"})
+	name := fmt.Sprintf("%s_%d", path, controlPort)
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("listen for the guest agent: %w", err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("listen for the guest agent: %w", err)
 	}
@@ -72,16 +78,31 @@ func (l *Listener) Accept(ctx context.Context) (*Agent, error) {
 			conn.Close()
 			continue // whoever that was, it wasn't the agent
 		}
-		return connect(ctx, l.path, conn)
+		// The agent stops saying so once it was called.
+		a, err := Connect(ctx, l.path)
+		if err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return a, conn.Close()
 	}
+}
+
+// deadline gives whoever reads or writes so much time; 0 is all there is. It
+// fails only once conn is closed, which they notice.
+func deadline(conn net.Conn, d time.Duration) {
+	if d == 0 {
+		conn.SetDeadline(time.Time{})
+		return
+	}
+	conn.SetDeadline(time.Now().Add(d))
 }
 
 func readReady(ctx context.Context, conn net.Conn) error {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	conn.SetDeadline(time.Now().Add(lineTime))
-	defer conn.SetDeadline(time.Time{})
-	if line, err := readLine(conn); err != nil || line != readyLine {
+	deadline(conn, lineTime)
+	defer deadline(conn, 0)
+	if line, err := readLine(conn, maxLine); err != nil || line != readyLine {
 		return fmt.Errorf("not an agent's greeting: %q: %w", line, err)
 	}
 	return nil
@@ -91,21 +112,28 @@ func readReady(ctx context.Context, conn net.Conn) error {
 type Agent struct {
 	agentv1.AgentService
 	path   string
-	hello  net.Conn // open as long as the agent is
 	client *ttrpc.Client
+	closed atomic.Bool
 }
 
-func connect(ctx context.Context, path string, hello net.Conn) (*Agent, error) {
+// Connect connects to the agent of a guest that is up, by the socket of its
+// machine's vsock. The caller closes the agent.
+func Connect(ctx context.Context, path string) (*Agent, error) {
 	conn, err := dial(ctx, path, controlPort)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to the guest agent: %w", err), hello.Close())
+		return nil, fmt.Errorf("connect to the guest agent: %w", err)
 	}
-	client := ttrpc.NewClient(&answers{Conn: conn})
-	return &Agent{AgentService: agentv1.NewAgentClient(client), path: path, hello: hello, client: client}, nil
+	a := &Agent{path: path}
+	a.client = ttrpc.NewClient(&answers{Conn: conn}, ttrpc.WithOnClose(func() { a.closed.Store(true) }))
+	a.AgentService = agentv1.NewAgentClient(a.client)
+	return a, nil
 }
 
+// Closed reports whether the connection for calls is closed, by either side.
+func (a *Agent) Closed() bool { return a.closed.Load() }
+
 // Close hangs up.
-func (a *Agent) Close() error { return errors.Join(a.client.Close(), a.hello.Close()) }
+func (a *Agent) Close() error { return a.client.Close() }
 
 // dial connects to a port of the guest by Firecracker's protocol.
 func dial(ctx context.Context, path string, port uint32) (conn *net.UnixConn, err error) {
@@ -114,15 +142,23 @@ func dial(ctx context.Context, path string, port uint32) (conn *net.UnixConn, er
 		return nil, err
 	}
 	conn = c.(*net.UnixConn)
-	deadline := time.Now().Add(lineTime)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
+	until := time.Now().Add(lineTime)
+	if d, ok := ctx.Deadline(); ok && d.Before(until) {
+		until = d
 	}
-	conn.SetDeadline(deadline)
+	conn.SetDeadline(until)
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
 	if err := greet(conn, port); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, errors.Join(err, conn.Close())
 	}
-	conn.SetDeadline(time.Time{})
+	if !stop() {
+		return nil, errors.Join(context.Cause(ctx), conn.Close())
+	}
+	deadline(conn, 0)
 	return conn, nil
 }
 
@@ -130,7 +166,7 @@ func greet(conn net.Conn, port uint32) error {
 	if _, err := fmt.Fprintf(conn, "CONNECT %d\n", port); err != nil {
 		return err
 	}
-	line, err := readLine(conn)
+	line, err := readLine(conn, maxLine)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("guest port %d: no answer", port)
@@ -146,9 +182,9 @@ func greet(conn net.Conn, port uint32) error {
 const maxLine = 32
 
 // readLine reads a line, byte by byte: what follows it isn't for us.
-func readLine(conn net.Conn) (string, error) {
+func readLine(conn net.Conn, most int) (string, error) {
 	var line []byte
-	for b := make([]byte, 1); len(line) < maxLine; line = append(line, b[0]) {
+	for b := make([]byte, 1); len(line) < most; line = append(line, b[0]) {
 		if _, err := conn.Read(b); err != nil {
 			return "", err
 		}

@@ -25,6 +25,17 @@ type Command struct {
 	Console *Size    // set: on a terminal of this size
 }
 
+// request returns the agent's, for a process with an ID.
+func (c Command) request(id string) *agentv1.StartRequest {
+	r := &agentv1.StartRequest{
+		Id: id, Args: c.Args, Env: c.Env, Workdir: c.Dir, User: c.User, Stdin: c.Stdin,
+	}
+	if c.Console != nil {
+		r.Terminal = &agentv1.TerminalSize{Rows: c.Console.Rows, Columns: c.Console.Columns}
+	}
+	return r
+}
+
 // Size is the size of a terminal.
 type Size struct{ Rows, Columns uint32 }
 
@@ -48,7 +59,8 @@ type Process struct {
 	conns []*net.UnixConn
 }
 
-// Start runs a command. The caller closes the process.
+// Start runs a command, which ends with the process's streams. The caller closes
+// the process.
 func (a *Agent) Start(ctx context.Context, c Command) (*Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
@@ -56,12 +68,8 @@ func (a *Agent) Start(ctx context.Context, c Command) (*Process, error) {
 	if err := p.attach(ctx, c); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
-	req := &agentv1.StartRequest{
-		Id: p.id, Args: c.Args, Env: c.Env, Workdir: c.Dir, User: c.User, Stdin: c.Stdin,
-	}
-	if c.Console != nil {
-		req.Terminal = &agentv1.TerminalSize{Rows: c.Console.Rows, Columns: c.Console.Columns}
-	}
+	req := c.request(p.id)
+	req.Tied = true
 	if _, err := a.AgentService.Start(ctx, req); err != nil {
 		return nil, errors.Join(explainStart(c, err), p.Close())
 	}
@@ -101,22 +109,32 @@ func (p *Process) attach(ctx context.Context, c Command) (err error) {
 }
 
 func (p *Process) open(ctx context.Context, stream string) (*net.UnixConn, error) {
-	conn, err := dial(ctx, p.agent.path, stdioPort)
+	conn, err := dial(ctx, p.agent.path, streamPort)
 	if err != nil {
 		return nil, fmt.Errorf("open the process's %s: %w", stream, err)
 	}
 	p.conns = append(p.conns, conn)
-	if _, err := fmt.Fprintf(conn, "bulkhead-stdio/1 %s %s\n", p.id, stream); err != nil {
+	if _, err := io.WriteString(conn, greeting(p.id, stream)); err != nil {
 		return nil, fmt.Errorf("open the process's %s: %w", stream, err)
 	}
 	return conn, nil
 }
+
+// greeting says which stream of which process a connection is.
+func greeting(id, stream string) string { return fmt.Sprintf("bulkhead-stdio/1 %s %s\n", id, stream) }
 
 func newID() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
+
+// Process returns a process that was started before, by whomever, for all but its
+// streams.
+func (a *Agent) Process(id string) *Process { return &Process{agent: a, id: id} }
+
+// ID returns the agent's name for the process.
+func (p *Process) ID() string { return p.id }
 
 // Wait waits for the process to end.
 func (p *Process) Wait(ctx context.Context) (*agentv1.WaitResponse, error) {
@@ -137,8 +155,7 @@ func (p *Process) Resize(ctx context.Context, s Size) error {
 	return err
 }
 
-// Close lets go of the process's streams. A process that still runs sees its
-// input end and its output broken.
+// Close lets go of the process's streams, which ends the process.
 func (p *Process) Close() (err error) {
 	for _, c := range p.conns {
 		err = errors.Join(err, c.Close())

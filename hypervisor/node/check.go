@@ -21,6 +21,16 @@ type Check struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
+// CheckHost looks whether a node with the configuration could run sandboxes here.
+func CheckHost(c Config) ([]Check, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{config: c}
+	return n.Check(), nil
+}
+
 // Check looks whether this host can run sandboxes.
 func (n *Node) Check() []Check {
 	checks := []Check{n.checkWorker(), n.checkKVM()}
@@ -48,9 +58,20 @@ type probeReport struct {
 	Remedy  string `json:"remedy"`
 }
 
+const checkKVMName = "KVM"
+
+// problem is a check that failed, in a line.
+func (c Check) problem() string {
+	text := c.Name + ": " + c.Detail
+	if c.Remedy != "" {
+		text += " (mend with: " + c.Remedy + ")"
+	}
+	return text
+}
+
 // checkKVM asks the worker, which is the one that will use KVM.
 func (n *Node) checkKVM() Check {
-	c := Check{Name: "KVM", Required: true}
+	c := Check{Name: checkKVMName, Required: true}
 	out, err := exec.Command(n.config.WorkerPath, "probe").Output()
 	var r probeReport
 	if err == nil {

@@ -1,7 +1,3 @@
-// Package node runs sandboxes on this host, in the process that uses it.
-//
-//	Spec ─▶ image: root file system ─▶ supervise: bundle, worker ─▶ machine
-//	     ─▶ guest: agent ready ─▶ root mounted ─▶ processes
 package node
 
 import (
@@ -9,52 +5,125 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	"github.com/bulkhead-vm/bulkhead/guestkernel/cache"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/capacity"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/image"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
-// Config says where a node finds and keeps its things. Empty fields have good
-// defaults.
-type Config struct {
-	RuntimeDir string // for bundles
-	CacheDir   string // for root file systems
-	WorkerPath string // of bulkhead-vmm; default: beside this program
-	GuestDir   string // with vmlinux, initramfs.cpio, userland.erofs; default: guest/ beside this program
-	// Notify hears what a user should know while waiting. nil: nobody does.
-	Notify func(string)
-}
-
-// Node makes sandboxes. Its methods may be called from any goroutine.
+// Node makes and keeps sandboxes. Its methods may be called from any goroutine.
+//
+// Lock ordering: admission, mu.
 type Node struct {
-	config Config
+	config  Config
+	limits  atomic.Pointer[Limits]
+	ledger  *capacity.Ledger
+	started time.Time
+	own     *supervise.Bundle // with what is kept of sandboxes; nil: StateDir is configured
+
+	closing chan struct{} // closed by Close
+	running sync.WaitGroup
+
+	// admission is held while a sandbox is made, so that limits hold.
+	admission sync.Mutex
+	draining  atomic.Bool
+
+	checking sync.Mutex // the next two; no other lock is taken under it
+	checked  time.Time
+	checks   []Check
+
+	mu        sync.Mutex // the rest; not held while anything waits
+	sandboxes map[string]*sandbox
+	closed    bool
 }
 
-// New returns a node.
-func New(c Config) (*Node, error) {
-	if c.RuntimeDir == "" {
-		c.RuntimeDir = supervise.RuntimeDir()
-	}
-	if c.CacheDir == "" {
-		dir, err := cache.DefaultDir()
-		if err != nil {
-			return nil, err
-		}
-		c.CacheDir = dir
-	}
-	self, err := os.Executable()
+// Open returns a node with the sandboxes of its store. Those that were running
+// are being attached to when it returns. The caller closes it.
+func Open(c Config) (*Node, error) {
+	c, err := c.withDefaults()
 	if err != nil {
-		return nil, fmt.Errorf("find this program's own directory: %w", err)
+		return nil, err
 	}
-	beside := filepath.Dir(self)
-	if c.WorkerPath == "" {
-		c.WorkerPath = filepath.Join(beside, "bulkhead-vmm")
+	n := &Node{config: c, started: time.Now(), closing: make(chan struct{}), sandboxes: map[string]*sandbox{}}
+	if err := n.prepare(); err != nil {
+		return nil, errors.Join(err, n.removeOwn())
 	}
-	if c.GuestDir == "" {
-		c.GuestDir = filepath.Join(beside, "guest")
+	if err := n.recover(); err != nil {
+		return nil, errors.Join(err, n.Close())
 	}
-	return &Node{c}, nil
+	return n, nil
+}
+
+func (n *Node) prepare() (err error) {
+	host, err := capacity.Host()
+	if err != nil {
+		return err
+	}
+	n.ledger = capacity.NewLedger(host)
+	if err := n.SetLimits(n.config.Limits); err != nil {
+		return err
+	}
+	if n.config.StateDir == "" {
+		// What other nodes of this kind left, of which nobody knows any more.
+		if err := supervise.Sweep(n.config.RuntimeDir); err != nil {
+			return err
+		}
+		if n.own, err = supervise.NewBundle(n.config.RuntimeDir, "node-"+newID()); err != nil {
+			return err
+		}
+		n.config.StateDir = n.own.Dir
+	}
+	if err := os.MkdirAll(filepath.Join(n.config.StateDir, keptName), 0o700); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	return nil
+}
+
+// SetLimits changes what the node allows from now on.
+func (n *Node) SetLimits(l Limits) error {
+	if l.Capacity != nil {
+		host, err := capacity.Host()
+		if err != nil {
+			return err
+		}
+		n.ledger.SetTotal(l.Capacity.Allocatable(host))
+	}
+	n.limits.Store(&l)
+	return nil
+}
+
+// Close lets go of all sandboxes, which go on unless they are tied, and ends
+// every call.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	first := !n.closed
+	n.closed = true
+	n.mu.Unlock()
+	if first {
+		close(n.closing)
+	}
+	n.running.Wait()
+	return n.removeOwn()
+}
+
+func (n *Node) removeOwn() error {
+	if n.own == nil {
+		return nil
+	}
+	return n.own.Remove()
+}
+
+// keptName is where in StateDir each sandbox has a directory.
+const keptName = "sandboxes"
+
+// kept returns the directory with what is kept of a sandbox.
+func (n *Node) kept(name string) string {
+	return filepath.Join(n.config.StateDir, keptName, name)
 }
 
 // Names in GuestDir.
@@ -76,4 +145,9 @@ func (n *Node) guestFile(name string) (string, error) {
 // images returns the store of root file systems.
 func (n *Node) images() (*image.Store, error) {
 	return image.Open(n.config.CacheDir, n.config.Notify)
+}
+
+// needs is what a sandbox is given of the node.
+func needs(s *bulkheadv1.SandboxSpec) capacity.Resources {
+	return capacity.Resources{CPUs: float64(s.GetCpus()), Memory: s.GetMemoryBytes() + capacity.Overhead}
 }

@@ -2,236 +2,275 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"os"
+	"sync/atomic"
 	"time"
 
-	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
-	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
-	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
-// Sandbox is a machine whose guest is ready to run processes.
-type Sandbox struct {
-	Name string
-	// Timings says when what was over.
-	Timings *Timings
+// sandbox is one sandbox: a goroutine, and what it knows.
+type sandbox struct {
+	node      *Node
+	name      string
+	requestID string
+	log       *zap.Logger
 
-	plan      plan
-	vsockPath string // the user's, empty if none
-	bundle    *supervise.Bundle
-	worker    *supervise.Worker
-	listener  *guest.Listener
-	agent     *guest.Agent
+	calls chan func()   // to be called by the goroutine
+	gone  chan struct{} // closed when it has ended
+	// seen is the sandbox as it was kept last.
+	seen atomic.Pointer[bulkheadv1.Sandbox]
+	// usable is the instance while it is running, for calls that don't change
+	// the state.
+	usable atomic.Pointer[instance.Instance]
+	usage  usage
 
-	ended chan struct{} // closed when the machine is over and end is set
-	end   End
+	// The rest is the goroutine's.
+	record   *storev1.Record
+	unkept   bool               // the last change couldn't be kept
+	instance *instance.Instance // nil: nothing runs, or work is at it
+	work     *work              // nil: nothing is being done
+	waiters  []*waiter
+	deleted  bool
+	timer    *time.Timer
 }
 
-// End is how a sandbox's machine ended.
-type End struct {
-	*vmmv1.WaitResponse
-	// Err is set instead if the worker didn't live to tell.
-	Err error
+// work is something that takes long, in a goroutine of its own. There is one at a
+// time, and the states STARTING, STOPPING and DELETING stand for it.
+type work struct {
+	cancel context.CancelCauseFunc
+	done   chan func() // has what the sandbox's goroutine is to call then
+	steady bool        // only the end of the node calls it off
 }
 
-// stopTime is how long a worker has to give back what it holds.
-const stopTime = 5 * time.Second
-
-// Start makes a sandbox and returns once its guest is ready. The caller closes
-// it. When ctx is done before, it fails with ctx's cause; whatever the failure,
-// nothing is left behind.
-func (n *Node) Start(ctx context.Context, spec Spec) (*Sandbox, error) {
-	if spec.Name == "" {
-		spec.Name = newName()
-	}
-	s := &Sandbox{Name: spec.Name, Timings: new(Timings), ended: make(chan struct{})}
-	if err := s.boot(ctx, n, spec); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+// waiter is a call that waits for a state.
+type waiter struct {
+	ctx  context.Context
+	look func() (done bool, err error)
+	told chan error
 }
 
-func newName() string {
-	var b [6]byte
-	rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+// add begins a sandbox's goroutine. The record is its own. begin is called by it
+// first.
+func (n *Node) add(r *storev1.Record, begin func(*sandbox)) (*sandbox, bool) {
+	name := r.GetSandbox().GetName()
+	s := &sandbox{
+		node: n, name: name, requestID: r.GetRequestId(), record: r,
+		log:   n.config.Log.With(zap.String("sandbox", name), zap.String("uid", r.GetSandbox().GetUid())),
+		calls: make(chan func()), gone: make(chan struct{}),
+		timer: time.NewTimer(0),
+	}
+	s.seen.Store(proto.CloneOf(r.GetSandbox()))
+	s.usage.changed = make(chan struct{}, 1)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, false
+	}
+	n.sandboxes[name] = s
+	n.running.Go(func() { s.loop(begin) })
+	return s, true
 }
 
-func (s *Sandbox) boot(ctx context.Context, n *Node, spec Spec) (err error) {
-	s.Timings.Mark("start")
-	if s.bundle, err = supervise.NewBundle(n.config.RuntimeDir, spec.Name); err != nil {
-		return err
-	}
-	vsock := s.bundle.Path(vsockName)
-	if s.plan, err = n.planUnless(ctx, spec, vsock); err != nil {
-		return err
-	}
-	s.Timings.Mark("images ready")
-	if s.listener, err = guest.Listen(vsock); err != nil {
-		return err
-	}
-	s.worker, err = supervise.Start(s.bundle, supervise.Options{
-		Path: n.config.WorkerPath, Tied: spec.Tied, Console: spec.Console,
-	})
-	if err != nil {
-		return err
-	}
-	s.Timings.Mark("worker started")
-	if spec.BootTimeout > 0 {
-		var cancel context.CancelFunc
-		late := fmt.Errorf("the guest did not come up within %v: see what it does with --console", spec.BootTimeout)
-		ctx, cancel = context.WithTimeoutCause(ctx, spec.BootTimeout, late)
-		defer cancel()
-	}
-	if err := s.launch(ctx, spec); err != nil {
-		return s.blame(ctx, err)
-	}
-	return nil
-}
-
-// launch starts the machine and waits for its guest.
-func (s *Sandbox) launch(ctx context.Context, spec Spec) (err error) {
-	if _, err := s.worker.API.Create(ctx, &vmmv1.CreateRequest{Machine: s.plan.machine}); err != nil {
-		return err
-	}
-	s.vsockPath = spec.VsockPath
-	if _, err := s.worker.API.Start(ctx, &vmmv1.StartRequest{}); err != nil {
-		return err
-	}
-	go s.watch()
-	ctx, cancel := s.whileRunning(ctx)
-	defer cancel()
-	if s.agent, err = s.listener.Accept(ctx); err != nil {
-		return fmt.Errorf("wait for the guest to come up: %w", err)
-	}
-	// Nobody accepts from here on: what else the guest connects to it would
-	// only take memory of the host's.
-	err, s.listener = s.listener.Close(), nil
-	if err != nil {
-		return err
-	}
-	s.Timings.Mark("agent ready")
-	if _, err := s.agent.Setup(ctx, s.plan.setup); err != nil {
-		return fmt.Errorf("set up the guest: %w", plain(err))
-	}
-	s.Timings.Mark("root file system mounted")
-	return nil
-}
-
-// watch records the machine's end.
-func (s *Sandbox) watch() {
-	r, err := s.worker.API.Wait(context.Background(), &vmmv1.WaitRequest{})
-	if err != nil {
-		s.end.Err = s.worker.Explain(err)
-	}
-	s.end.WaitResponse = r
-	close(s.ended)
-}
-
-// whileRunning returns a context that also ends with the machine.
-func (s *Sandbox) whileRunning(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
+func (s *sandbox) loop(begin func(*sandbox)) {
+	defer close(s.gone)
+	begin(s)
+	for !s.deleted {
+		s.settle()
+		var done chan func()
+		if s.work != nil {
+			done = s.work.done
+		}
 		select {
-		case <-s.ended:
-			cancel(errEnded)
-		case <-ctx.Done():
+		case call := <-s.calls:
+			call()
+		case then := <-done:
+			s.work = nil
+			then()
+		case <-s.machineEnd():
+			s.machineEnded()
+		case <-s.commandEnd():
+			s.commandEnded()
+		case <-s.usage.changed:
+		case <-s.timer.C:
+			s.onTime()
+		case <-s.node.closing:
+			s.letGo()
+			return
 		}
-	}()
-	return ctx, func() { cancel(nil) }
-}
-
-var errEnded = errors.New("the machine ended")
-
-// End says how the machine ended. It waits for that.
-func (s *Sandbox) End() End {
-	<-s.ended
-	return s.end
-}
-
-// Exec runs a command in the guest.
-func (s *Sandbox) Exec(ctx context.Context, c guest.Command) (*guest.Process, error) {
-	ctx, cancel := s.whileRunning(ctx)
-	defer cancel()
-	p, err := s.agent.Start(ctx, c)
-	if err != nil {
-		return nil, s.blame(ctx, err)
 	}
-	s.Timings.Mark("command started")
-	return p, nil
+	s.node.forget(s) // before anybody hears that its name is free
+	s.settle()
 }
 
-// Wait waits for a process's end, or the machine's.
-func (s *Sandbox) Wait(ctx context.Context, p *guest.Process) (*agentv1.WaitResponse, error) {
-	ctx, cancel := s.whileRunning(ctx)
-	defer cancel()
-	r, err := p.Wait(ctx)
-	if err != nil {
-		return nil, s.blame(ctx, err)
-	}
-	return r, nil
+// forget removes a sandbox that was deleted.
+func (n *Node) forget(s *sandbox) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.sandboxes, s.name)
 }
 
-// Stats asks the worker what the machine has used.
-func (s *Sandbox) Stats(ctx context.Context) (*vmmv1.StatsResponse, error) {
-	return s.worker.API.Stats(ctx, &vmmv1.StatsRequest{})
+// letGo is the end of the node.
+func (s *sandbox) letGo() {
+	for s.work != nil { // what one leads to may be more
+		w := s.work
+		w.cancel(errNodeClosing)
+		then := <-w.done
+		s.work = nil
+		then()
+	}
+	s.usable.Store(nil)
+	if s.instance != nil {
+		end := s.instance.Detach
+		if s.node.config.Tied {
+			end = s.instance.Close
+		}
+		if err := end(); err != nil {
+			s.log.Warn("let go of the sandbox", zap.Error(err))
+		}
+	}
+	if s.node.config.Tied {
+		if err := s.removeRun(); err != nil {
+			s.log.Warn("clear away the sandbox's run", zap.Error(err))
+		}
+	}
+	for _, w := range s.waiters {
+		w.told <- errNodeClosing
+	}
 }
 
-// Stop ends the sandbox: if a disk keeps what the guest wrote, the guest is
-// asked to finish first, until ctx is done. That it didn't is an error.
-func (s *Sandbox) Stop(ctx context.Context) error {
-	if !s.plan.writable {
-		return s.Close()
-	}
-	return errors.Join(s.finish(ctx), s.Close())
-}
+var errNodeClosing = fault.New(fault.Unavailable, fault.ReasonClosing, "", "the node is being closed: try again when it is back")
 
-// finish has the guest write its disks and turn itself off.
-func (s *Sandbox) finish(ctx context.Context) error {
-	select {
-	case <-s.ended:
-		return nil // it can't any more, and whoever waited has heard of it
-	default:
-	}
-	_, err := s.agent.PowerOff(ctx, &agentv1.PowerOffRequest{GraceNs: uint64(time.Second)})
-	if err != nil {
-		return fmt.Errorf("the guest did not finish writing its disks: %w", plain(err))
-	}
-	select {
-	case <-s.ended:
+// machineEnd and commandEnd are what to wait for while nothing is being done.
+func (s *sandbox) machineEnd() <-chan struct{} {
+	if s.instance == nil || s.work != nil {
 		return nil
+	}
+	return s.instance.Ended()
+}
+
+func (s *sandbox) commandEnd() <-chan struct{} {
+	if s.instance == nil || s.work != nil || s.spec().GetCommand() == nil {
+		return nil
+	}
+	return s.instance.Exited()
+}
+
+func (s *sandbox) spec() *bulkheadv1.SandboxSpec     { return s.record.GetSandbox().GetSpec() }
+func (s *sandbox) status() *bulkheadv1.SandboxStatus { return s.record.GetSandbox().GetStatus() }
+func (s *sandbox) state() bulkheadv1.SandboxState    { return s.status().GetState() }
+func (s *sandbox) is(states ...bulkheadv1.SandboxState) bool {
+	for _, state := range states {
+		if s.state() == state {
+			return true
+		}
+	}
+	return false
+}
+
+// keep makes the record as it is now durable, and watchers see it. Where it must
+// be kept before something is done, the error is the caller's; otherwise it is
+// tried again.
+func (s *sandbox) keep(message string) error {
+	r := proto.CloneOf(s.record)
+	version, err := s.node.config.Store.Put(r, store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_MODIFIED, Message: message})
+	s.unkept = err != nil
+	if err != nil {
+		s.log.Error("the state could not be kept", zap.Error(err), zap.Stringer("state", s.state()))
+		r.Sandbox.ResourceVersion = s.record.GetSandbox().GetResourceVersion()
+	} else {
+		s.record.Sandbox.ResourceVersion = version
+		s.log.Info(message, zap.Stringer("state", s.state()))
+	}
+	s.seen.Store(r.GetSandbox())
+	return err
+}
+
+// do has the sandbox's goroutine call act, and waits until look is satisfied or
+// has an error.
+func (s *sandbox) do(ctx context.Context, act func() error, look func() (done bool, err error)) error {
+	w := &waiter{ctx: ctx, look: look, told: make(chan error, 1)}
+	call := func() {
+		if err := act(); err != nil {
+			w.told <- err
+			return
+		}
+		s.waiters = append(s.waiters, w)
+	}
+	select {
+	case s.calls <- call:
+	case <-s.gone:
+		return s.goneError()
 	case <-ctx.Done():
-		return fmt.Errorf("the guest did not finish writing its disks: %w", ctx.Err())
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-w.told:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
-// Close ends the sandbox at once and removes everything that is its own.
-func (s *Sandbox) Close() error {
-	var errs []error
-	if s.agent != nil {
-		errs = append(errs, s.agent.Close())
+// goneError is for who comes when the goroutine has ended.
+func (s *sandbox) goneError() error {
+	select {
+	case <-s.node.closing:
+		return errNodeClosing
+	default:
+		return noSandbox(s.name)
 	}
-	if s.listener != nil {
-		errs = append(errs, s.listener.Close())
-	}
-	if s.worker != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
-		defer cancel()
-		errs = append(errs, s.worker.Shutdown(ctx))
-	}
-	if s.vsockPath != "" { // a worker that was killed leaves it
-		if err := os.Remove(s.vsockPath); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
+}
+
+func noSandbox(name string) error {
+	return fault.New(fault.NotFound, fault.ReasonNoSandbox, name, "there is no sandbox %q", name)
+}
+
+// settle tells who waits for what has come, and sets the timer.
+func (s *sandbox) settle() {
+	left := s.waiters[:0]
+	for _, w := range s.waiters {
+		if w.ctx.Err() != nil {
+			continue
 		}
+		if done, err := w.look(); done || err != nil {
+			w.told <- err
+			continue
+		}
+		left = append(left, w)
 	}
-	if s.bundle != nil {
-		errs = append(errs, s.bundle.Remove())
+	clear(s.waiters[len(left):])
+	s.waiters = left
+	s.timer.Stop()
+	if at := s.nextTime(); !at.IsZero() {
+		s.timer.Reset(time.Until(at))
 	}
-	return errors.Join(errs...)
+}
+
+// callOff ends the work that is being done, or lets it end.
+func (s *sandbox) callOff(cause error) {
+	if s.work != nil && !s.work.steady {
+		s.work.cancel(cause)
+	}
+}
+
+// start begins work. do runs in a goroutine of its own; what it returns is called
+// by the sandbox's.
+func (s *sandbox) start(do func(context.Context) func()) *work {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	w := &work{cancel: cancel, done: make(chan func(), 1)}
+	s.work = w
+	go func() {
+		then := do(ctx)
+		cancel(nil)
+		w.done <- then
+	}()
+	return w
 }

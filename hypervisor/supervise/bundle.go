@@ -45,10 +45,10 @@ func RuntimeDir() string {
 	return filepath.Join(os.TempDir(), fmt.Sprintf("bulkhead-%d", os.Geteuid()))
 }
 
-// NewBundle makes a bundle below root, after it has cleared away those of
-// sandboxes that ended without their owner.
+// NewBundle makes a bundle below root. Its owner and its worker have it locked
+// as long as either lives.
 func NewBundle(root, name string) (*Bundle, error) {
-	if err := checkName(name); err != nil {
+	if err := CheckName(name); err != nil {
 		return nil, err
 	}
 	if err := makeRoot(root); err != nil {
@@ -59,9 +59,6 @@ func NewBundle(root, name string) (*Bundle, error) {
 		return nil, err
 	}
 	defer unlock()
-	if err := sweep(root); err != nil {
-		return nil, err
-	}
 	b := &Bundle{Dir: filepath.Join(root, name)}
 	os.Remove(b.Dir) // empty if its owner was killed while making or removing it
 	err = os.Mkdir(b.Dir, 0o700)
@@ -75,6 +72,31 @@ func NewBundle(root, name string) (*Bundle, error) {
 		return nil, errors.Join(err, os.RemoveAll(b.Dir))
 	}
 	return b, nil
+}
+
+// OpenBundle returns a bundle that is there already, of an owner that has gone.
+// It isn't locked by the new one: who may be its owner is decided elsewhere. It
+// fails with fs.ErrNotExist if there is no such bundle.
+func OpenBundle(root, name string) (*Bundle, error) {
+	b := &Bundle{Dir: filepath.Join(root, name)}
+	if _, err := os.Stat(b.Path(lockName)); err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	return b, nil
+}
+
+// Bundles returns the names of the bundles below root.
+func Bundles(root string) (names []string, err error) {
+	entries, err := os.ReadDir(root)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("runtime directory: %w", err)
+	}
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(root, e.Name(), lockName)); err == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
 }
 
 // makeRoot makes the directory of bundles, or sees that nobody else can put
@@ -106,7 +128,8 @@ func lockRoot(root string) (unlock func(), err error) {
 // maxName leaves room for the sockets' names in the 107 bytes of a socket path.
 const maxName = 48
 
-func checkName(name string) error {
+// CheckName fails unless a sandbox may be called name.
+func CheckName(name string) error {
 	ok := name != "" && len(name) <= maxName && name[0] != '.' && name[0] != '-'
 	for _, r := range name {
 		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r))
@@ -137,10 +160,17 @@ func (b *Bundle) Path(name string) string { return filepath.Join(b.Dir, name) }
 func (b *Bundle) Remove() error {
 	unlock, err := lockRoot(filepath.Dir(b.Dir))
 	if err != nil {
-		return errors.Join(err, b.lock.Close())
+		return errors.Join(err, b.unlock())
 	}
 	defer unlock()
-	return errors.Join(removeAll(b.Dir), b.lock.Close())
+	return errors.Join(removeAll(b.Dir), b.unlock())
+}
+
+func (b *Bundle) unlock() error {
+	if b.lock == nil {
+		return nil // it is another owner's
+	}
+	return b.lock.Close()
 }
 
 // removeAll deletes a bundle, its lock file last: what is left when this process
@@ -161,24 +191,28 @@ func removeAll(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// sweep deletes the bundles below root that belong to nobody, and nothing that
-// isn't a bundle. The caller holds the lock of root.
-func sweep(root string) error {
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		return fmt.Errorf("runtime directory: %w", err)
+// Sweep deletes the bundles below root that belong to nobody, and nothing that
+// isn't a bundle.
+func Sweep(root string) error {
+	unlock, err := lockRoot(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	for _, e := range entries {
-		dir := filepath.Join(root, e.Name())
-		if !e.IsDir() {
-			continue
-		}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	names, err := Bundles(root)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		dir := filepath.Join(root, name)
 		f, err := lock(dir, 0, unix.LOCK_NB)
 		if err != nil {
-			continue // in use, no bundle, or gone already
+			continue // in use, or gone already
 		}
-		err = errors.Join(removeAll(dir), f.Close())
-		if err != nil {
+		if err := errors.Join(removeAll(dir), f.Close()); err != nil {
 			return fmt.Errorf("clear away what a dead sandbox left: %w", err)
 		}
 	}

@@ -45,14 +45,12 @@ func TestDeadBundlesAreSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer live.Remove()
+	if err := Sweep(root); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := os.Stat(dead.Dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what a dead sandbox left is still there: %v", err)
 	}
-	other, err := NewBundle(root, "other")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Remove()
 	if _, err := os.Stat(live.Dir); err != nil {
 		t.Errorf("a live bundle was swept: %v", err)
 	}
@@ -70,6 +68,9 @@ func TestForeignDirectoriesStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Remove()
+	if err := Sweep(root); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := os.Stat(foreign); err != nil {
 		t.Error(err)
 	}

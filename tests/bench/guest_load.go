@@ -64,7 +64,7 @@ func (b *bench) loadOurs() ([]task, error) {
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := watchLoad(v.console, v.worker.PID())
+	tasks, err := watchLoad(v.console, v.worker.Identity().PID)
 	return tasks, errors.Join(err, v.close())
 }
 

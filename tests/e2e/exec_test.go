@@ -11,13 +11,12 @@ import (
 	"testing"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 )
 
 // TestThreeExecs runs three commands in one guest at once.
 func TestThreeExecs(t *testing.T) {
 	t.Parallel()
-	box := startSandbox(t, node.Spec{})
+	box := startSandbox(t, nil)
 	ctx := t.Context()
 	var wg sync.WaitGroup
 	for i := range 3 {

@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
 // bulkhead returns the CLI as a command, with a runtime directory of the
@@ -77,8 +80,8 @@ func shellRoot(t *testing.T) string {
 	return dir
 }
 
-// startSandbox makes a sandbox in this process.
-func startSandbox(t *testing.T, spec node.Spec) *node.Sandbox {
+// startSandbox makes a sandbox of a node in this process, and starts it.
+func startSandbox(t *testing.T, spec *bulkheadv1.SandboxSpec) *instance.Instance {
 	t.Helper()
 	requireKVM(t)
 	dir := workDir(t)
@@ -86,25 +89,33 @@ func startSandbox(t *testing.T, spec node.Spec) *node.Sandbox {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := node.New(node.Config{
+	n, err := node.Open(node.Config{
 		RuntimeDir: filepath.Join(dir, runDir),
 		WorkerPath: filepath.Join(abs, "bulkhead-vmm"),
 		GuestDir:   filepath.Join(abs, "guest"),
+		Tied:       true,
+		Limits:     node.Limits{BootTimeout: 5 * time.Minute},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec.Tied = true
-	box, err := n.Start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := box.Close(); err != nil {
+		if err := n.Close(); err != nil {
 			t.Error(err)
 		}
 		waitClean(t, dir)
 	})
+	if _, err := n.Create(&bulkheadv1.CreateSandboxRequest{Name: "box", Spec: spec}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Start(t.Context(), "box"); err != nil {
+		t.Fatal(err)
+	}
+	box, end, err := n.Use("box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(end)
 	return box
 }
 

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/backend/tap/taptest"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 )
 
 const hostAddress = "10.98.0.1"
@@ -22,12 +21,12 @@ const hostAddress = "10.98.0.1"
 // TestNetwork moves data over TCP, both ways, and over UDP, between a guest
 // with two queues and the host's network stack, offloads and all. What arrives
 // must be what was sent.
-func TestNetwork(t *testing.T) { testNetwork(t, node.MMIO) }
+func TestNetwork(t *testing.T) { testNetwork(t, "mmio") }
 
 // TestNetworkPCI does the same by PCI.
-func TestNetworkPCI(t *testing.T) { testNetwork(t, node.PCI) }
+func TestNetworkPCI(t *testing.T) { testNetwork(t, "pci") }
 
-func testNetwork(t *testing.T, transport node.Transport) {
+func testNetwork(t *testing.T, transport string) {
 	taptest.Namespace(t, taptest.Options{Address: hostAddress + "/24", MultiQueue: true})
 	data := make([]byte, 1<<20)
 	rand.NewChaCha8([32]byte{}).Read(data)
@@ -49,7 +48,7 @@ nc %[1]s %[2]d | sha256sum
 nc %[1]s %[3]d < /tmp/data
 tftp -g -r file -l /tmp/file %[1]s && sha256sum < /tmp/file
 `, hostAddress, port(sender), port(receiver))
-	cmd := bulkhead(t, "run", "-i", "--transport", string(transport), "--cpus", "2", "--net", "tap="+taptest.Name, "--rootfs", netRoot(t), "--", "sh", "-c", script)
+	cmd := bulkhead(t, "run", "-i", "--transport", transport, "--cpus", "2", "--net", "tap="+taptest.Name, "--rootfs", netRoot(t), "--", "sh", "-c", script)
 	cmd.Stdin = bytes.NewReader(data)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

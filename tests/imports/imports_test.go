@@ -83,7 +83,7 @@ const rules = `
 
 	# The guest's side.
 	guestkernel/agentapi/v1:
-	guestkernel/agent/chunk:
+	guestkernel/agentapi/chunk:
 	guestkernel/agent/fail:
 	guestkernel/agent/plainfile:
 	guestkernel/agent/socket:
@@ -91,15 +91,34 @@ const rules = `
 	guestkernel/agent/filesystem: guestkernel/agent/fail guestkernel/agent/plainfile
 	guestkernel/agent/streams: guestkernel/agent/fail
 	guestkernel/agent/stdio: guestkernel/agent/fail guestkernel/agent/streams
-	guestkernel/agent/transfer: guestkernel/agent/fail guestkernel/agent/plainfile guestkernel/agent/chunk guestkernel/agent/streams guestkernel/agent/filesystem
+	guestkernel/agent/transfer: guestkernel/agent/fail guestkernel/agent/plainfile guestkernel/agentapi/chunk guestkernel/agent/streams guestkernel/agent/filesystem
 	guestkernel/agent/forward: guestkernel/agent/fail guestkernel/agent/socket guestkernel/agent/streams
-	guestkernel/agent/...: guestkernel/agent/... guestkernel/agentapi/v1
+	guestkernel/agent/...: guestkernel/agent/... guestkernel/agentapi/...
 	guestkernel/...: guestkernel/...
-	cmd/bulkhead-agent: guestkernel/agent/... guestkernel/agentapi/v1 vmm/slack
+	cmd/bulkhead-agent: guestkernel/agent/... guestkernel/agentapi/... vmm/slack
 
-	# The node knows a machine by its worker's protocol only.
-	hypervisor/...: hypervisor/... vmm/api/v1 vmm/version vmm/procstat vmm/logfile guestkernel/agentapi/v1 guestkernel/cache
-	cmd/bulkhead: hypervisor/... vmm/api/v1 vmm/version vmm/procstat vmm/logfile guestkernel/agentapi/v1 guestkernel/cache
+	# The node knows a machine by its worker's protocol only, and reads the logs
+	# that workers write.
+	hypervisor/api/v1:
+	hypervisor/store/v1: hypervisor/api/v1
+	hypervisor/store/...: hypervisor/store/... hypervisor/api/v1
+	hypervisor/fault:
+	hypervisor/labels:
+	hypervisor/capacity:
+	hypervisor/systemd:
+	hypervisor/client: hypervisor/api/v1
+	hypervisor/access:
+	hypervisor/image: guestkernel/cache
+	hypervisor/supervise: vmm/api/v1
+	hypervisor/spec: hypervisor/fault hypervisor/labels hypervisor/supervise hypervisor/api/v1 vmm/api/v1
+	hypervisor/guest: guestkernel/agentapi/... vmm/api/v1
+	hypervisor/instance: hypervisor/guest hypervisor/supervise guestkernel/agentapi/... vmm/api/v1
+	hypervisor/node: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/supervise hypervisor/guest hypervisor/instance guestkernel/agentapi/... guestkernel/cache vmm/api/v1
+	hypervisor/workertest: guestkernel/agent/... guestkernel/agentapi/... vmm/api/v1 vmm/record vmm/logfile
+	hypervisor/daemon: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile
+	hypervisor/...: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node hypervisor/access guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile
+	cmd/bulkhead: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version
+	cmd/bulkheadd: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version
 
 	tests/...: tests/... hypervisor/... vmm/... boot/... devices/... guestkernel/...
 `

@@ -31,6 +31,8 @@ const (
 	LogStream_LOG_STREAM_STDOUT      LogStream = 1
 	LogStream_LOG_STREAM_STDERR      LogStream = 2
 	LogStream_LOG_STREAM_CONSOLE     LogStream = 3
+	// The log's own words: that lines are missing here.
+	LogStream_LOG_STREAM_NOTICE LogStream = 4
 )
 
 // Enum value maps for LogStream.
@@ -40,12 +42,14 @@ var (
 		1: "LOG_STREAM_STDOUT",
 		2: "LOG_STREAM_STDERR",
 		3: "LOG_STREAM_CONSOLE",
+		4: "LOG_STREAM_NOTICE",
 	}
 	LogStream_value = map[string]int32{
 		"LOG_STREAM_UNSPECIFIED": 0,
 		"LOG_STREAM_STDOUT":      1,
 		"LOG_STREAM_STDERR":      2,
 		"LOG_STREAM_CONSOLE":     3,
+		"LOG_STREAM_NOTICE":      4,
 	}
 )
 
@@ -412,7 +416,9 @@ func (*ExecResponse_Stderr) isExecResponse_Response() {}
 func (*ExecResponse_Exit) isExecResponse_Response() {}
 
 type ExecStarted struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For SignalProcess and ResizeProcess.
+	ProcessId     string `protobuf:"bytes,1,opt,name=process_id,json=processId,proto3" json:"process_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -447,6 +453,206 @@ func (*ExecStarted) Descriptor() ([]byte, []int) {
 	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{4}
 }
 
+func (x *ExecStarted) GetProcessId() string {
+	if x != nil {
+		return x.ProcessId
+	}
+	return ""
+}
+
+type SignalProcessRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Sandbox   string                 `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	ProcessId string                 `protobuf:"bytes,2,opt,name=process_id,json=processId,proto3" json:"process_id,omitempty"`
+	// By Linux's number.
+	Signal        int32 `protobuf:"varint,3,opt,name=signal,proto3" json:"signal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalProcessRequest) Reset() {
+	*x = SignalProcessRequest{}
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalProcessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalProcessRequest) ProtoMessage() {}
+
+func (x *SignalProcessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalProcessRequest.ProtoReflect.Descriptor instead.
+func (*SignalProcessRequest) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SignalProcessRequest) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *SignalProcessRequest) GetProcessId() string {
+	if x != nil {
+		return x.ProcessId
+	}
+	return ""
+}
+
+func (x *SignalProcessRequest) GetSignal() int32 {
+	if x != nil {
+		return x.Signal
+	}
+	return 0
+}
+
+type SignalProcessResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalProcessResponse) Reset() {
+	*x = SignalProcessResponse{}
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalProcessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalProcessResponse) ProtoMessage() {}
+
+func (x *SignalProcessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalProcessResponse.ProtoReflect.Descriptor instead.
+func (*SignalProcessResponse) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{6}
+}
+
+type ResizeProcessRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sandbox       string                 `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	ProcessId     string                 `protobuf:"bytes,2,opt,name=process_id,json=processId,proto3" json:"process_id,omitempty"`
+	Size          *TerminalSize          `protobuf:"bytes,3,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResizeProcessRequest) Reset() {
+	*x = ResizeProcessRequest{}
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResizeProcessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResizeProcessRequest) ProtoMessage() {}
+
+func (x *ResizeProcessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResizeProcessRequest.ProtoReflect.Descriptor instead.
+func (*ResizeProcessRequest) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ResizeProcessRequest) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *ResizeProcessRequest) GetProcessId() string {
+	if x != nil {
+		return x.ProcessId
+	}
+	return ""
+}
+
+func (x *ResizeProcessRequest) GetSize() *TerminalSize {
+	if x != nil {
+		return x.Size
+	}
+	return nil
+}
+
+type ResizeProcessResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResizeProcessResponse) Reset() {
+	*x = ResizeProcessResponse{}
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResizeProcessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResizeProcessResponse) ProtoMessage() {}
+
+func (x *ResizeProcessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResizeProcessResponse.ProtoReflect.Descriptor instead.
+func (*ResizeProcessResponse) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{8}
+}
+
 // ProcessExit is how a command ended.
 type ProcessExit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -462,7 +668,7 @@ type ProcessExit struct {
 
 func (x *ProcessExit) Reset() {
 	*x = ProcessExit{}
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[5]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -474,7 +680,7 @@ func (x *ProcessExit) String() string {
 func (*ProcessExit) ProtoMessage() {}
 
 func (x *ProcessExit) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[5]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -487,7 +693,7 @@ func (x *ProcessExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessExit.ProtoReflect.Descriptor instead.
 func (*ProcessExit) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{5}
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ProcessExit) GetExitCode() int32 {
@@ -541,7 +747,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[6]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -553,7 +759,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[6]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -566,7 +772,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{6}
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AttachRequest) GetRequest() isAttachRequest_Request {
@@ -667,7 +873,7 @@ type AttachStart struct {
 
 func (x *AttachStart) Reset() {
 	*x = AttachStart{}
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[7]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +885,7 @@ func (x *AttachStart) String() string {
 func (*AttachStart) ProtoMessage() {}
 
 func (x *AttachStart) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[7]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +898,7 @@ func (x *AttachStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachStart.ProtoReflect.Descriptor instead.
 func (*AttachStart) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{7}
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AttachStart) GetSandbox() string {
@@ -713,6 +919,7 @@ type AttachResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Response:
 	//
+	//	*AttachResponse_Started
 	//	*AttachResponse_Stdout
 	//	*AttachResponse_Stderr
 	//	*AttachResponse_Exit
@@ -723,7 +930,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[8]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +942,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[8]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,12 +955,21 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{8}
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AttachResponse) GetResponse() isAttachResponse_Response {
 	if x != nil {
 		return x.Response
+	}
+	return nil
+}
+
+func (x *AttachResponse) GetStarted() *AttachStarted {
+	if x != nil {
+		if x, ok := x.Response.(*AttachResponse_Started); ok {
+			return x.Started
+		}
 	}
 	return nil
 }
@@ -789,23 +1005,74 @@ type isAttachResponse_Response interface {
 	isAttachResponse_Response()
 }
 
+type AttachResponse_Started struct {
+	Started *AttachStarted `protobuf:"bytes,1,opt,name=started,proto3,oneof"`
+}
+
 type AttachResponse_Stdout struct {
-	Stdout []byte `protobuf:"bytes,1,opt,name=stdout,proto3,oneof"`
+	Stdout []byte `protobuf:"bytes,2,opt,name=stdout,proto3,oneof"`
 }
 
 type AttachResponse_Stderr struct {
-	Stderr []byte `protobuf:"bytes,2,opt,name=stderr,proto3,oneof"`
+	Stderr []byte `protobuf:"bytes,3,opt,name=stderr,proto3,oneof"`
 }
 
 type AttachResponse_Exit struct {
-	Exit *ProcessExit `protobuf:"bytes,3,opt,name=exit,proto3,oneof"`
+	Exit *ProcessExit `protobuf:"bytes,4,opt,name=exit,proto3,oneof"`
 }
+
+func (*AttachResponse_Started) isAttachResponse_Response() {}
 
 func (*AttachResponse_Stdout) isAttachResponse_Response() {}
 
 func (*AttachResponse_Stderr) isAttachResponse_Response() {}
 
 func (*AttachResponse_Exit) isAttachResponse_Response() {}
+
+type AttachStarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For SignalProcess and ResizeProcess.
+	ProcessId     string `protobuf:"bytes,1,opt,name=process_id,json=processId,proto3" json:"process_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttachStarted) Reset() {
+	*x = AttachStarted{}
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttachStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttachStarted) ProtoMessage() {}
+
+func (x *AttachStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttachStarted.ProtoReflect.Descriptor instead.
+func (*AttachStarted) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *AttachStarted) GetProcessId() string {
+	if x != nil {
+		return x.ProcessId
+	}
+	return ""
+}
 
 type GetLogsRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -824,7 +1091,7 @@ type GetLogsRequest struct {
 
 func (x *GetLogsRequest) Reset() {
 	*x = GetLogsRequest{}
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[9]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +1103,7 @@ func (x *GetLogsRequest) String() string {
 func (*GetLogsRequest) ProtoMessage() {}
 
 func (x *GetLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[9]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +1116,7 @@ func (x *GetLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLogsRequest.ProtoReflect.Descriptor instead.
 func (*GetLogsRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{9}
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetLogsRequest) GetSandbox() string {
@@ -896,7 +1163,7 @@ type GetLogsResponse struct {
 
 func (x *GetLogsResponse) Reset() {
 	*x = GetLogsResponse{}
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[10]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +1175,7 @@ func (x *GetLogsResponse) String() string {
 func (*GetLogsResponse) ProtoMessage() {}
 
 func (x *GetLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[10]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +1188,7 @@ func (x *GetLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLogsResponse.ProtoReflect.Descriptor instead.
 func (*GetLogsResponse) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{10}
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetLogsResponse) GetEntries() []*LogEntry {
@@ -944,7 +1211,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[11]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1223,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[11]
+	mi := &file_hypervisor_api_v1_processes_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1236,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{11}
+	return file_hypervisor_api_v1_processes_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LogEntry) GetTime() *timestamppb.Timestamp {
@@ -1017,8 +1284,22 @@ const file_hypervisor_api_v1_processes_proto_rawDesc = "" +
 	"\x06stderr\x18\x03 \x01(\fH\x00R\x06stderr\x12.\n" +
 	"\x04exit\x18\x04 \x01(\v2\x18.bulkhead.v1.ProcessExitH\x00R\x04exitB\n" +
 	"\n" +
-	"\bresponse\"\r\n" +
-	"\vExecStarted\"\xae\x01\n" +
+	"\bresponse\",\n" +
+	"\vExecStarted\x12\x1d\n" +
+	"\n" +
+	"process_id\x18\x01 \x01(\tR\tprocessId\"g\n" +
+	"\x14SignalProcessRequest\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x1d\n" +
+	"\n" +
+	"process_id\x18\x02 \x01(\tR\tprocessId\x12\x16\n" +
+	"\x06signal\x18\x03 \x01(\x05R\x06signal\"\x17\n" +
+	"\x15SignalProcessResponse\"~\n" +
+	"\x14ResizeProcessRequest\x12\x18\n" +
+	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x1d\n" +
+	"\n" +
+	"process_id\x18\x02 \x01(\tR\tprocessId\x12-\n" +
+	"\x04size\x18\x03 \x01(\v2\x19.bulkhead.v1.TerminalSizeR\x04size\"\x17\n" +
+	"\x15ResizeProcessResponse\"\xae\x01\n" +
 	"\vProcessExit\x12\x1b\n" +
 	"\texit_code\x18\x01 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\x05R\x06signal\x12 \n" +
@@ -1036,13 +1317,17 @@ const file_hypervisor_api_v1_processes_proto_rawDesc = "" +
 	"\arequest\";\n" +
 	"\vAttachStart\x12\x18\n" +
 	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x12\n" +
-	"\x04logs\x18\x02 \x01(\bR\x04logs\"\x80\x01\n" +
-	"\x0eAttachResponse\x12\x18\n" +
-	"\x06stdout\x18\x01 \x01(\fH\x00R\x06stdout\x12\x18\n" +
-	"\x06stderr\x18\x02 \x01(\fH\x00R\x06stderr\x12.\n" +
-	"\x04exit\x18\x03 \x01(\v2\x18.bulkhead.v1.ProcessExitH\x00R\x04exitB\n" +
+	"\x04logs\x18\x02 \x01(\bR\x04logs\"\xb8\x01\n" +
+	"\x0eAttachResponse\x126\n" +
+	"\astarted\x18\x01 \x01(\v2\x1a.bulkhead.v1.AttachStartedH\x00R\astarted\x12\x18\n" +
+	"\x06stdout\x18\x02 \x01(\fH\x00R\x06stdout\x12\x18\n" +
+	"\x06stderr\x18\x03 \x01(\fH\x00R\x06stderr\x12.\n" +
+	"\x04exit\x18\x04 \x01(\v2\x18.bulkhead.v1.ProcessExitH\x00R\x04exitB\n" +
 	"\n" +
-	"\bresponse\"\xb0\x01\n" +
+	"\bresponse\".\n" +
+	"\rAttachStarted\x12\x1d\n" +
+	"\n" +
+	"process_id\x18\x01 \x01(\tR\tprocessId\"\xb0\x01\n" +
 	"\x0eGetLogsRequest\x12\x18\n" +
 	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x120\n" +
@@ -1055,15 +1340,18 @@ const file_hypervisor_api_v1_processes_proto_rawDesc = "" +
 	"\bLogEntry\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12.\n" +
 	"\x06stream\x18\x02 \x01(\x0e2\x16.bulkhead.v1.LogStreamR\x06stream\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data*m\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data*\x84\x01\n" +
 	"\tLogStream\x12\x1a\n" +
 	"\x16LOG_STREAM_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LOG_STREAM_STDOUT\x10\x01\x12\x15\n" +
 	"\x11LOG_STREAM_STDERR\x10\x02\x12\x16\n" +
-	"\x12LOG_STREAM_CONSOLE\x10\x032\xdb\x01\n" +
+	"\x12LOG_STREAM_CONSOLE\x10\x03\x12\x15\n" +
+	"\x11LOG_STREAM_NOTICE\x10\x042\x8b\x03\n" +
 	"\tProcesses\x12?\n" +
 	"\x04Exec\x12\x18.bulkhead.v1.ExecRequest\x1a\x19.bulkhead.v1.ExecResponse(\x010\x01\x12E\n" +
-	"\x06Attach\x12\x1a.bulkhead.v1.AttachRequest\x1a\x1b.bulkhead.v1.AttachResponse(\x010\x01\x12F\n" +
+	"\x06Attach\x12\x1a.bulkhead.v1.AttachRequest\x1a\x1b.bulkhead.v1.AttachResponse(\x010\x01\x12V\n" +
+	"\rSignalProcess\x12!.bulkhead.v1.SignalProcessRequest\x1a\".bulkhead.v1.SignalProcessResponse\x12V\n" +
+	"\rResizeProcess\x12!.bulkhead.v1.ResizeProcessRequest\x1a\".bulkhead.v1.ResizeProcessResponse\x12F\n" +
 	"\aGetLogs\x12\x1b.bulkhead.v1.GetLogsRequest\x1a\x1c.bulkhead.v1.GetLogsResponse0\x01B>Z<github.com/bulkhead-vm/bulkhead/hypervisor/api/v1;bulkheadv1b\x06proto3"
 
 var (
@@ -1079,7 +1367,7 @@ func file_hypervisor_api_v1_processes_proto_rawDescGZIP() []byte {
 }
 
 var file_hypervisor_api_v1_processes_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_hypervisor_api_v1_processes_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_hypervisor_api_v1_processes_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_hypervisor_api_v1_processes_proto_goTypes = []any{
 	(LogStream)(0),                // 0: bulkhead.v1.LogStream
 	(*ExecRequest)(nil),           // 1: bulkhead.v1.ExecRequest
@@ -1087,43 +1375,54 @@ var file_hypervisor_api_v1_processes_proto_goTypes = []any{
 	(*CloseStdin)(nil),            // 3: bulkhead.v1.CloseStdin
 	(*ExecResponse)(nil),          // 4: bulkhead.v1.ExecResponse
 	(*ExecStarted)(nil),           // 5: bulkhead.v1.ExecStarted
-	(*ProcessExit)(nil),           // 6: bulkhead.v1.ProcessExit
-	(*AttachRequest)(nil),         // 7: bulkhead.v1.AttachRequest
-	(*AttachStart)(nil),           // 8: bulkhead.v1.AttachStart
-	(*AttachResponse)(nil),        // 9: bulkhead.v1.AttachResponse
-	(*GetLogsRequest)(nil),        // 10: bulkhead.v1.GetLogsRequest
-	(*GetLogsResponse)(nil),       // 11: bulkhead.v1.GetLogsResponse
-	(*LogEntry)(nil),              // 12: bulkhead.v1.LogEntry
-	(*TerminalSize)(nil),          // 13: bulkhead.v1.TerminalSize
-	(*Command)(nil),               // 14: bulkhead.v1.Command
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*SignalProcessRequest)(nil),  // 6: bulkhead.v1.SignalProcessRequest
+	(*SignalProcessResponse)(nil), // 7: bulkhead.v1.SignalProcessResponse
+	(*ResizeProcessRequest)(nil),  // 8: bulkhead.v1.ResizeProcessRequest
+	(*ResizeProcessResponse)(nil), // 9: bulkhead.v1.ResizeProcessResponse
+	(*ProcessExit)(nil),           // 10: bulkhead.v1.ProcessExit
+	(*AttachRequest)(nil),         // 11: bulkhead.v1.AttachRequest
+	(*AttachStart)(nil),           // 12: bulkhead.v1.AttachStart
+	(*AttachResponse)(nil),        // 13: bulkhead.v1.AttachResponse
+	(*AttachStarted)(nil),         // 14: bulkhead.v1.AttachStarted
+	(*GetLogsRequest)(nil),        // 15: bulkhead.v1.GetLogsRequest
+	(*GetLogsResponse)(nil),       // 16: bulkhead.v1.GetLogsResponse
+	(*LogEntry)(nil),              // 17: bulkhead.v1.LogEntry
+	(*TerminalSize)(nil),          // 18: bulkhead.v1.TerminalSize
+	(*Command)(nil),               // 19: bulkhead.v1.Command
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
 }
 var file_hypervisor_api_v1_processes_proto_depIdxs = []int32{
 	2,  // 0: bulkhead.v1.ExecRequest.start:type_name -> bulkhead.v1.ExecStart
 	3,  // 1: bulkhead.v1.ExecRequest.close_stdin:type_name -> bulkhead.v1.CloseStdin
-	13, // 2: bulkhead.v1.ExecRequest.resize:type_name -> bulkhead.v1.TerminalSize
-	14, // 3: bulkhead.v1.ExecStart.command:type_name -> bulkhead.v1.Command
+	18, // 2: bulkhead.v1.ExecRequest.resize:type_name -> bulkhead.v1.TerminalSize
+	19, // 3: bulkhead.v1.ExecStart.command:type_name -> bulkhead.v1.Command
 	5,  // 4: bulkhead.v1.ExecResponse.started:type_name -> bulkhead.v1.ExecStarted
-	6,  // 5: bulkhead.v1.ExecResponse.exit:type_name -> bulkhead.v1.ProcessExit
-	8,  // 6: bulkhead.v1.AttachRequest.start:type_name -> bulkhead.v1.AttachStart
-	3,  // 7: bulkhead.v1.AttachRequest.close_stdin:type_name -> bulkhead.v1.CloseStdin
-	13, // 8: bulkhead.v1.AttachRequest.resize:type_name -> bulkhead.v1.TerminalSize
-	6,  // 9: bulkhead.v1.AttachResponse.exit:type_name -> bulkhead.v1.ProcessExit
-	15, // 10: bulkhead.v1.GetLogsRequest.since:type_name -> google.protobuf.Timestamp
-	12, // 11: bulkhead.v1.GetLogsResponse.entries:type_name -> bulkhead.v1.LogEntry
-	15, // 12: bulkhead.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
-	0,  // 13: bulkhead.v1.LogEntry.stream:type_name -> bulkhead.v1.LogStream
-	1,  // 14: bulkhead.v1.Processes.Exec:input_type -> bulkhead.v1.ExecRequest
-	7,  // 15: bulkhead.v1.Processes.Attach:input_type -> bulkhead.v1.AttachRequest
-	10, // 16: bulkhead.v1.Processes.GetLogs:input_type -> bulkhead.v1.GetLogsRequest
-	4,  // 17: bulkhead.v1.Processes.Exec:output_type -> bulkhead.v1.ExecResponse
-	9,  // 18: bulkhead.v1.Processes.Attach:output_type -> bulkhead.v1.AttachResponse
-	11, // 19: bulkhead.v1.Processes.GetLogs:output_type -> bulkhead.v1.GetLogsResponse
-	17, // [17:20] is the sub-list for method output_type
-	14, // [14:17] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	10, // 5: bulkhead.v1.ExecResponse.exit:type_name -> bulkhead.v1.ProcessExit
+	18, // 6: bulkhead.v1.ResizeProcessRequest.size:type_name -> bulkhead.v1.TerminalSize
+	12, // 7: bulkhead.v1.AttachRequest.start:type_name -> bulkhead.v1.AttachStart
+	3,  // 8: bulkhead.v1.AttachRequest.close_stdin:type_name -> bulkhead.v1.CloseStdin
+	18, // 9: bulkhead.v1.AttachRequest.resize:type_name -> bulkhead.v1.TerminalSize
+	14, // 10: bulkhead.v1.AttachResponse.started:type_name -> bulkhead.v1.AttachStarted
+	10, // 11: bulkhead.v1.AttachResponse.exit:type_name -> bulkhead.v1.ProcessExit
+	20, // 12: bulkhead.v1.GetLogsRequest.since:type_name -> google.protobuf.Timestamp
+	17, // 13: bulkhead.v1.GetLogsResponse.entries:type_name -> bulkhead.v1.LogEntry
+	20, // 14: bulkhead.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
+	0,  // 15: bulkhead.v1.LogEntry.stream:type_name -> bulkhead.v1.LogStream
+	1,  // 16: bulkhead.v1.Processes.Exec:input_type -> bulkhead.v1.ExecRequest
+	11, // 17: bulkhead.v1.Processes.Attach:input_type -> bulkhead.v1.AttachRequest
+	6,  // 18: bulkhead.v1.Processes.SignalProcess:input_type -> bulkhead.v1.SignalProcessRequest
+	8,  // 19: bulkhead.v1.Processes.ResizeProcess:input_type -> bulkhead.v1.ResizeProcessRequest
+	15, // 20: bulkhead.v1.Processes.GetLogs:input_type -> bulkhead.v1.GetLogsRequest
+	4,  // 21: bulkhead.v1.Processes.Exec:output_type -> bulkhead.v1.ExecResponse
+	13, // 22: bulkhead.v1.Processes.Attach:output_type -> bulkhead.v1.AttachResponse
+	7,  // 23: bulkhead.v1.Processes.SignalProcess:output_type -> bulkhead.v1.SignalProcessResponse
+	9,  // 24: bulkhead.v1.Processes.ResizeProcess:output_type -> bulkhead.v1.ResizeProcessResponse
+	16, // 25: bulkhead.v1.Processes.GetLogs:output_type -> bulkhead.v1.GetLogsResponse
+	21, // [21:26] is the sub-list for method output_type
+	16, // [16:21] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_api_v1_processes_proto_init() }
@@ -1145,26 +1444,27 @@ func file_hypervisor_api_v1_processes_proto_init() {
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exit)(nil),
 	}
-	file_hypervisor_api_v1_processes_proto_msgTypes[6].OneofWrappers = []any{
+	file_hypervisor_api_v1_processes_proto_msgTypes[10].OneofWrappers = []any{
 		(*AttachRequest_Start)(nil),
 		(*AttachRequest_Stdin)(nil),
 		(*AttachRequest_CloseStdin)(nil),
 		(*AttachRequest_Resize)(nil),
 		(*AttachRequest_Signal)(nil),
 	}
-	file_hypervisor_api_v1_processes_proto_msgTypes[8].OneofWrappers = []any{
+	file_hypervisor_api_v1_processes_proto_msgTypes[12].OneofWrappers = []any{
+		(*AttachResponse_Started)(nil),
 		(*AttachResponse_Stdout)(nil),
 		(*AttachResponse_Stderr)(nil),
 		(*AttachResponse_Exit)(nil),
 	}
-	file_hypervisor_api_v1_processes_proto_msgTypes[9].OneofWrappers = []any{}
+	file_hypervisor_api_v1_processes_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_api_v1_processes_proto_rawDesc), len(file_hypervisor_api_v1_processes_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

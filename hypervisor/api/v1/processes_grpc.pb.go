@@ -21,9 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Processes_Exec_FullMethodName    = "/bulkhead.v1.Processes/Exec"
-	Processes_Attach_FullMethodName  = "/bulkhead.v1.Processes/Attach"
-	Processes_GetLogs_FullMethodName = "/bulkhead.v1.Processes/GetLogs"
+	Processes_Exec_FullMethodName          = "/bulkhead.v1.Processes/Exec"
+	Processes_Attach_FullMethodName        = "/bulkhead.v1.Processes/Attach"
+	Processes_SignalProcess_FullMethodName = "/bulkhead.v1.Processes/SignalProcess"
+	Processes_ResizeProcess_FullMethodName = "/bulkhead.v1.Processes/ResizeProcess"
+	Processes_GetLogs_FullMethodName       = "/bulkhead.v1.Processes/GetLogs"
 )
 
 // ProcessesClient is the client API for Processes service.
@@ -38,9 +40,15 @@ type ProcessesClient interface {
 	// with COMMAND_NOT_EXECUTABLE: the guest can't run the command.
 	Exec(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ExecRequest, ExecResponse], error)
 	// Attach connects to the sandbox's own command. The client's first message is
-	// start. The node's last is exit, once the command has ended. A call that ends
-	// before leaves the command as it is.
+	// start, the node's first is started and its last exit, once the command has
+	// ended. A call that ends before leaves the command as it is.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
+	// SignalProcess sends a signal to a command and its process group. Unlike a
+	// signal in Exec's or Attach's own stream it doesn't wait behind input that the
+	// command doesn't read. FAILED_PRECONDITION: the command has ended.
+	SignalProcess(ctx context.Context, in *SignalProcessRequest, opts ...grpc.CallOption) (*SignalProcessResponse, error)
+	// ResizeProcess changes the size of a command's terminal, likewise.
+	ResizeProcess(ctx context.Context, in *ResizeProcessRequest, opts ...grpc.CallOption) (*ResizeProcessResponse, error)
 	// GetLogs returns what the sandbox's command has written, of its earlier runs,
 	// too, as far as the node still has it.
 	GetLogs(ctx context.Context, in *GetLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetLogsResponse], error)
@@ -80,6 +88,26 @@ func (c *processesClient) Attach(ctx context.Context, opts ...grpc.CallOption) (
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Processes_AttachClient = grpc.BidiStreamingClient[AttachRequest, AttachResponse]
 
+func (c *processesClient) SignalProcess(ctx context.Context, in *SignalProcessRequest, opts ...grpc.CallOption) (*SignalProcessResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SignalProcessResponse)
+	err := c.cc.Invoke(ctx, Processes_SignalProcess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *processesClient) ResizeProcess(ctx context.Context, in *ResizeProcessRequest, opts ...grpc.CallOption) (*ResizeProcessResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResizeProcessResponse)
+	err := c.cc.Invoke(ctx, Processes_ResizeProcess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *processesClient) GetLogs(ctx context.Context, in *GetLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetLogsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Processes_ServiceDesc.Streams[2], Processes_GetLogs_FullMethodName, cOpts...)
@@ -111,9 +139,15 @@ type ProcessesServer interface {
 	// with COMMAND_NOT_EXECUTABLE: the guest can't run the command.
 	Exec(grpc.BidiStreamingServer[ExecRequest, ExecResponse]) error
 	// Attach connects to the sandbox's own command. The client's first message is
-	// start. The node's last is exit, once the command has ended. A call that ends
-	// before leaves the command as it is.
+	// start, the node's first is started and its last exit, once the command has
+	// ended. A call that ends before leaves the command as it is.
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
+	// SignalProcess sends a signal to a command and its process group. Unlike a
+	// signal in Exec's or Attach's own stream it doesn't wait behind input that the
+	// command doesn't read. FAILED_PRECONDITION: the command has ended.
+	SignalProcess(context.Context, *SignalProcessRequest) (*SignalProcessResponse, error)
+	// ResizeProcess changes the size of a command's terminal, likewise.
+	ResizeProcess(context.Context, *ResizeProcessRequest) (*ResizeProcessResponse, error)
 	// GetLogs returns what the sandbox's command has written, of its earlier runs,
 	// too, as far as the node still has it.
 	GetLogs(*GetLogsRequest, grpc.ServerStreamingServer[GetLogsResponse]) error
@@ -132,6 +166,12 @@ func (UnimplementedProcessesServer) Exec(grpc.BidiStreamingServer[ExecRequest, E
 }
 func (UnimplementedProcessesServer) Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error {
 	return status.Error(codes.Unimplemented, "method Attach not implemented")
+}
+func (UnimplementedProcessesServer) SignalProcess(context.Context, *SignalProcessRequest) (*SignalProcessResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SignalProcess not implemented")
+}
+func (UnimplementedProcessesServer) ResizeProcess(context.Context, *ResizeProcessRequest) (*ResizeProcessResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResizeProcess not implemented")
 }
 func (UnimplementedProcessesServer) GetLogs(*GetLogsRequest, grpc.ServerStreamingServer[GetLogsResponse]) error {
 	return status.Error(codes.Unimplemented, "method GetLogs not implemented")
@@ -171,6 +211,42 @@ func _Processes_Attach_Handler(srv interface{}, stream grpc.ServerStream) error 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Processes_AttachServer = grpc.BidiStreamingServer[AttachRequest, AttachResponse]
 
+func _Processes_SignalProcess_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SignalProcessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProcessesServer).SignalProcess(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Processes_SignalProcess_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProcessesServer).SignalProcess(ctx, req.(*SignalProcessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Processes_ResizeProcess_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResizeProcessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProcessesServer).ResizeProcess(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Processes_ResizeProcess_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProcessesServer).ResizeProcess(ctx, req.(*ResizeProcessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Processes_GetLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(GetLogsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -188,7 +264,16 @@ type Processes_GetLogsServer = grpc.ServerStreamingServer[GetLogsResponse]
 var Processes_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "bulkhead.v1.Processes",
 	HandlerType: (*ProcessesServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "SignalProcess",
+			Handler:    _Processes_SignalProcess_Handler,
+		},
+		{
+			MethodName: "ResizeProcess",
+			Handler:    _Processes_ResizeProcess_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Exec",

@@ -420,7 +420,11 @@ type SandboxSpec struct {
 	// Addresses for the guest's /etc/resolv.conf. None: it stays as it is.
 	Nameservers []string `protobuf:"bytes,14,rep,name=nameservers,proto3" json:"nameservers,omitempty"`
 	// How long the guest may take to come up. Not set: as the node is configured.
-	BootTimeout   *durationpb.Duration `protobuf:"bytes,15,opt,name=boot_timeout,json=bootTimeout,proto3" json:"boot_timeout,omitempty"`
+	BootTimeout *durationpb.Duration `protobuf:"bytes,15,opt,name=boot_timeout,json=bootTimeout,proto3" json:"boot_timeout,omitempty"`
+	// A unix socket to be made on the node, within the directories that it is
+	// configured for: it reaches the guest's vsock ports as other microVM tools
+	// have it ("CONNECT PORT\n", then "OK PORT\n"). Empty: none.
+	VsockPath     string `protobuf:"bytes,16,opt,name=vsock_path,json=vsockPath,proto3" json:"vsock_path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -560,6 +564,13 @@ func (x *SandboxSpec) GetBootTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *SandboxSpec) GetVsockPath() string {
+	if x != nil {
+		return x.VsockPath
+	}
+	return ""
+}
+
 // RootFS is a root file system. What the guest writes goes to memory and is gone
 // when it stops.
 type RootFS struct {
@@ -619,9 +630,13 @@ type Disk struct {
 	// Leave the image as it is and keep what the guest writes apart, with the
 	// sandbox and for as long: over stops and restarts, until it is deleted.
 	Overlay bool `protobuf:"varint,3,opt,name=overlay,proto3" json:"overlay,omitempty"`
-	// Without the node's page cache; not with overlay.
-	Direct        bool       `protobuf:"varint,4,opt,name=direct,proto3" json:"direct,omitempty"`
-	Limit         *RateLimit `protobuf:"bytes,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Without the node's page cache; not with an overlay.
+	Direct bool       `protobuf:"varint,4,opt,name=direct,proto3" json:"direct,omitempty"`
+	Limit  *RateLimit `protobuf:"bytes,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Keep what the guest writes apart in this file, which is made if there is none
+	// and stays when the sandbox is deleted: within the directories that the node is
+	// configured to serve. One sandbox at a time.
+	OverlayPath   string `protobuf:"bytes,6,opt,name=overlay_path,json=overlayPath,proto3" json:"overlay_path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -689,6 +704,13 @@ func (x *Disk) GetLimit() *RateLimit {
 		return x.Limit
 	}
 	return nil
+}
+
+func (x *Disk) GetOverlayPath() string {
+	if x != nil {
+		return x.OverlayPath
+	}
+	return ""
 }
 
 // Network is an interface of the guest.
@@ -1302,8 +1324,11 @@ type SandboxExit struct {
 	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
 	// The last of what the guest wrote to its console, where its kernel or machine
 	// failed.
-	ConsoleTail   []byte                 `protobuf:"bytes,5,opt,name=console_tail,json=consoleTail,proto3" json:"console_tail,omitempty"`
-	Time          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
+	ConsoleTail []byte                 `protobuf:"bytes,5,opt,name=console_tail,json=consoleTail,proto3" json:"console_tail,omitempty"`
+	Time        *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
+	// The guest was asked to turn itself off and didn't: what it hadn't written to
+	// its disks is lost.
+	Forced        bool `protobuf:"varint,7,opt,name=forced,proto3" json:"forced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1380,6 +1405,13 @@ func (x *SandboxExit) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *SandboxExit) GetForced() bool {
+	if x != nil {
+		return x.Forced
+	}
+	return false
+}
+
 type StartPhase struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1446,7 +1478,7 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\x10resource_version\x18\x05 \x01(\x04R\x0fresourceVersion\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x16\n" +
-	"\x06client\x18\a \x01(\tR\x06client\"\xfb\x05\n" +
+	"\x06client\x18\a \x01(\tR\x06client\"\x9a\x06\n" +
 	"\vSandboxSpec\x12<\n" +
 	"\x06labels\x18\x01 \x03(\v2$.bulkhead.v1.SandboxSpec.LabelsEntryR\x06labels\x12\x12\n" +
 	"\x04cpus\x18\x02 \x01(\rR\x04cpus\x12!\n" +
@@ -1464,18 +1496,21 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\x06kernel\x18\f \x01(\v2\x13.bulkhead.v1.KernelR\x06kernel\x124\n" +
 	"\ttransport\x18\r \x01(\x0e2\x16.bulkhead.v1.TransportR\ttransport\x12 \n" +
 	"\vnameservers\x18\x0e \x03(\tR\vnameservers\x12<\n" +
-	"\fboot_timeout\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vbootTimeout\x1a9\n" +
+	"\fboot_timeout\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vbootTimeout\x12\x1d\n" +
+	"\n" +
+	"vsock_path\x18\x10 \x01(\tR\tvsockPath\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1c\n" +
 	"\x06RootFS\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\"\x97\x01\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\xba\x01\n" +
 	"\x04Disk\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
 	"\tread_only\x18\x02 \x01(\bR\breadOnly\x12\x18\n" +
 	"\aoverlay\x18\x03 \x01(\bR\aoverlay\x12\x16\n" +
 	"\x06direct\x18\x04 \x01(\bR\x06direct\x12,\n" +
-	"\x05limit\x18\x05 \x01(\v2\x16.bulkhead.v1.RateLimitR\x05limit\"\x99\x02\n" +
+	"\x05limit\x18\x05 \x01(\v2\x16.bulkhead.v1.RateLimitR\x05limit\x12!\n" +
+	"\foverlay_path\x18\x06 \x01(\tR\voverlayPath\"\x99\x02\n" +
 	"\aNetwork\x12\x12\n" +
 	"\x03tap\x18\x01 \x01(\tH\x00R\x03tap\x12\x18\n" +
 	"\x06bridge\x18\x02 \x01(\tH\x00R\x06bridge\x12\x10\n" +
@@ -1523,14 +1558,15 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"ready_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\treadyTime\x12=\n" +
 	"\frestart_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vrestartTime\x12%\n" +
 	"\x0ekernel_release\x18\a \x01(\tR\rkernelRelease\x12/\n" +
-	"\x06phases\x18\b \x03(\v2\x17.bulkhead.v1.StartPhaseR\x06phases\"\xe0\x01\n" +
+	"\x06phases\x18\b \x03(\v2\x17.bulkhead.v1.StartPhaseR\x06phases\"\xf8\x01\n" +
 	"\vSandboxExit\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x17.bulkhead.v1.ExitReasonR\x06reason\x12\x1b\n" +
 	"\texit_code\x18\x02 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06signal\x18\x03 \x01(\x05R\x06signal\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12!\n" +
 	"\fconsole_tail\x18\x05 \x01(\fR\vconsoleTail\x12.\n" +
-	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"Q\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06forced\x18\a \x01(\bR\x06forced\"Q\n" +
 	"\n" +
 	"StartPhase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +

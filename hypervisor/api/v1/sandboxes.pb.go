@@ -1195,8 +1195,9 @@ func (x *GetSandboxStatsResponse) GetStats() *SandboxStats {
 type SandboxStats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	// Of the worker process, time in the guest included.
-	CpuTime *durationpb.Duration `protobuf:"bytes,2,opt,name=cpu_time,json=cpuTime,proto3" json:"cpu_time,omitempty"`
+	// Of the worker process; time in the guest is user time.
+	UserTime   *durationpb.Duration `protobuf:"bytes,2,opt,name=user_time,json=userTime,proto3" json:"user_time,omitempty"`
+	SystemTime *durationpb.Duration `protobuf:"bytes,9,opt,name=system_time,json=systemTime,proto3" json:"system_time,omitempty"`
 	// Memory of the node's: what lies in the guest's RAM, and what the worker takes
 	// beyond it.
 	MemoryBytes   uint64 `protobuf:"varint,3,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
@@ -1247,9 +1248,16 @@ func (x *SandboxStats) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *SandboxStats) GetCpuTime() *durationpb.Duration {
+func (x *SandboxStats) GetUserTime() *durationpb.Duration {
 	if x != nil {
-		return x.CpuTime
+		return x.UserTime
+	}
+	return nil
+}
+
+func (x *SandboxStats) GetSystemTime() *durationpb.Duration {
+	if x != nil {
+		return x.SystemTime
 	}
 	return nil
 }
@@ -1443,10 +1451,12 @@ const file_hypervisor_api_v1_sandboxes_proto_rawDesc = "" +
 	"\x16GetSandboxStatsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"J\n" +
 	"\x17GetSandboxStatsResponse\x12/\n" +
-	"\x05stats\x18\x01 \x01(\v2\x19.bulkhead.v1.SandboxStatsR\x05stats\"\xf7\x02\n" +
+	"\x05stats\x18\x01 \x01(\v2\x19.bulkhead.v1.SandboxStatsR\x05stats\"\xb5\x03\n" +
 	"\fSandboxStats\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x124\n" +
-	"\bcpu_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\acpuTime\x12!\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x126\n" +
+	"\tuser_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\buserTime\x12:\n" +
+	"\vsystem_time\x18\t \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"systemTime\x12!\n" +
 	"\fmemory_bytes\x18\x03 \x01(\x04R\vmemoryBytes\x12%\n" +
 	"\x0eoverhead_bytes\x18\x04 \x01(\x04R\roverheadBytes\x12*\n" +
 	"\x11guest_total_bytes\x18\x05 \x01(\x04R\x0fguestTotalBytes\x122\n" +
@@ -1542,35 +1552,36 @@ var file_hypervisor_api_v1_sandboxes_proto_depIdxs = []int32{
 	26, // 13: bulkhead.v1.ResumeSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
 	23, // 14: bulkhead.v1.GetSandboxStatsResponse.stats:type_name -> bulkhead.v1.SandboxStats
 	29, // 15: bulkhead.v1.SandboxStats.time:type_name -> google.protobuf.Timestamp
-	27, // 16: bulkhead.v1.SandboxStats.cpu_time:type_name -> google.protobuf.Duration
-	24, // 17: bulkhead.v1.SandboxStats.devices:type_name -> bulkhead.v1.DeviceStats
-	1,  // 18: bulkhead.v1.Sandboxes.CreateSandbox:input_type -> bulkhead.v1.CreateSandboxRequest
-	3,  // 19: bulkhead.v1.Sandboxes.StartSandbox:input_type -> bulkhead.v1.StartSandboxRequest
-	5,  // 20: bulkhead.v1.Sandboxes.StopSandbox:input_type -> bulkhead.v1.StopSandboxRequest
-	7,  // 21: bulkhead.v1.Sandboxes.KillSandbox:input_type -> bulkhead.v1.KillSandboxRequest
-	9,  // 22: bulkhead.v1.Sandboxes.DeleteSandbox:input_type -> bulkhead.v1.DeleteSandboxRequest
-	11, // 23: bulkhead.v1.Sandboxes.GetSandbox:input_type -> bulkhead.v1.GetSandboxRequest
-	13, // 24: bulkhead.v1.Sandboxes.ListSandboxes:input_type -> bulkhead.v1.ListSandboxesRequest
-	15, // 25: bulkhead.v1.Sandboxes.WatchSandboxes:input_type -> bulkhead.v1.WatchSandboxesRequest
-	17, // 26: bulkhead.v1.Sandboxes.PauseSandbox:input_type -> bulkhead.v1.PauseSandboxRequest
-	19, // 27: bulkhead.v1.Sandboxes.ResumeSandbox:input_type -> bulkhead.v1.ResumeSandboxRequest
-	21, // 28: bulkhead.v1.Sandboxes.GetSandboxStats:input_type -> bulkhead.v1.GetSandboxStatsRequest
-	2,  // 29: bulkhead.v1.Sandboxes.CreateSandbox:output_type -> bulkhead.v1.CreateSandboxResponse
-	4,  // 30: bulkhead.v1.Sandboxes.StartSandbox:output_type -> bulkhead.v1.StartSandboxResponse
-	6,  // 31: bulkhead.v1.Sandboxes.StopSandbox:output_type -> bulkhead.v1.StopSandboxResponse
-	8,  // 32: bulkhead.v1.Sandboxes.KillSandbox:output_type -> bulkhead.v1.KillSandboxResponse
-	10, // 33: bulkhead.v1.Sandboxes.DeleteSandbox:output_type -> bulkhead.v1.DeleteSandboxResponse
-	12, // 34: bulkhead.v1.Sandboxes.GetSandbox:output_type -> bulkhead.v1.GetSandboxResponse
-	14, // 35: bulkhead.v1.Sandboxes.ListSandboxes:output_type -> bulkhead.v1.ListSandboxesResponse
-	16, // 36: bulkhead.v1.Sandboxes.WatchSandboxes:output_type -> bulkhead.v1.WatchSandboxesResponse
-	18, // 37: bulkhead.v1.Sandboxes.PauseSandbox:output_type -> bulkhead.v1.PauseSandboxResponse
-	20, // 38: bulkhead.v1.Sandboxes.ResumeSandbox:output_type -> bulkhead.v1.ResumeSandboxResponse
-	22, // 39: bulkhead.v1.Sandboxes.GetSandboxStats:output_type -> bulkhead.v1.GetSandboxStatsResponse
-	29, // [29:40] is the sub-list for method output_type
-	18, // [18:29] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	27, // 16: bulkhead.v1.SandboxStats.user_time:type_name -> google.protobuf.Duration
+	27, // 17: bulkhead.v1.SandboxStats.system_time:type_name -> google.protobuf.Duration
+	24, // 18: bulkhead.v1.SandboxStats.devices:type_name -> bulkhead.v1.DeviceStats
+	1,  // 19: bulkhead.v1.Sandboxes.CreateSandbox:input_type -> bulkhead.v1.CreateSandboxRequest
+	3,  // 20: bulkhead.v1.Sandboxes.StartSandbox:input_type -> bulkhead.v1.StartSandboxRequest
+	5,  // 21: bulkhead.v1.Sandboxes.StopSandbox:input_type -> bulkhead.v1.StopSandboxRequest
+	7,  // 22: bulkhead.v1.Sandboxes.KillSandbox:input_type -> bulkhead.v1.KillSandboxRequest
+	9,  // 23: bulkhead.v1.Sandboxes.DeleteSandbox:input_type -> bulkhead.v1.DeleteSandboxRequest
+	11, // 24: bulkhead.v1.Sandboxes.GetSandbox:input_type -> bulkhead.v1.GetSandboxRequest
+	13, // 25: bulkhead.v1.Sandboxes.ListSandboxes:input_type -> bulkhead.v1.ListSandboxesRequest
+	15, // 26: bulkhead.v1.Sandboxes.WatchSandboxes:input_type -> bulkhead.v1.WatchSandboxesRequest
+	17, // 27: bulkhead.v1.Sandboxes.PauseSandbox:input_type -> bulkhead.v1.PauseSandboxRequest
+	19, // 28: bulkhead.v1.Sandboxes.ResumeSandbox:input_type -> bulkhead.v1.ResumeSandboxRequest
+	21, // 29: bulkhead.v1.Sandboxes.GetSandboxStats:input_type -> bulkhead.v1.GetSandboxStatsRequest
+	2,  // 30: bulkhead.v1.Sandboxes.CreateSandbox:output_type -> bulkhead.v1.CreateSandboxResponse
+	4,  // 31: bulkhead.v1.Sandboxes.StartSandbox:output_type -> bulkhead.v1.StartSandboxResponse
+	6,  // 32: bulkhead.v1.Sandboxes.StopSandbox:output_type -> bulkhead.v1.StopSandboxResponse
+	8,  // 33: bulkhead.v1.Sandboxes.KillSandbox:output_type -> bulkhead.v1.KillSandboxResponse
+	10, // 34: bulkhead.v1.Sandboxes.DeleteSandbox:output_type -> bulkhead.v1.DeleteSandboxResponse
+	12, // 35: bulkhead.v1.Sandboxes.GetSandbox:output_type -> bulkhead.v1.GetSandboxResponse
+	14, // 36: bulkhead.v1.Sandboxes.ListSandboxes:output_type -> bulkhead.v1.ListSandboxesResponse
+	16, // 37: bulkhead.v1.Sandboxes.WatchSandboxes:output_type -> bulkhead.v1.WatchSandboxesResponse
+	18, // 38: bulkhead.v1.Sandboxes.PauseSandbox:output_type -> bulkhead.v1.PauseSandboxResponse
+	20, // 39: bulkhead.v1.Sandboxes.ResumeSandbox:output_type -> bulkhead.v1.ResumeSandboxResponse
+	22, // 40: bulkhead.v1.Sandboxes.GetSandboxStats:output_type -> bulkhead.v1.GetSandboxStatsResponse
+	30, // [30:41] is the sub-list for method output_type
+	19, // [19:30] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_api_v1_sandboxes_proto_init() }

@@ -1,4 +1,4 @@
-package node
+package instance
 
 import (
 	"context"
@@ -26,7 +26,7 @@ func (e *EndedError) Error() string {
 		text += ": " + m
 	}
 	if line := tellingLine(e.GetConsoleTail()); line != "" && e.GetReason() != vmmv1.EndReason_END_REASON_STOPPED {
-		text += fmt.Sprintf(" (its console said: %q; see all of it with --console)", line)
+		text += fmt.Sprintf(" (its console said: %q; all of it is in its log)", line)
 	}
 	return text
 }
@@ -49,36 +49,45 @@ func (e *EndedError) ByGuest() bool {
 
 // blame finds the reason behind an error of a call: the machine's end, the
 // caller's own context, or what the error itself says.
-func (s *Sandbox) blame(ctx context.Context, err error) error {
+func (i *Instance) blame(ctx context.Context, err error) error {
 	select {
-	case <-s.ended:
-		return &EndedError{s.end}
+	case <-i.ended:
+		return &EndedError{i.end}
 	default:
 	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errEnded):
-		return &EndedError{s.End()}
+		return &EndedError{i.End()}
 	case cause != nil:
 		return cause
 	}
-	if errors.Is(err, ttrpc.ErrClosed) && s.agent != nil {
+	if errors.Is(err, ttrpc.ErrClosed) && i.life.Err() == nil {
 		// The guest's connections go before the worker can say why.
 		select {
-		case <-s.ended:
-			return &EndedError{s.end}
+		case <-i.ended:
+			return &EndedError{i.end}
 		case <-time.After(stopTime):
 		}
 	}
-	return plain(s.worker.Explain(err))
+	return plain(i.worker.Explain(err))
 }
 
-// plain strips an RPC status of its framing.
+// plain strips an RPC status of its framing. Its code stays.
 func plain(err error) error {
-	if s, ok := status.FromError(err); ok {
-		return errors.New(s.Message())
+	var framed interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &framed) {
+		return &callError{framed.GRPCStatus()}
 	}
 	return err
 }
+
+// callError is what a worker or an agent answered.
+type callError struct{ status *status.Status }
+
+func (e *callError) Error() string { return e.status.Message() }
+
+// GRPCStatus is for package status to find the code.
+func (e *callError) GRPCStatus() *status.Status { return e.status }
 
 // reasonText is an end reason in words.
 func reasonText(r vmmv1.EndReason) string {

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+// Reasons of the API's errors that mean something here.
+const (
+	reasonEnded         = "SANDBOX_ENDED"
+	reasonStartFailed   = "START_FAILED"
+	reasonNotFound      = "COMMAND_NOT_FOUND"
+	reasonNotExecutable = "COMMAND_NOT_EXECUTABLE"
+)
+
+// reasonOf returns why a call failed, empty if it doesn't say.
+func reasonOf(err error) string {
+	var called *callError
+	if errors.As(err, &called) {
+		err = called.err
+	}
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
+// callError is a call's error in the words that the node chose.
+type callError struct{ err error }
+
+func (e *callError) Error() string { return status.Convert(e.err).Message() }
+
+func (e *callError) Unwrap() error { return e.err }
+
+// plain strips a status of its framing.
+func plain(err error) error {
+	if _, ok := status.FromError(err); ok && err != nil {
+		if status.Code(err) == codes.Unavailable && reasonOf(err) == "" {
+			return &unreachableError{err}
+		}
+		return &callError{err}
+	}
+	return err
+}
+
+// unreachableError is for who finds no node.
+type unreachableError struct{ err error }
+
+func (e *unreachableError) Error() string {
+	return "the node can't be reached (" + status.Convert(e.err).Message() + "): is bulkheadd running, and --host right?"
+}
+
+func (e *unreachableError) Unwrap() error { return e.err }
+
+// orCause returns the reason why ctx is done, or the error of a call.
+func orCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return plain(err)
+}
+
+// unlessGone returns an error unless it is that there is no such sandbox.
+func unlessGone(err error) error {
+	if status.Code(err) == codes.NotFound {
+		return nil
+	}
+	return plain(err)
+}
+
+// endedError says that the sandbox ended while the command was still needed.
+type endedError struct {
+	exit *bulkheadv1.SandboxExit
+	err  error // of the call that noticed
+}
+
+func (e *endedError) Error() string {
+	if m := e.exit.GetMessage(); m != "" {
+		return m
+	}
+	return status.Convert(e.err).Message()
+}
+
+// reason returns the end reason in words.
+func (e *endedError) reason() string {
+	if e.exit.GetReason() == bulkheadv1.ExitReason_EXIT_REASON_WORKER_LOST {
+		return "host error"
+	}
+	return words(e.exit.GetReason().String(), "EXIT_REASON_")
+}
+
+// byGuest reports whether the guest turned itself off. A reboot is no such end: it
+// is also what the panic of a kernel without a panic port looks like.
+func (e *endedError) byGuest() bool {
+	return e.exit.GetReason() == bulkheadv1.ExitReason_EXIT_REASON_POWER_OFF
+}

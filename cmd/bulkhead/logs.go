@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+// logsOptions are the flags of logs.
+type logsOptions struct {
+	follow, timestamps, console bool
+	since, tail                 string
+}
+
+func newLogs(h *hostOptions) *cobra.Command {
+	o := &logsOptions{}
+	cmd := &cobra.Command{
+		Use: "logs SANDBOX", Short: "Print what a sandbox's command has written", Args: cobra.ExactArgs(1), ValidArgsFunction: h.complete,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := o.request(args[0])
+			if err != nil {
+				return err
+			}
+			c, err := h.connect()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			return showLogs(cmd.Context(), c, r, o.show)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.follow, "follow", "f", false, "go on until the sandbox has stopped for good")
+	f.BoolVarP(&o.timestamps, "timestamps", "t", false, "begin each line with its time")
+	f.StringVar(&o.since, "since", "", "only from this `TIME` on: 2026-11-27T18:00:00Z, or so long ago: 10m")
+	f.StringVarP(&o.tail, "tail", "n", "all", "only the last so many lines")
+	f.BoolVar(&o.console, "console", false, "the guest's console in place of the command's output")
+	return cmd
+}
+
+func (o *logsOptions) request(sandbox string) (*bulkheadv1.GetLogsRequest, error) {
+	r := &bulkheadv1.GetLogsRequest{Sandbox: sandbox, Follow: o.follow, Console: o.console}
+	if o.since != "" {
+		t, err := parseTime(o.since)
+		if err != nil {
+			return nil, fmt.Errorf("--since: %w", err)
+		}
+		r.Since = timestamppb.New(t)
+	}
+	if o.tail != "all" {
+		n, err := strconv.ParseUint(o.tail, 10, 20)
+		if err != nil {
+			return nil, fmt.Errorf("--tail %q is no number of lines", o.tail)
+		}
+		r.Tail = proto.Uint32(uint32(n))
+	}
+	return r, nil
+}
+
+// parseTime reads a time, or how long ago one was.
+func parseTime(s string) (time.Time, error) {
+	if d, err := time.ParseDuration(s); err == nil {
+		return time.Now().Add(-d), nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return t, fmt.Errorf("%q is neither a time such as 2026-11-27T18:00:00Z nor a length of time such as 10m", s)
+	}
+	return t, nil
+}
+
+func (o *logsOptions) show(e *bulkheadv1.LogEntry) {
+	out := os.Stdout
+	switch e.GetStream() {
+	case bulkheadv1.LogStream_LOG_STREAM_STDERR, bulkheadv1.LogStream_LOG_STREAM_NOTICE:
+		out = os.Stderr
+	}
+	if o.timestamps {
+		fmt.Fprint(out, e.GetTime().AsTime().Format(time.RFC3339Nano), " ")
+	}
+	out.Write(e.GetData())
+}
+
+// showLogs calls show with each entry.
+func showLogs(ctx context.Context, c *client.Client, r *bulkheadv1.GetLogsRequest, show func(*bulkheadv1.LogEntry)) error {
+	stream, err := c.Processes.GetLogs(ctx, r)
+	if err != nil {
+		return plain(err)
+	}
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return plain(err)
+		}
+		for _, e := range m.GetEntries() {
+			show(e)
+		}
+	}
+}

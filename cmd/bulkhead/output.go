@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// output is how answers are printed.
+type output struct{ format string }
+
+// Formats of answers.
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+)
+
+func (o *output) addFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&o.format, "output", "o", formatTable, "how to print: table or json")
+	cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (o *output) check() error {
+	if o.format != formatTable && o.format != formatJSON {
+		return fmt.Errorf("--output %q: there are %s and %s", o.format, formatTable, formatJSON)
+	}
+	return nil
+}
+
+// table prints rows below a header, in columns.
+func table(out io.Writer, header []string, rows [][]string) error {
+	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(w, strings.Join(header, "\t"))
+	for _, row := range rows {
+		for i := range row {
+			row[i] = printable(row[i])
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// printJSON prints a message as JSON, on one line or several.
+func printJSON(out io.Writer, m proto.Message, indent bool) error {
+	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	var value any // protojson's own spaces change from build to build
+	if err := json.Unmarshal(b, &value); err != nil {
+		return err
+	}
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	if indent {
+		e.SetIndent("", "  ")
+	}
+	return e.Encode(value)
+}
+
+// printable drops what could move a terminal's cursor: parts of it may come from
+// a guest.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// ago is how long ago a time was, in a few words.
+func ago(t *timestamppb.Timestamp) string {
+	if t == nil {
+		return "-"
+	}
+	return units.HumanDuration(time.Since(t.AsTime())) + " ago"
+}
+
+func bytesText(n uint64) string { return units.BytesSize(float64(n)) }
+
+// words is the value of an enumeration without its prefix, in small letters.
+func words(name, prefix string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, prefix), "_", " "))
+}

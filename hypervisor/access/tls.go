@@ -1,0 +1,158 @@
+package access
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc/credentials"
+)
+
+// TLSFiles are a server's, in PEM.
+type TLSFiles struct {
+	Certificate, Key string // its own
+	ClientCA         string // who signs its clients' certificates
+}
+
+// handshakeTime is how long a client may take for one.
+const handshakeTime = 10 * time.Second
+
+// tlsCredentials knows clients by their certificates.
+type tlsCredentials struct {
+	rules *Rules
+	files *reloader
+	log   *zap.Logger
+}
+
+// NewTLSCredentials returns credentials for servers on TCP: TLS 1.3, on which both
+// sides show certificates. The files are read again when they have changed. It
+// fails if they aren't good now. log hears of clients that are refused.
+func NewTLSCredentials(r *Rules, f TLSFiles, log *zap.Logger) (credentials.TransportCredentials, error) {
+	files := &reloader{files: f, log: log}
+	if err := files.load(); err != nil {
+		return nil, err
+	}
+	return &tlsCredentials{r, files, log}, nil
+}
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (c *tlsCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn := tls.Server(raw, c.files.config())
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
+	defer cancel()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		c.log.Warn("connection refused", zap.Stringer("peer", raw.RemoteAddr()), zap.Error(err))
+		return nil, nil, fmt.Errorf("TLS: %w", err)
+	}
+	state := conn.ConnectionState()
+	if state.NegotiatedProtocol != "h2" {
+		return nil, nil, errors.Join(errors.New("TLS: the client doesn't speak HTTP/2"), conn.Close())
+	}
+	return conn, connection{func() Client { return c.rules.ofCertificate(state.PeerCertificates[0]) }}, nil
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (c *tlsCredentials) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("these credentials are for servers")
+}
+
+// Info implements credentials.TransportCredentials.
+func (c *tlsCredentials) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "tls", SecurityVersion: "1.3"}
+}
+
+// Clone implements credentials.TransportCredentials.
+func (c *tlsCredentials) Clone() credentials.TransportCredentials { return c }
+
+// OverrideServerName implements credentials.TransportCredentials.
+func (c *tlsCredentials) OverrideServerName(string) error { return nil }
+
+// reloader keeps a TLS configuration as its files are.
+type reloader struct {
+	files TLSFiles
+	log   *zap.Logger
+
+	mu      sync.Mutex // the rest; no other lock is taken under it
+	stamp   [3]os.FileInfo
+	current *tls.Config
+}
+
+// config returns the configuration, read anew if a file has changed. Files that
+// aren't good leave it as it was.
+func (r *reloader) config() *tls.Config {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stamp, err := r.look()
+	if err == nil && !same(stamp, r.stamp) {
+		if err = r.read(stamp); err == nil {
+			r.log.Info("certificates read again")
+		}
+	}
+	if err != nil {
+		r.log.Error("certificates stay as they were", zap.Error(err))
+	}
+	return r.current
+}
+
+func (r *reloader) load() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stamp, err := r.look()
+	if err != nil {
+		return err
+	}
+	return r.read(stamp)
+}
+
+// look returns what tells whether a file has changed.
+func (r *reloader) look() (stamp [3]os.FileInfo, err error) {
+	for i, path := range []string{r.files.Certificate, r.files.Key, r.files.ClientCA} {
+		if stamp[i], err = os.Stat(path); err != nil {
+			return stamp, err
+		}
+	}
+	return stamp, nil
+}
+
+func same(a, b [3]os.FileInfo) bool {
+	for i := range a {
+		if !os.SameFile(a[i], b[i]) || a[i].Size() != b[i].Size() || !a[i].ModTime().Equal(b[i].ModTime()) {
+			return false
+		}
+	}
+	return true
+}
+
+// read makes a configuration of the files. The caller holds r.mu.
+func (r *reloader) read(stamp [3]os.FileInfo) error {
+	own, err := tls.LoadX509KeyPair(r.files.Certificate, r.files.Key)
+	if err != nil {
+		return fmt.Errorf("certificate %s with key %s: %w", r.files.Certificate, r.files.Key, err)
+	}
+	pem, err := os.ReadFile(r.files.ClientCA)
+	if err != nil {
+		return fmt.Errorf("clients' CA: %w", err)
+	}
+	clients := x509.NewCertPool()
+	if !clients.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("clients' CA %s: no certificate in it", r.files.ClientCA)
+	}
+	r.stamp = stamp
+	r.current = &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{own},
+		ClientCAs:    clients,
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		NextProtos:   []string{"h2"},
+		// Each connection shows its certificate.
+		SessionTicketsDisabled: true,
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/credentials"
+)
+
+// peerCredentials knows clients of a unix socket by their user ID.
+type peerCredentials struct{ rules *Rules }
+
+// NewPeerCredentials returns credentials for servers on unix sockets: clients are
+// the users that the kernel says they are. What the rules refuse is connected all
+// the same, to be told why.
+func NewPeerCredentials(r *Rules) credentials.TransportCredentials { return &peerCredentials{r} }
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (c *peerCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, nil, fmt.Errorf("a %s connection on a unix socket", conn.RemoteAddr().Network())
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return nil, nil, err
+	}
+	var cred *unix.Ucred
+	var failed error
+	err = raw.Control(func(fd uintptr) { cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err = errors.Join(err, failed); err != nil {
+		return nil, nil, fmt.Errorf("who connects: %w", err)
+	}
+	groups := groupsOf(cred.Uid, cred.Gid)
+	return conn, connection{func() Client { return c.rules.ofUser(cred.Uid, groups) }}, nil
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (c *peerCredentials) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("these credentials are for servers")
+}
+
+// Info implements credentials.TransportCredentials.
+func (c *peerCredentials) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "peercred"}
+}
+
+// Clone implements credentials.TransportCredentials.
+func (c *peerCredentials) Clone() credentials.TransportCredentials { return c }
+
+// OverrideServerName implements credentials.TransportCredentials.
+func (c *peerCredentials) OverrideServerName(string) error { return nil }

@@ -1,0 +1,99 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/access"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/systemd"
+)
+
+// newLog returns the daemon's log. Its level can be changed.
+func newLog(c LogConfig) (*zap.Logger, zap.AtomicLevel, error) {
+	level, err := zap.ParseAtomicLevel(c.Level)
+	if err != nil {
+		return nil, level, err
+	}
+	format := c.Format
+	if format == formatAuto {
+		format = formatJSON
+		if systemd.JournalConnected() {
+			format = formatJournal
+		}
+	}
+	if format == formatJournal {
+		return zap.New(systemd.NewJournalCore(level)), level, nil
+	}
+	encoder := zap.NewProductionEncoderConfig()
+	encoder.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	out := zapcore.Lock(os.Stderr)
+	if format == formatConsole {
+		return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoder), out, level)), level, nil
+	}
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), out, level)), level, nil
+}
+
+// accessLog logs each call: who called what, and how it ended.
+type accessLog struct{ log *zap.Logger }
+
+// about is what a request is about, if it says so.
+type about interface{ GetSandbox() string }
+
+func (a accessLog) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	start := time.Now()
+	answer, err := handler(ctx, req)
+	a.write(ctx, info.FullMethod, subject(req), start, err)
+	return answer, err
+}
+
+func (a accessLog) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	start := time.Now()
+	err := handler(srv, stream)
+	a.write(stream.Context(), info.FullMethod, "", start, err)
+	return err
+}
+
+func subject(req any) string {
+	switch r := req.(type) {
+	case about:
+		return r.GetSandbox()
+	case interface{ GetName() string }:
+		return r.GetName()
+	}
+	return ""
+}
+
+func (a accessLog) write(ctx context.Context, method, sandbox string, start time.Time, err error) {
+	code := status.Code(err)
+	level := zapcore.InfoLevel
+	switch code {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.Internal, codes.Unknown:
+		level = zapcore.WarnLevel
+	}
+	entry := a.log.Check(level, "call")
+	if entry == nil {
+		return
+	}
+	fields := []zap.Field{
+		zap.String("method", method), zap.String("client", access.FromContext(ctx).Name),
+		zap.Stringer("code", code), zap.Duration("took", time.Since(start)),
+	}
+	if sandbox != "" {
+		fields = append(fields, zap.String("sandbox", sandbox))
+	}
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil && p.Addr.Network() != "unix" {
+		fields = append(fields, zap.Stringer("peer", p.Addr))
+	}
+	if err != nil {
+		fields = append(fields, zap.String("error", status.Convert(err).Message()))
+	}
+	entry.Write(fields...)
+}

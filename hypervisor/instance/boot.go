@@ -1,0 +1,168 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+// askAgain is how long an agent may take to announce itself to an owner that came
+// late: it says so once.
+const askAgain = 2 * time.Second
+
+// Boot does what is missing until the guest is ready and its command started. It
+// returns the guest kernel's release. When ctx is done before, it fails with
+// ctx's cause; the instance stays as it is.
+func (i *Instance) Boot(ctx context.Context) (release string, err error) {
+	if t := i.plan.BootTimeout; t > 0 {
+		var cancel context.CancelFunc
+		late := fmt.Errorf("the guest did not come up within %v: see what it does with its console's log", t)
+		ctx, cancel = context.WithTimeoutCause(ctx, t, late)
+		defer cancel()
+	}
+	release, err = i.boot(ctx)
+	if err != nil {
+		return "", i.blame(ctx, err)
+	}
+	return release, nil
+}
+
+func (i *Instance) boot(ctx context.Context) (release string, err error) {
+	listener, err := guest.Listen(i.agent.path)
+	if err != nil {
+		return "", err
+	}
+	if err := i.run(ctx); err != nil {
+		return "", errors.Join(err, listener.Close())
+	}
+	i.Watch()
+	ctx, cancel := i.whileRunning(ctx)
+	defer cancel()
+	agent, err := i.await(ctx, listener)
+	// Nobody accepts from here on: what else the guest connects to it would
+	// only take memory of the host's.
+	if closed := listener.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return "", fmt.Errorf("wait for the guest to come up: %w", err)
+	}
+	i.Timings.Mark("agent ready")
+	if release, err = i.setUp(ctx, agent); err != nil {
+		return "", fmt.Errorf("set up the guest: %w", plain(err))
+	}
+	i.Timings.Mark("root file system mounted")
+	return release, i.startCommand(ctx, agent)
+}
+
+// run makes the machine and lets it run, as far as that wasn't done.
+func (i *Instance) run(ctx context.Context) error {
+	d, err := i.worker.API.Describe(ctx, &vmmv1.DescribeRequest{})
+	if err != nil {
+		return err
+	}
+	state := d.GetMachine()
+	if state == vmmv1.MachineState_MACHINE_STATE_NONE {
+		if _, err := i.worker.API.Create(ctx, &vmmv1.CreateRequest{Machine: i.machine()}); err != nil {
+			return err
+		}
+		state = vmmv1.MachineState_MACHINE_STATE_CREATED
+	}
+	if state == vmmv1.MachineState_MACHINE_STATE_CREATED {
+		_, err = i.worker.API.Start(ctx, &vmmv1.StartRequest{})
+	}
+	return err
+}
+
+// machine returns the plan's, with a way to the guest's agent.
+func (i *Instance) machine() *vmmv1.MachineConfig {
+	m := proto.CloneOf(i.plan.Machine)
+	if m.Vsock == nil {
+		m.Vsock = &vmmv1.Vsock{}
+	}
+	m.Vsock.Paths = append(m.Vsock.Paths, &vmmv1.VsockPath{
+		Path: i.agent.path, FirstPort: guest.FirstPort, LastPort: guest.LastPort,
+	})
+	return m
+}
+
+// await waits until the agent says that it is ready. One that has said so to an
+// earlier owner doesn't again: it is called now and then.
+func (i *Instance) await(ctx context.Context, listener *guest.Listener) (*guest.Agent, error) {
+	if !i.late {
+		agent, err := listener.Accept(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return agent, i.agent.set(agent)
+	}
+	for {
+		accept, cancel := context.WithTimeout(ctx, askAgain)
+		agent, err := listener.Accept(accept)
+		cancel()
+		if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			agent, err = i.ask(ctx)
+		}
+		switch {
+		case err == nil:
+			return agent, i.agent.set(agent)
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case !errors.Is(err, errSilent):
+			return nil, err
+		}
+	}
+}
+
+var errSilent = errors.New("the agent doesn't answer yet")
+
+// ask calls an agent that may not be there.
+func (i *Instance) ask(ctx context.Context) (*guest.Agent, error) {
+	ctx, cancel := context.WithTimeout(ctx, askAgain)
+	defer cancel()
+	agent, err := guest.Connect(ctx, i.agent.path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSilent, err)
+	}
+	return agent, nil
+}
+
+// setUp gives the guest its root file system, unless it has it.
+func (i *Instance) setUp(ctx context.Context, agent *guest.Agent) (release string, err error) {
+	health, err := agent.Health(ctx, &agentv1.HealthRequest{})
+	if err != nil {
+		return "", err
+	}
+	if health.GetSetup() == agentv1.SetupState_SETUP_STATE_READY {
+		return health.GetKernelRelease(), nil
+	}
+	r, err := agent.Setup(ctx, i.plan.Setup)
+	return r.GetKernelRelease(), err
+}
+
+// startCommand starts the plan's command, unless it was started.
+func (i *Instance) startCommand(ctx context.Context, agent *guest.Agent) error {
+	c := i.plan.Command
+	if c == nil {
+		return nil
+	}
+	_, err := i.worker.API.Record(ctx, guest.Recording(*c, i.plan.Log, i.bundle.Path(inputName)))
+	if err != nil && status.Code(err) != codes.AlreadyExists {
+		return fmt.Errorf("record the command's output: %w", plain(err))
+	}
+	if err := agent.StartMain(ctx, *c); err != nil {
+		return err
+	}
+	i.Timings.Mark("command started")
+	return nil
+}

@@ -1,0 +1,153 @@
+// Package instance is one run of a sandbox: a worker process, its machine, and
+// the guest in it.
+//
+//	Launch ─▶ bundle, worker ─▶ Boot: machine, guest's agent, root file system, command
+//	Attach ─▶ those that are there ─▶ Boot: what is missing
+//
+// Each step of Boot is done once, whoever does it: an owner that was killed
+// halfway is replaced by another, who goes on.
+package instance
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+// Names in a bundle.
+const (
+	vsockName = "vsock.sock"
+	inputName = "input.sock"
+)
+
+// stopTime is how long a worker has to give back what it holds.
+const stopTime = 5 * time.Second
+
+// Plan is what is to run. Whoever attaches to an instance has the same plan as
+// who launched it.
+type Plan struct {
+	Name    string
+	Machine *vmmv1.MachineConfig // the paths of the agent's vsock are added
+	Setup   *agentv1.SetupRequest
+	Command *guest.Command // nil: none
+	Log     *vmmv1.LogFile // of the command
+	// BootTimeout is the most that a guest may take to come up. 0: no limit.
+	BootTimeout time.Duration
+}
+
+// Host is where instances run.
+type Host struct {
+	RuntimeDir string // for bundles
+	Worker     supervise.Options
+}
+
+// Instance is a machine and its guest. Its methods may be called from any
+// goroutine.
+type Instance struct {
+	plan   Plan
+	late   bool // somebody else launched it
+	bundle *supervise.Bundle
+	worker *supervise.Worker
+	// Timings says when what was over.
+	Timings *Timings
+
+	life context.Context // ends with Close or Detach
+	let  context.CancelFunc
+
+	watching sync.Once
+	ended    chan struct{} // closed when the machine is over and end is set
+	end      End
+
+	agent     agents
+	following sync.Once
+	exited    chan struct{} // closed when the command is over and exit is set
+	exit      *guest.Exit
+}
+
+// End is how an instance's machine ended.
+type End struct {
+	*vmmv1.WaitResponse
+	// Err is set instead if the worker didn't live to tell.
+	Err error
+}
+
+func newInstance(p Plan, t *Timings) *Instance {
+	i := &Instance{plan: p, Timings: t, ended: make(chan struct{}), exited: make(chan struct{})}
+	i.life, i.let = context.WithCancel(context.Background())
+	return i
+}
+
+// Launch starts a worker for the plan. The caller goes on with Boot, and ends
+// with Close or Detach; if it fails, nothing is left behind.
+func Launch(h Host, p Plan, t *Timings) (*Instance, error) {
+	i := newInstance(p, t)
+	var err error
+	if i.bundle, err = supervise.NewBundle(h.RuntimeDir, p.Name); err != nil {
+		return nil, err
+	}
+	if i.worker, err = supervise.Start(i.bundle, h.Worker); err != nil {
+		return nil, errors.Join(err, i.bundle.Remove())
+	}
+	i.agent.path = i.bundle.Path(vsockName)
+	t.Mark("worker started")
+	return i, nil
+}
+
+// Attach finds the worker that somebody else launched for the plan. It fails if
+// there is none.
+func Attach(ctx context.Context, h Host, p Plan) (*Instance, error) {
+	i := newInstance(p, new(Timings))
+	i.late = true
+	var err error
+	if i.bundle, err = supervise.OpenBundle(h.RuntimeDir, p.Name); err != nil {
+		return nil, err
+	}
+	if i.worker, err = supervise.Attach(ctx, i.bundle); err != nil {
+		return nil, err
+	}
+	i.agent.path = i.bundle.Path(vsockName)
+	return i, nil
+}
+
+// Worker identifies the worker process.
+func (i *Instance) Worker() supervise.Identity { return i.worker.Identity() }
+
+// API is the machine's, for what isn't here.
+func (i *Instance) API() vmmv1.WorkerService { return i.worker.API }
+
+// Describe returns how far the machine is.
+func (i *Instance) Describe(ctx context.Context) (vmmv1.MachineState, error) {
+	r, err := i.worker.API.Describe(ctx, &vmmv1.DescribeRequest{})
+	if err != nil {
+		return 0, i.blame(ctx, err)
+	}
+	return r.GetMachine(), nil
+}
+
+// Detach lets go of the instance, which goes on unless its worker is tied.
+func (i *Instance) Detach() error {
+	i.let()
+	return errors.Join(i.agent.close(), i.worker.Detach())
+}
+
+// Close ends the instance at once and removes everything that is its own.
+func (i *Instance) Close() error {
+	defer i.let() // last: what waits for the worker gets its answer
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	err := errors.Join(i.agent.close(), i.worker.Shutdown(ctx))
+	for _, p := range i.plan.Machine.GetVsock().GetPaths() { // a worker that was killed leaves them
+		if removed := os.Remove(p.GetPath()); !errors.Is(removed, os.ErrNotExist) {
+			err = errors.Join(err, removed)
+		}
+	}
+	return errors.Join(err, i.bundle.Remove())
+}

@@ -1,0 +1,166 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+// defaultGrace is how long a command has from SIGTERM to SIGKILL.
+const defaultGrace = 10 * time.Second
+
+// command has a sandbox do something, and returns it as it is when that is done.
+func (n *Node) command(ctx context.Context, name string, act func(*sandbox) error, look func(*sandbox) (done bool, err error)) (*bulkheadv1.Sandbox, error) {
+	s, err := n.find(name)
+	if err != nil {
+		return nil, err
+	}
+	var last *bulkheadv1.Sandbox
+	err = s.do(ctx, func() error { return act(s) }, func() (bool, error) {
+		done, err := look(s)
+		last = s.seen.Load()
+		return done, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return last, nil
+}
+
+// wrongState says that something can't be done in the state that a sandbox is in.
+func (s *sandbox) wrongState(remedy string) error {
+	return fault.New(fault.Precondition, fault.ReasonState, s.name, "sandbox %q is %s: %s", s.name, stateText(s.state()), remedy)
+}
+
+// Start runs a sandbox and waits until its guest is ready.
+func (n *Node) Start(ctx context.Context, name string) (*bulkheadv1.Sandbox, error) {
+	return n.command(ctx, name, (*sandbox).startCommand, func(s *sandbox) (bool, error) {
+		switch s.state() {
+		case bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING:
+			return false, nil
+		case bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING, bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED:
+			return true, nil
+		}
+		return false, fault.New(fault.Aborted, fault.ReasonStartFailed, name, "sandbox %q did not start: %s", name, exitText(s.status().GetExit()))
+	})
+}
+
+func (s *sandbox) startCommand() error {
+	switch s.state() {
+	case bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING:
+		return nil
+	case bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED:
+		return s.wrongState("resume it")
+	case bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING, bulkheadv1.SandboxState_SANDBOX_STATE_DELETING:
+		return s.wrongState("wait until it has stopped")
+	}
+	if s.node.draining.Load() {
+		return errDraining
+	}
+	rested := s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED)
+	if rested {
+		if err := s.node.reserve(s.name, s.spec()); err != nil {
+			return err
+		}
+	}
+	err := s.begin(false)
+	if err != nil && rested {
+		s.node.ledger.Release(s.name)
+	}
+	return err
+}
+
+// hasStopped is what those wait for who end a sandbox.
+func hasStopped(s *sandbox) (bool, error) {
+	return s.deleted || !s.alive() && !s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING), nil
+}
+
+// Stop asks a sandbox to end, its command by SIGTERM and when grace is over by
+// SIGKILL, and waits for that. 0: 10 seconds.
+func (n *Node) Stop(ctx context.Context, name string, grace time.Duration) (*bulkheadv1.Sandbox, error) {
+	if grace == 0 {
+		grace = defaultGrace
+	}
+	return n.command(ctx, name, func(s *sandbox) error {
+		return s.endCommand(bulkheadv1.ExitReason_EXIT_REASON_STOPPED, grace)
+	}, hasStopped)
+}
+
+// Kill ends a sandbox at once, and waits for that.
+func (n *Node) Kill(ctx context.Context, name string) (*bulkheadv1.Sandbox, error) {
+	return n.command(ctx, name, func(s *sandbox) error {
+		return s.endCommand(bulkheadv1.ExitReason_EXIT_REASON_KILLED, 0)
+	}, hasStopped)
+}
+
+func (s *sandbox) endCommand(reason bulkheadv1.ExitReason, grace time.Duration) error {
+	switch {
+	case s.alive():
+		s.end(reason, grace, "stopping: "+reasonText(reason))
+	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING) && grace == 0:
+		s.callOff(errKilled)
+	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF):
+		s.rest("stopped: it is not to be restarted")
+	}
+	return nil
+}
+
+// Delete removes a sandbox, and waits for that. One that is running is only
+// killed with force. uid, if not empty, must be its own.
+func (n *Node) Delete(ctx context.Context, name, uid string, force bool) error {
+	_, err := n.command(ctx, name, func(s *sandbox) error {
+		if own := s.record.GetSandbox().GetUid(); uid != "" && uid != own {
+			return noSandbox(name + " (" + uid + ")")
+		}
+		if !force && (s.alive() || s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING)) {
+			return s.wrongState("stop it first, or delete it with force")
+		}
+		s.doom("a client deletes it")
+		return nil
+	}, func(s *sandbox) (bool, error) { return s.deleted, nil })
+	return err
+}
+
+// Pause takes a running sandbox's processors away.
+func (n *Node) Pause(ctx context.Context, name string) (*bulkheadv1.Sandbox, error) {
+	return n.command(ctx, name, func(s *sandbox) error {
+		return s.turn(ctx, bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING, bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED)
+	}, now)
+}
+
+// Resume undoes Pause.
+func (n *Node) Resume(ctx context.Context, name string) (*bulkheadv1.Sandbox, error) {
+	return n.command(ctx, name, func(s *sandbox) error {
+		return s.turn(ctx, bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED, bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING)
+	}, now)
+}
+
+func now(*sandbox) (bool, error) { return true, nil }
+
+// turnTime is how long a worker may take to pause or resume its machine.
+const turnTime = 10 * time.Second
+
+// turn pauses or resumes a sandbox.
+func (s *sandbox) turn(ctx context.Context, from, to bulkheadv1.SandboxState) error {
+	if s.state() == to {
+		return nil
+	}
+	if s.state() != from || s.instance == nil {
+		return s.wrongState("only one that is " + stateText(from) + " can be " + stateText(to))
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTime)
+	defer cancel()
+	do := s.instance.Pause
+	if to == bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING {
+		do = s.instance.Resume
+	}
+	if err := do(ctx); err != nil {
+		return err
+	}
+	s.status().State = to
+	s.keep(stateText(to))
+	return nil
+}

@@ -1,0 +1,125 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/bulkhead-vm/bulkhead/guestkernel/cache"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/capacity"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
+)
+
+// Config says where a node finds and keeps its things, and what it allows. Empty
+// fields have good defaults.
+type Config struct {
+	Name    string // default: the host's
+	Version string
+
+	RuntimeDir string // for bundles; nobody else's
+	StateDir   string // for what is kept of sandboxes beside the store; default: gone with the node
+	CacheDir   string // for root file systems
+	WorkerPath string // of bulkhead-vmm; default: beside this program
+	GuestDir   string // with vmlinux, initramfs.cpio, userland.erofs; default: guest/ beside this program
+
+	// Store keeps sandboxes. It stays the caller's, to be closed after the node.
+	// nil: memory.
+	Store store.Store
+	// Tied sandboxes end with this process, however it ends.
+	Tied bool
+
+	Limits
+	// Cgroups and Taps are what the host has of them. nil: none.
+	Cgroups Cgroups
+	Taps    Taps
+
+	// Observer hears of starts and ends. nil: nobody does.
+	Observer Observer
+	// Log takes what operators want to know. nil: nobody does.
+	Log *zap.Logger
+	// Notify hears what a user should know while waiting. nil: nobody does.
+	Notify func(string)
+}
+
+// Limits is what a node allows. It can be changed while the node runs.
+type Limits struct {
+	Spec spec.Policy
+	// Capacity says how much sandboxes may have in all. nil: as much as they ask
+	// for.
+	Capacity *capacity.Policy
+	// PerClient is how many sandboxes a client may have. 0: any number.
+	PerClient int
+	// BootTimeout is how long a guest may take to come up, unless its
+	// specification says otherwise. 0: a minute.
+	BootTimeout time.Duration
+}
+
+// Cgroups keeps what a sandbox takes of the host within bounds. Its methods may
+// be called from any goroutine, for different names at the same time.
+type Cgroups interface {
+	// Add puts a process into the sandbox's group, which is made if need be.
+	Add(name string, pid int, limits CgroupLimits) error
+	// Remove removes the group; that there is none is no error.
+	Remove(name string) error
+	// Names returns the sandboxes that have one.
+	Names() ([]string, error)
+}
+
+// CgroupLimits is what the processes of a sandbox may take together.
+type CgroupLimits struct {
+	Memory uint64 // bytes
+	CPUs   int    // how many it is worth when there are too few; not a bound
+}
+
+// Taps makes network interfaces for sandboxes. As Cgroups.
+type Taps interface {
+	// Add makes a tap called name that belongs to the sandbox, plugged into a
+	// bridge. One that is there already is replaced.
+	Add(name, sandbox, bridge string, queues int, mtu uint32) error
+	// Remove removes it; that there is none is no error.
+	Remove(name string) error
+	// Names returns the taps there are by the sandboxes they belong to.
+	Names() (map[string][]string, error)
+}
+
+const defaultBootTimeout = time.Minute
+
+// withDefaults fills in what isn't set.
+func (c Config) withDefaults() (Config, error) {
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	if c.Store == nil {
+		c.Store = store.NewMemory()
+	}
+	if c.RuntimeDir == "" {
+		c.RuntimeDir = supervise.RuntimeDir()
+	}
+	if c.Name == "" {
+		c.Name, _ = os.Hostname() // nothing is lost without
+	}
+	if c.CacheDir == "" {
+		dir, err := cache.DefaultDir()
+		if err != nil {
+			return c, err
+		}
+		c.CacheDir = dir
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return c, fmt.Errorf("find this program's own directory: %w", err)
+	}
+	beside := filepath.Dir(self)
+	if c.WorkerPath == "" {
+		c.WorkerPath = filepath.Join(beside, "bulkhead-vmm")
+	}
+	if c.GuestDir == "" {
+		c.GuestDir = filepath.Join(beside, "guest")
+	}
+	return c, nil
+}

@@ -1,0 +1,154 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/capacity"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
+)
+
+// Create admits a sandbox for a client, who may do so again and again.
+func (n *Node) Create(r *bulkheadv1.CreateSandboxRequest, client string) (*bulkheadv1.Sandbox, error) {
+	limits := n.limits.Load()
+	if err := fault.InvalidRequest(spec.Check(r, limits.Spec)); err != nil {
+		return nil, err
+	}
+	s := spec.WithDefaults(r.GetSpec())
+	n.admission.Lock()
+	defer n.admission.Unlock()
+	if before, err := n.repeated(r, s, client); before != nil || err != nil {
+		return before, err
+	}
+	if n.draining.Load() {
+		return nil, errDraining
+	}
+	if err := n.checkCount(client, limits.PerClient); err != nil {
+		return nil, err
+	}
+	record := newRecord(r, s, client)
+	name := record.GetSandbox().GetName()
+	if err := n.reserve(name, s); err != nil {
+		return nil, err
+	}
+	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: "created"}
+	if _, err := n.config.Store.Put(record, change); err != nil {
+		n.ledger.Release(name)
+		return nil, err
+	}
+	made := proto.CloneOf(record.GetSandbox())
+	if _, ok := n.add(cloneRecord(record), func(*sandbox) {}); !ok {
+		return nil, errNodeClosing
+	}
+	return made, nil
+}
+
+// errDraining is for who wants something to run on a node that is to be empty.
+var errDraining = fault.New(fault.Unavailable, fault.ReasonDraining, "", "the node is being drained: go to another one")
+
+// repeated returns the sandbox that an earlier call of the same kind made, or
+// the error if it was of another.
+func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, s *bulkheadv1.SandboxSpec, client string) (*bulkheadv1.Sandbox, error) {
+	if box := n.lookup(r.GetName()); box != nil {
+		before := box.seen.Load()
+		if before.GetClient() == client && sameSpec(before.GetSpec(), s) && box.requestID == r.GetRequestId() {
+			return before, nil
+		}
+		return nil, fault.New(fault.Exists, fault.ReasonNameTaken, r.GetName(),
+			"sandbox %q: its name is in use: choose another name, or delete that sandbox first", r.GetName())
+	}
+	if r.GetRequestId() == "" {
+		return nil, nil
+	}
+	for _, box := range n.all() {
+		before := box.seen.Load()
+		if box.requestID != r.GetRequestId() || before.GetClient() != client {
+			continue
+		}
+		if sameSpec(before.GetSpec(), s) && r.GetName() == "" {
+			return before, nil
+		}
+		return nil, fault.New(fault.Exists, fault.ReasonRequestIDUsed, before.GetName(),
+			"request ID %q made sandbox %q, which is another one: use each ID for one request", r.GetRequestId(), before.GetName())
+	}
+	return nil, nil
+}
+
+// checkCount fails if the client has as many sandboxes as it may have.
+func (n *Node) checkCount(client string, most int) error {
+	if most == 0 {
+		return nil
+	}
+	count := 0
+	for _, box := range n.all() {
+		if box.seen.Load().GetClient() == client {
+			count++
+		}
+	}
+	if count >= most {
+		return fault.New(fault.Exhausted, fault.ReasonTooMany, client,
+			"client %s has %d sandboxes, the most that it may have: delete one first", client, count)
+	}
+	return nil
+}
+
+// reserve gives a sandbox its share of the node.
+func (n *Node) reserve(name string, s *bulkheadv1.SandboxSpec) error {
+	if n.limits.Load().Capacity == nil {
+		n.ledger.Take(name, needs(s))
+		return nil
+	}
+	err := n.ledger.Reserve(name, needs(s))
+	var short *capacity.ShortageError
+	if errors.As(err, &short) {
+		return &fault.Error{Kind: fault.Exhausted, Reason: fault.ReasonNoRoom, Subject: n.config.Name, Message: "the node has no room for the sandbox", Err: err}
+	}
+	return err
+}
+
+func newRecord(r *bulkheadv1.CreateSandboxRequest, s *bulkheadv1.SandboxSpec, client string) *storev1.Record {
+	name := r.GetName()
+	if name == "" {
+		name = newID()
+	}
+	return &storev1.Record{
+		Sandbox: &bulkheadv1.Sandbox{
+			Name:       name,
+			Uid:        rand.Text(),
+			Spec:       s,
+			Status:     &bulkheadv1.SandboxStatus{State: bulkheadv1.SandboxState_SANDBOX_STATE_CREATED},
+			CreateTime: timestamppb.Now(),
+			Client:     client,
+		},
+		RequestId: r.GetRequestId(),
+		Links:     newLinks(s),
+	}
+}
+
+// newID returns twelve characters that nobody else has.
+func newID() string {
+	var b [6]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// bootTimeout is how long a guest may take to come up.
+func (n *Node) bootTimeout(s *bulkheadv1.SandboxSpec) time.Duration {
+	if t := s.GetBootTimeout(); t != nil {
+		return t.AsDuration()
+	}
+	if t := n.limits.Load().BootTimeout; t != 0 {
+		return t
+	}
+	return defaultBootTimeout
+}

@@ -1,0 +1,27 @@
+// Package node runs the sandboxes of this host: for the daemon, which keeps them
+// over its own end, and within the command line, where they end with it.
+//
+// Each sandbox is a goroutine that alone changes its state, and keeps what it
+// changed before it acts on it:
+//
+//	          Create                 Start
+//	(nothing) ──────▶ CREATED ─────────────────▶ STARTING ──────▶ RUNNING ⇄ PAUSED
+//	                                              ▲  ▲  │            │        │
+//	                     Start, or its time comes │  │  │ failed,    │ Stop, Kill, the command
+//	                                              │  │  │ Stop, Kill │ or the machine ended,
+//	                     ┌────────────────────────┘  │  ▼            ▼ idle for too long
+//	                BACKING_OFF ◀──── restart ─── STOPPING ◀─────────┴────────┘
+//	                     │                           │
+//	                     │ Stop                      ▼
+//	                     └───────────────────────▶ STOPPED ── Start ──▶ STARTING
+//
+//	Delete, auto_delete or the end of its time to live: any ──▶ DELETING ──▶ (nothing)
+//
+// A sandbox has its share of the node's CPUs and memory in every state but
+// STOPPED and DELETING.
+//
+// A node that opens finds in its store what each sandbox was doing, and on the
+// host what of it is still there, and goes on from both: a worker that lives is
+// attached to, a start is finished, a stop as well, and what belongs to no
+// sandbox is removed.
+package node

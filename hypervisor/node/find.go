@@ -1,0 +1,120 @@
+package node
+
+import (
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/labels"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+// lookup returns a sandbox, nil if there is none of the name.
+func (n *Node) lookup(name string) *sandbox {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sandboxes[name]
+}
+
+// find is lookup with an error.
+func (n *Node) find(name string) (*sandbox, error) {
+	if s := n.lookup(name); s != nil {
+		return s, nil
+	}
+	return nil, noSandbox(name)
+}
+
+// all returns the sandboxes in the order of their names.
+func (n *Node) all() (all []*sandbox) {
+	n.mu.Lock()
+	for _, s := range n.sandboxes {
+		all = append(all, s)
+	}
+	n.mu.Unlock()
+	slices.SortFunc(all, func(a, b *sandbox) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// Get returns a sandbox. The caller doesn't change it.
+func (n *Node) Get(name string) (*bulkheadv1.Sandbox, error) {
+	s, err := n.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return s.seen.Load(), nil
+}
+
+// Sizes of pages.
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// List returns a page of the sandboxes that are asked for.
+func (n *Node) List(r *bulkheadv1.ListSandboxesRequest) (*bulkheadv1.ListSandboxesResponse, error) {
+	selector, err := labels.Parse(r.GetLabelSelector())
+	if err != nil {
+		return nil, invalid("label_selector", err.Error())
+	}
+	size := int(r.GetPageSize())
+	switch {
+	case size == 0:
+		size = defaultPage
+	case size > maxPage:
+		return nil, invalid("page_size", "it is at most "+strconv.Itoa(maxPage))
+	}
+	page := &bulkheadv1.ListSandboxesResponse{ResourceVersion: n.config.Store.Version()} // before anything is read
+	after := ""
+	if r.GetPageToken() != "" {
+		if after, page.ResourceVersion, err = readToken(r.GetPageToken()); err != nil {
+			return nil, invalid("page_token", "it is none that this node gave: begin with the first page")
+		}
+	}
+	for _, s := range n.all() {
+		seen := s.seen.Load()
+		if s.name <= after || !selector.Matches(seen.GetSpec().GetLabels()) || !inState(seen, r.GetStates()) {
+			continue
+		}
+		if len(page.Sandboxes) == size {
+			page.NextPageToken = token(page.Sandboxes[size-1].GetName(), page.ResourceVersion)
+			break
+		}
+		page.Sandboxes = append(page.Sandboxes, seen)
+	}
+	return page, nil
+}
+
+func inState(s *bulkheadv1.Sandbox, states []bulkheadv1.SandboxState) bool {
+	return len(states) == 0 || slices.Contains(states, s.GetStatus().GetState())
+}
+
+// token is where a page ended, and the version that the first one had.
+func token(name string, version uint64) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatUint(version, 10) + "/" + name))
+}
+
+func readToken(token string) (name string, version uint64, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return "", 0, err
+	}
+	number, name, _ := strings.Cut(string(b), "/")
+	version, err = strconv.ParseUint(number, 10, 64)
+	return name, version, err
+}
+
+// invalid is the error of a request with one bad field.
+func invalid(field, description string) error {
+	return fault.InvalidRequest([]fault.Violation{{Field: field, Description: description}})
+}
+
+// All returns every sandbox, in the order of names. The caller changes none.
+func (n *Node) All() (all []*bulkheadv1.Sandbox) {
+	for _, s := range n.all() {
+		all = append(all, s.seen.Load())
+	}
+	return all
+}

@@ -1,0 +1,461 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap/zaptest"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/capacity"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+func TestMain(m *testing.M) {
+	workertest.Main() // nodes here start this program as their worker
+	os.Exit(m.Run())
+}
+
+// fixture is a node of a test's own.
+type fixture struct {
+	*node.Node
+	t      *testing.T
+	config node.Config
+}
+
+// open returns a node with fake workers. more changes its configuration.
+func open(t *testing.T, more ...func(*node.Config)) *fixture {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("NOT TESTED: fake guests take root")
+	}
+	dir, err := os.MkdirTemp("", "node") // sockets have little room
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	guestDir := filepath.Join(dir, "guest")
+	if err := os.Mkdir(guestDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"vmlinux", "initramfs.cpio", "userland.erofs"} {
+		if err := os.WriteFile(filepath.Join(guestDir, name), []byte("fake"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := node.Config{
+		Name: "test", RuntimeDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), CacheDir: filepath.Join(dir, "cache"),
+		WorkerPath: os.Args[0], GuestDir: guestDir, Store: store.NewMemory(), Log: zaptest.NewLogger(t),
+		Limits: node.Limits{Spec: spec.Policy{Images: []string{dir}}, BootTimeout: 30 * time.Second},
+	}
+	for _, change := range more {
+		change(&c)
+	}
+	f := &fixture{t: t, config: c}
+	f.reopen()
+	t.Cleanup(f.endAll)
+	return f
+}
+
+// reopen opens the node, for the first time or after Close.
+func (f *fixture) reopen() {
+	f.t.Helper()
+	n, err := node.Open(f.config)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.Node = n
+}
+
+// endAll deletes what is left, and looks whether anything is.
+func (f *fixture) endAll() {
+	for _, s := range f.All() {
+		if err := f.Delete(context.Background(), s.GetName(), "", true); err != nil && fault.KindOf(err) != fault.NotFound {
+			f.t.Error(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		f.t.Error(err)
+	}
+	f.mustBeEmpty(f.config.RuntimeDir)
+	if f.config.StateDir != "" {
+		f.mustBeEmpty(filepath.Join(f.config.StateDir, "sandboxes"))
+	}
+}
+
+// mustBeEmpty looks whether a directory has anything but a lock.
+func (f *fixture) mustBeEmpty(dir string) {
+	f.t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		f.t.Error(err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			f.t.Errorf("left in %s: %s", dir, e.Name())
+		}
+	}
+}
+
+func (f *fixture) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// create makes a sandbox, with a command if args are given.
+func (f *fixture) create(name string, s *bulkheadv1.SandboxSpec, args ...string) *bulkheadv1.Sandbox {
+	f.t.Helper()
+	if s == nil {
+		s = &bulkheadv1.SandboxSpec{}
+	}
+	if len(args) > 0 {
+		s.Command = &bulkheadv1.Command{Args: args}
+	}
+	box, err := f.Create(&bulkheadv1.CreateSandboxRequest{Name: name, Spec: s}, "tester")
+	f.must(err)
+	return box
+}
+
+// start makes and starts a sandbox.
+func (f *fixture) start(name string, s *bulkheadv1.SandboxSpec, args ...string) *bulkheadv1.Sandbox {
+	f.t.Helper()
+	f.create(name, s, args...)
+	box, err := f.Start(f.t.Context(), name)
+	f.must(err)
+	return box
+}
+
+// State names, short.
+const (
+	created  = bulkheadv1.SandboxState_SANDBOX_STATE_CREATED
+	starting = bulkheadv1.SandboxState_SANDBOX_STATE_STARTING
+	running  = bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING
+	paused   = bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED
+	stopped  = bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED
+	backing  = bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF
+)
+
+// until waits for a sandbox's state.
+func (f *fixture) until(name string, want bulkheadv1.SandboxState) *bulkheadv1.Sandbox {
+	f.t.Helper()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		box, err := f.Get(name)
+		f.must(err)
+		if box.GetStatus().GetState() == want {
+			return box
+		}
+		if time.Since(began) > 20*time.Second {
+			f.t.Fatalf("%s is %v, not %v", name, box.GetStatus(), want)
+		}
+	}
+}
+
+// untilGone waits until a sandbox is deleted.
+func (f *fixture) untilGone(name string) {
+	f.t.Helper()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		box, err := f.Get(name)
+		if fault.KindOf(err) == fault.NotFound {
+			return
+		}
+		if time.Since(began) > 20*time.Second {
+			f.t.Fatalf("%s is still there: %v", name, box.GetStatus())
+		}
+	}
+}
+
+// exec runs a command in a sandbox and returns what it wrote.
+func (f *fixture) exec(name string, args ...string) (string, *guest.Exit) {
+	f.t.Helper()
+	i, end, err := f.Use(name)
+	f.must(err)
+	defer end()
+	p, err := i.Exec(f.t.Context(), guest.Command{Args: args})
+	f.must(err)
+	defer p.Close()
+	go p.Stderr.Read(make([]byte, 1<<16))
+	var out strings.Builder
+	buf := make([]byte, 4096)
+	for {
+		n, err := p.Stdout.Read(buf)
+		out.Write(buf[:n])
+		if err != nil {
+			break
+		}
+	}
+	exit, err := i.Wait(f.t.Context(), p)
+	f.must(err)
+	return out.String(), exit
+}
+
+// kindIs checks what an error says of itself.
+func (f *fixture) kindIs(err error, kind fault.Kind, reason string) {
+	f.t.Helper()
+	var e *fault.Error
+	if !errors.As(err, &e) || e.Kind != kind || e.Reason != reason {
+		f.t.Errorf("error is %v, want kind %d, %s", err, kind, reason)
+	}
+}
+
+func TestLife(t *testing.T) {
+	f := open(t)
+	box := f.create("web", nil)
+	if box.GetStatus().GetState() != created || box.GetUid() == "" || box.GetSpec().GetCpus() != 1 || box.GetClient() != "tester" {
+		t.Errorf("made: %v", box)
+	}
+	box, err := f.Start(t.Context(), "web")
+	f.must(err)
+	if s := box.GetStatus(); s.GetState() != running || s.GetKernelRelease() != "fake" || len(s.GetPhases()) < 4 {
+		t.Errorf("started: %v", s)
+	}
+	if out, exit := f.exec("web", "echo", "hi"); out != "hi\n" || exit.GetExitCode() != 0 {
+		t.Errorf("exec: %q, %v", out, exit)
+	}
+	if _, err := f.Start(t.Context(), "web"); err != nil {
+		t.Errorf("start again: %v", err)
+	}
+	box, err = f.Stop(t.Context(), "web", 0)
+	f.must(err)
+	if s := box.GetStatus(); s.GetState() != stopped || s.GetExit().GetReason() != bulkheadv1.ExitReason_EXIT_REASON_STOPPED || s.GetExit().GetForced() {
+		t.Errorf("stopped: %v", s)
+	}
+	_, _, err = f.Use("web")
+	f.kindIs(err, fault.Precondition, fault.ReasonState)
+	_, err = f.Start(t.Context(), "web")
+	f.must(err)
+	f.kindIs(f.Delete(t.Context(), "web", "", false), fault.Precondition, fault.ReasonState)
+	f.kindIs(f.Delete(t.Context(), "web", "another", true), fault.NotFound, fault.ReasonNoSandbox)
+	f.must(f.Delete(t.Context(), "web", box.GetUid(), true))
+	_, err = f.Get("web")
+	f.kindIs(err, fault.NotFound, fault.ReasonNoSandbox)
+}
+
+func TestCommand(t *testing.T) {
+	f := open(t)
+	f.start("job", nil, "sh", "-c", "echo out; echo err >&2; exit 7")
+	box := f.until("job", stopped)
+	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_COMPLETED || e.GetExitCode() != 7 {
+		t.Errorf("exit %v", e)
+	}
+	output, console, err := f.Logs("job")
+	f.must(err)
+	for path, words := range map[string][]string{output: {"stdout F out", "stderr F err"}, console: {"console F a fake machine is up"}} {
+		b, err := os.ReadFile(path)
+		f.must(err)
+		for _, w := range words {
+			if !strings.Contains(string(b), w) {
+				t.Errorf("%s doesn't say %q:\n%s", filepath.Base(path), w, b)
+			}
+		}
+	}
+}
+
+func TestStopEndsTheCommand(t *testing.T) {
+	f := open(t)
+	f.start("job", nil, "sh", "-c", "trap 'exit 5' TERM; sleep 1000 & wait")
+	box, err := f.Stop(t.Context(), "job", 5*time.Second)
+	f.must(err)
+	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_STOPPED || e.GetExitCode() != 5 {
+		t.Errorf("exit %v", e)
+	}
+	f.start("deaf", nil, "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+	box, err = f.Kill(t.Context(), "deaf")
+	f.must(err)
+	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_KILLED || e.GetExitCode() != 137 {
+		t.Errorf("exit %v", e)
+	}
+}
+
+func TestFailedStarts(t *testing.T) {
+	f := open(t)
+	for name, tt := range map[string]struct {
+		words  string
+		args   []string
+		reason bulkheadv1.ExitReason
+		code   int32
+		says   string
+	}{
+		"bad":     {workertest.WordBadMachine, nil, bulkheadv1.ExitReason_EXIT_REASON_START_FAILED, 125, workertest.WordBadMachine},
+		"panic":   {workertest.WordPanic, nil, bulkheadv1.ExitReason_EXIT_REASON_GUEST_PANIC, 125, "Kernel panic"},
+		"hangs":   {workertest.WordNoBoot, nil, bulkheadv1.ExitReason_EXIT_REASON_START_FAILED, 125, "did not come up within 500ms"},
+		"absent":  {"", []string{"no-such-command"}, bulkheadv1.ExitReason_EXIT_REASON_START_FAILED, 127, "no-such-command"},
+		"no-exec": {"", []string{"/etc/passwd"}, bulkheadv1.ExitReason_EXIT_REASON_START_FAILED, 126, "/etc/passwd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: tt.words}}
+			if tt.words == workertest.WordNoBoot {
+				s.BootTimeout = durationpb.New(500 * time.Millisecond)
+			}
+			f.create(name, s, tt.args...)
+			_, err := f.Start(t.Context(), name)
+			f.kindIs(err, fault.Aborted, fault.ReasonStartFailed)
+			if err != nil && !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %q doesn't say %q", err, tt.says)
+			}
+			box := f.until(name, stopped)
+			if e := box.GetStatus().GetExit(); e.GetReason() != tt.reason || e.GetExitCode() != tt.code {
+				t.Errorf("exit %v", e)
+			}
+		})
+	}
+}
+
+func TestGuestEnds(t *testing.T) {
+	f := open(t)
+	f.start("box", nil)
+	i, end, err := f.Use("box")
+	f.must(err)
+	f.must(i.PowerOff(t.Context(), time.Second))
+	end()
+	box := f.until("box", stopped)
+	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_POWER_OFF || e.GetExitCode() != 0 {
+		t.Errorf("exit %v", e)
+	}
+}
+
+func TestWorkerKilled(t *testing.T) {
+	f := open(t)
+	f.start("box", nil)
+	i, end, err := f.Use("box")
+	f.must(err)
+	defer end()
+	p, err := os.FindProcess(i.Worker().PID)
+	f.must(err)
+	f.must(p.Kill())
+	box := f.until("box", stopped)
+	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_WORKER_LOST || !strings.Contains(e.GetMessage(), "gone") {
+		t.Errorf("exit %v", e)
+	}
+}
+
+func TestPause(t *testing.T) {
+	f := open(t)
+	f.start("box", nil)
+	_, err := f.Resume(t.Context(), "box") // it is running
+	f.must(err)
+	box, err := f.Pause(t.Context(), "box")
+	f.must(err)
+	if box.GetStatus().GetState() != paused {
+		t.Errorf("state %v", box.GetStatus())
+	}
+	_, _, err = f.Use("box")
+	f.kindIs(err, fault.Precondition, fault.ReasonState)
+	if s, err := f.Stats(t.Context(), "box"); err != nil || len(s.GetDevices()) != 1 {
+		t.Errorf("stats of a paused sandbox: %v, %v", s, err)
+	}
+	_, err = f.Start(t.Context(), "box")
+	f.kindIs(err, fault.Precondition, fault.ReasonState)
+	_, err = f.Resume(t.Context(), "box")
+	f.must(err)
+	if out, _ := f.exec("box", "echo", "again"); out != "again\n" {
+		t.Errorf("exec: %q", out)
+	}
+	_, err = f.Pause(t.Context(), "box")
+	f.must(err)
+	box, err = f.Stop(t.Context(), "box", 0)
+	f.must(err)
+	if e := box.GetStatus().GetExit(); e.GetForced() {
+		t.Errorf("a paused sandbox was not asked to end: %v", e)
+	}
+	f.create("idle", nil)
+	_, err = f.Pause(t.Context(), "idle")
+	f.kindIs(err, fault.Precondition, fault.ReasonState)
+}
+
+func TestCallOffAStart(t *testing.T) {
+	f := open(t)
+	for name, end := range map[string]func(string) error{
+		"stop":   func(n string) error { _, err := f.Stop(t.Context(), n, 0); return err },
+		"kill":   func(n string) error { _, err := f.Kill(t.Context(), n); return err },
+		"delete": func(n string) error { return f.Delete(t.Context(), n, "", true) },
+	} {
+		f.create(name, &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordNoBoot}})
+		started := make(chan error, 1)
+		go func() {
+			_, err := f.Start(context.Background(), name)
+			started <- err
+		}()
+		f.until(name, starting)
+		began := time.Now()
+		f.must(end(name))
+		if took := time.Since(began); took > 8*time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
+		if err := <-started; err == nil {
+			t.Errorf("%s: started all the same", name)
+		}
+	}
+}
+
+func TestCapacity(t *testing.T) {
+	f := open(t, func(c *node.Config) {
+		c.Capacity = &capacity.Policy{Overcommit: capacity.Overcommit{CPUs: 1, Memory: 1}}
+		c.PerClient = 3
+	})
+	info, err := f.Info()
+	f.must(err)
+	most := uint32(info.GetAllocatable().GetCpus())
+	f.create("all", &bulkheadv1.SandboxSpec{Cpus: most})
+	_, err = f.Create(&bulkheadv1.CreateSandboxRequest{Name: "more"}, "tester")
+	f.kindIs(err, fault.Exhausted, fault.ReasonNoRoom)
+	_, err = f.Start(t.Context(), "all")
+	f.must(err)
+	_, err = f.Stop(t.Context(), "all", 0)
+	f.must(err)
+	f.create("more", nil) // a sandbox that has stopped has nothing
+	_, err = f.Start(t.Context(), "all")
+	f.kindIs(err, fault.Exhausted, fault.ReasonNoRoom)
+	f.must(f.Delete(t.Context(), "more", "", false))
+	_, err = f.Start(t.Context(), "all")
+	f.must(err)
+	f.must(f.SetLimits(node.Limits{PerClient: 1}))
+	_, err = f.Create(&bulkheadv1.CreateSandboxRequest{Name: "more"}, "tester")
+	f.kindIs(err, fault.Exhausted, fault.ReasonTooMany)
+	_, err = f.Create(&bulkheadv1.CreateSandboxRequest{Name: "other"}, "somebody else")
+	f.must(err)
+}
+
+func TestIdempotency(t *testing.T) {
+	f := open(t)
+	ask := func(name, id, client string, cpus uint32) (*bulkheadv1.Sandbox, error) {
+		return f.Create(&bulkheadv1.CreateSandboxRequest{Name: name, RequestId: id, Spec: &bulkheadv1.SandboxSpec{Cpus: cpus}}, client)
+	}
+	first, err := ask("a", "1", "me", 1)
+	f.must(err)
+	again, err := ask("a", "1", "me", 0) // 1 is the default
+	if err != nil || again.GetUid() != first.GetUid() {
+		t.Errorf("again: %v, %v", again, err)
+	}
+	_, err = ask("a", "1", "me", 2)
+	f.kindIs(err, fault.Exists, fault.ReasonNameTaken)
+	_, err = ask("a", "2", "me", 1)
+	f.kindIs(err, fault.Exists, fault.ReasonNameTaken)
+	_, err = ask("a", "1", "you", 1)
+	f.kindIs(err, fault.Exists, fault.ReasonNameTaken)
+	made, err := ask("", "3", "me", 1)
+	f.must(err)
+	again, err = ask("", "3", "me", 1)
+	if err != nil || again.GetName() != made.GetName() {
+		t.Errorf("by the request's ID: %v, %v", again, err)
+	}
+	_, err = ask("", "3", "me", 2)
+	f.kindIs(err, fault.Exists, fault.ReasonRequestIDUsed)
+	other, err := ask("", "3", "you", 2)
+	if err != nil || other.GetName() == made.GetName() {
+		t.Errorf("another client's: %v, %v", other, err)
+	}
+}

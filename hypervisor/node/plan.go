@@ -1,0 +1,208 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/image"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+// Names in a sandbox's directory of StateDir.
+const (
+	outputName  = "output.log"
+	consoleName = "console.log"
+)
+
+// planUnless returns the plan for a sandbox, or ctx's cause when ctx is done
+// first: packing a root file system takes long, and goes on for the next who
+// asks.
+func (n *Node) planUnless(ctx context.Context, r *storev1.Record) (instance.Plan, error) {
+	type planned struct {
+		instance.Plan
+		err error
+	}
+	done := make(chan planned, 1)
+	go func() {
+		p, err := n.plan(r)
+		done <- planned{p, err}
+	}()
+	select {
+	case p := <-done:
+		return p.Plan, p.err
+	case <-ctx.Done():
+		return instance.Plan{}, context.Cause(ctx)
+	}
+}
+
+// plan finds everything that a sandbox's specification names, and builds what has
+// to be built.
+func (n *Node) plan(r *storev1.Record) (p instance.Plan, err error) {
+	name, s := r.GetSandbox().GetName(), r.GetSandbox().GetSpec()
+	root, err := n.rootImage(s.GetRootFs().GetPath())
+	if err != nil {
+		return p, err
+	}
+	p.Name, p.BootTimeout = name, n.bootTimeout(s)
+	p.Machine = &vmmv1.MachineConfig{
+		Cpus:        s.GetCpus(),
+		MemoryBytes: s.GetMemoryBytes(),
+		Cmdline:     s.GetKernel().GetCmdline(),
+		Transport:   vmmv1.Transport(s.GetTransport()), // the same numbers
+		Balloon:     true,
+		Console:     &vmmv1.LogFile{Path: filepath.Join(n.kept(name), consoleName)},
+		Networks:    networks(r),
+	}
+	if p.Machine.Kernel, err = n.fileOrOwn(s.GetKernel().GetImage(), kernelName); err != nil {
+		return p, err
+	}
+	if p.Machine.Initrd, err = n.fileOrOwn(s.GetKernel().GetInitrd(), initrdName); err != nil {
+		return p, err
+	}
+	p.Machine.Disks = append([]*vmmv1.Disk{{Path: root.Path, ReadOnly: true}}, n.disks(name, s.GetDisks())...)
+	if path := s.GetVsockPath(); path != "" {
+		p.Machine.Vsock = &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: path}}}
+	}
+	p.Setup = setup(name, s, root)
+	if c := s.GetCommand(); c != nil {
+		command := Command(c)
+		p.Command, p.Log = &command, &vmmv1.LogFile{Path: filepath.Join(n.kept(name), outputName)}
+	}
+	return p, nil
+}
+
+func (n *Node) disks(name string, disks []*bulkheadv1.Disk) (all []*vmmv1.Disk) {
+	for i, d := range disks {
+		disk := &vmmv1.Disk{
+			Path: d.GetPath(), ReadOnly: d.GetReadOnly(), Direct: d.GetDirect(), Limit: limit(d.GetLimit()), Overlay: d.GetOverlayPath(),
+		}
+		if d.GetOverlay() && disk.Overlay == "" {
+			disk.Overlay = filepath.Join(n.kept(name), fmt.Sprintf("disk%d.overlay", i))
+		}
+		all = append(all, disk)
+	}
+	return all
+}
+
+func networks(r *storev1.Record) (all []*vmmv1.Network) {
+	for i, network := range r.GetSandbox().GetSpec().GetNetworks() {
+		link := r.GetLinks()[i]
+		mac, _ := net.ParseMAC(link.GetMac()) // made here
+		tap := network.GetTap()
+		if own := link.GetOwnTap(); own != "" {
+			tap = own
+		}
+		all = append(all, &vmmv1.Network{
+			Tap: tap, Mac: mac,
+			ReceiveLimit: limit(network.GetReceiveLimit()), TransmitLimit: limit(network.GetTransmitLimit()),
+		})
+	}
+	return all
+}
+
+func limit(l *bulkheadv1.RateLimit) *vmmv1.RateLimit {
+	if l == nil {
+		return nil
+	}
+	return &vmmv1.RateLimit{
+		BytesPerSecond: l.GetBytesPerSecond(), BytesBurst: l.GetBytesBurst(),
+		OperationsPerSecond: l.GetOperationsPerSecond(), OperationsBurst: l.GetOperationsBurst(),
+	}
+}
+
+// setup returns what the guest is told of itself.
+func setup(name string, s *bulkheadv1.SandboxSpec, root image.Image) *agentv1.SetupRequest {
+	r := &agentv1.SetupRequest{
+		Hostname: hostname(name),
+		Root: &agentv1.RootFS{
+			Device: "/dev/vda",
+			FsType: root.FSType,
+			Upper:  &agentv1.RootFS_Tmpfs{Tmpfs: &agentv1.TmpfsUpper{}},
+		},
+		Nameservers: s.GetNameservers(),
+	}
+	for i, network := range s.GetNetworks() {
+		if len(network.GetAddresses())+len(network.GetGateways()) == 0 && network.GetMtu() == 0 {
+			continue // it stays as the guest finds it
+		}
+		r.Interfaces = append(r.Interfaces, &agentv1.NetworkInterface{
+			Name: fmt.Sprintf("eth%d", i), Addresses: network.GetAddresses(), Gateways: network.GetGateways(), Mtu: network.GetMtu(),
+		})
+	}
+	return r
+}
+
+// hostname is a sandbox's name as a host may have it.
+func hostname(name string) string { return strings.ReplaceAll(name, "_", "-") }
+
+// Command is a command as the guest's agent is told of it.
+func Command(c *bulkheadv1.Command) guest.Command {
+	command := guest.Command{
+		Args: c.GetArgs(), Env: c.GetEnv(), Dir: c.GetWorkingDir(), User: c.GetUser(), Stdin: c.GetStdin(),
+	}
+	if t := c.GetTerminal(); t != nil {
+		command.Console = &guest.Size{Rows: t.GetRows(), Columns: t.GetColumns()}
+	}
+	return command
+}
+
+func (n *Node) rootImage(path string) (image.Image, error) {
+	if path == "" {
+		own, err := n.guestFile(userlandName)
+		return image.Image{Path: own, FSType: "erofs"}, err
+	}
+	store, err := n.images()
+	if err != nil {
+		return image.Image{}, err
+	}
+	return store.RootFS(path)
+}
+
+func (n *Node) fileOrOwn(path, own string) (string, error) {
+	if path == "" {
+		return n.guestFile(own)
+	}
+	return path, nil
+}
+
+// newLinks returns what a sandbox with the specification has of its own on the
+// host's network.
+func newLinks(s *bulkheadv1.SandboxSpec) (links []*storev1.Link) {
+	for _, network := range s.GetNetworks() {
+		l := &storev1.Link{Mac: network.GetMac()}
+		if l.Mac == "" {
+			l.Mac = newMAC()
+		}
+		if network.GetBridge() != "" {
+			l.OwnTap = tapPrefix + newID()
+		}
+		links = append(links, l)
+	}
+	return links
+}
+
+// tapPrefix begins the names of taps that are sandboxes' own. With an ID it makes
+// 14 characters, of the 15 that an interface's name may have.
+const tapPrefix = "bh"
+
+// newMAC returns an address that is unicast and locally administered.
+func newMAC() string {
+	id, _ := hex.DecodeString(newID()) // six bytes
+	id[0] = id[0]&^1 | 2
+	return net.HardwareAddr(id).String()
+}
+
+// sameSpec reports whether two requests ask for the same.
+func sameSpec(a, b *bulkheadv1.SandboxSpec) bool { return proto.Equal(a, b) }

@@ -1,0 +1,145 @@
+package node_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+// restart is the node's end and return, with something done in between.
+func (f *fixture) restart(meanwhile func()) {
+	f.t.Helper()
+	f.must(f.Close())
+	if meanwhile != nil {
+		meanwhile()
+	}
+	f.reopen()
+}
+
+// settled waits until a sandbox that was found again can be used.
+func (f *fixture) settled(name string) {
+	f.t.Helper()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		_, end, err := f.Use(name)
+		if err == nil {
+			end()
+			return
+		}
+		if fault.KindOf(err) != fault.Unavailable || time.Since(began) > 20*time.Second {
+			f.t.Fatalf("%s: %v", name, err)
+		}
+	}
+}
+
+func (f *fixture) workerOf(name string) supervise.Identity {
+	f.t.Helper()
+	i, end, err := f.Use(name)
+	f.must(err)
+	defer end()
+	return i.Worker()
+}
+
+func TestSandboxesOutliveTheNode(t *testing.T) {
+	f := open(t)
+	f.start("box", nil)
+	f.start("job", nil, "sh", "-c", "while [ ! -e "+filepath.Join(f.config.StateDir, "end")+" ]; do sleep 0.05; done; echo done; exit 4")
+	f.start("paused", nil)
+	_, err := f.Pause(t.Context(), "paused")
+	f.must(err)
+	f.create("created", nil)
+	f.start("stopped", nil, "true")
+	f.until("stopped", stopped)
+	before := f.workerOf("box")
+	for range 3 {
+		f.restart(nil)
+		f.settled("box")
+		if after := f.workerOf("box"); after != before {
+			t.Fatalf("worker %v, was %v", after, before)
+		}
+		if out, _ := f.exec("box", "echo", "still here"); out != "still here\n" {
+			t.Errorf("exec: %q", out)
+		}
+	}
+	f.until("job", running)
+	f.until("paused", paused)
+	f.until("created", created)
+	f.until("stopped", stopped)
+	_, err = f.Resume(t.Context(), "paused")
+	f.must(err)
+	f.exec("paused", "true")
+	f.must(os.WriteFile(filepath.Join(f.config.StateDir, "end"), nil, 0o600))
+	if e := f.until("job", stopped).GetStatus().GetExit(); e.GetExitCode() != 4 {
+		t.Errorf("exit of a command that outlived nodes: %v", e)
+	}
+}
+
+func TestCommandEndsMeanwhile(t *testing.T) {
+	f := open(t)
+	f.start("job", nil, "sh", "-c", "sleep 0.3; exit 6")
+	f.restart(func() { time.Sleep(600 * time.Millisecond) })
+	if e := f.until("job", stopped).GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_COMPLETED || e.GetExitCode() != 6 {
+		t.Errorf("exit %v", e)
+	}
+}
+
+func TestWorkerEndsMeanwhile(t *testing.T) {
+	f := open(t)
+	f.start("box", nil)
+	f.start("again", &bulkheadv1.SandboxSpec{Restart: onFailure(1)})
+	workers := []supervise.Identity{f.workerOf("box"), f.workerOf("again")}
+	f.restart(func() {
+		for _, w := range workers {
+			f.must(supervise.Kill(w))
+		}
+	})
+	if e := f.until("box", stopped).GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_WORKER_LOST {
+		t.Errorf("exit %v", e)
+	}
+	f.until("again", running)
+	f.exec("again", "true")
+}
+
+func TestStartGoesOn(t *testing.T) {
+	f := open(t)
+	f.create("slow", &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordSlow}}, "sleep", "1000")
+	go f.Node.Start(t.Context(), "slow")
+	f.until("slow", starting)
+	time.Sleep(200 * time.Millisecond) // for its worker
+	f.restart(nil)
+	f.until("slow", running)
+	f.exec("slow", "true")
+	f.restart(nil)
+	f.settled("slow")
+}
+
+// TestStrays leaves a worker and files that no record knows.
+func TestStrays(t *testing.T) {
+	f := open(t)
+	f.start("known", nil)
+	b, err := supervise.NewBundle(f.config.RuntimeDir, "stray")
+	f.must(err)
+	w, err := supervise.Start(b, supervise.Options{Path: f.config.WorkerPath})
+	f.must(err)
+	id := w.Identity()
+	f.must(os.Mkdir(filepath.Join(f.config.StateDir, "sandboxes", "old"), 0o700))
+	f.restart(func() { w.Detach() })
+	for _, path := range []string{filepath.Join(f.config.RuntimeDir, "stray"), filepath.Join(f.config.StateDir, "sandboxes", "old")} {
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("%s is still there", path)
+		}
+	}
+	// It was this process's child, and nobody has waited for it.
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id.PID)); err == nil && !strings.Contains(string(b), ") Z ") {
+		t.Errorf("the worker is still there: %s", b)
+	}
+	f.settled("known")
+}

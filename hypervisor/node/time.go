@@ -1,0 +1,113 @@
+package node
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+// keepAgain is how long after a failure the state is kept, or the sandbox
+// deleted, again.
+const keepAgain = 2 * time.Second
+
+// nextTime returns when onTime is to be called, if at all.
+func (s *sandbox) nextTime() (at time.Time) {
+	sooner := func(t time.Time) {
+		if at.IsZero() || t.Before(at) {
+			at = t
+		}
+	}
+	if s.unkept {
+		sooner(time.Now().Add(keepAgain))
+	}
+	if t := s.restartTime(); !t.IsZero() {
+		sooner(t)
+	}
+	if t := s.idleUntil(); !t.IsZero() {
+		sooner(t)
+	}
+	if t := s.liveUntil(); !t.IsZero() && !s.record.GetDoomed() {
+		sooner(t)
+	}
+	return at
+}
+
+// onTime does whatever it is time for.
+func (s *sandbox) onTime() {
+	now := time.Now()
+	over := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
+	switch {
+	case s.unkept && s.work == nil && s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING):
+		s.unkept = false
+		s.removeKept()
+	case s.unkept:
+		s.keep("kept at last")
+	case over(s.liveUntil()) && !s.record.GetDoomed():
+		s.doom("its time to live is over")
+	case over(s.restartTime()):
+		if s.node.draining.Load() {
+			s.rest("not restarted: the node is being drained")
+			return
+		}
+		if err := s.begin(true); err != nil {
+			s.log.Error("restart", zap.Error(err))
+			s.status().RestartTime = timestamppb.New(now.Add(keepAgain))
+		}
+	case over(s.idleUntil()):
+		s.end(bulkheadv1.ExitReason_EXIT_REASON_IDLE, defaultGrace, "stopping: idle for too long")
+	}
+}
+
+// restartTime is when to restart. Zero: not.
+func (s *sandbox) restartTime() time.Time {
+	if !s.is(bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF) {
+		return time.Time{}
+	}
+	return s.status().GetRestartTime().AsTime()
+}
+
+// liveUntil is when the sandbox is to be deleted. Zero: never.
+func (s *sandbox) liveUntil() time.Time {
+	ttl := s.spec().GetTtl()
+	if ttl == nil || s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING) {
+		return time.Time{}
+	}
+	return s.record.GetSandbox().GetCreateTime().AsTime().Add(ttl.AsDuration())
+}
+
+// idleUntil is when the sandbox has been idle for too long, unless somebody comes.
+// Zero: never.
+func (s *sandbox) idleUntil() time.Time {
+	d := s.spec().GetIdleTimeout()
+	if d == nil || s.spec().GetCommand() != nil || s.instance == nil {
+		return time.Time{}
+	}
+	since, idle := s.usage.idleSince()
+	if !idle {
+		return time.Time{}
+	}
+	return since.Add(d.AsDuration())
+}
+
+// doom has the sandbox deleted, as soon as it has stopped.
+func (s *sandbox) doom(message string) {
+	s.record.Doomed = true
+	switch {
+	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING):
+	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING):
+		s.callOff(errKilled)
+		s.keep(message)
+	case s.alive():
+		s.end(bulkheadv1.ExitReason_EXIT_REASON_KILLED, 0, "ending: "+message)
+	default:
+		s.remove(message)
+	}
+}
+
+// alive reports whether there is a run that isn't being stopped.
+func (s *sandbox) alive() bool {
+	return s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING, bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED)
+}

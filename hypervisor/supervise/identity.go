@@ -1,0 +1,51 @@
+package supervise
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+)
+
+// Identity is one process's, for as long as the host isn't booted anew; with the
+// boot's own, for ever. A process ID alone is somebody else's sooner or later.
+type Identity struct {
+	PID int
+	// StartTicks is when it began: field 22 of proc(5)'s /proc/pid/stat.
+	StartTicks uint64
+	BootID     string
+}
+
+// BootID returns that of the running kernel.
+func BootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("boot ID: %w", err)
+	}
+	return string(bytes.TrimSpace(b)), nil
+}
+
+// identify returns the identity of the process that has pid now.
+func identify(pid int) (Identity, error) {
+	boot, err := BootID()
+	if err != nil {
+		return Identity{}, err
+	}
+	ticks, err := startTicks(pid)
+	return Identity{PID: pid, StartTicks: ticks, BootID: boot}, err
+}
+
+func startTicks(pid int) (uint64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// Field 2 is a name in parentheses, and may have any in it.
+	const field, afterName = 22, 3
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) <= field-afterName {
+		return 0, errors.New("no start time in " + strconv.Quote(string(b)))
+	}
+	return strconv.ParseUint(string(fields[field-afterName]), 10, 64)
+}

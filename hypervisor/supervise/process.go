@@ -1,0 +1,105 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a worker's, by a descriptor that stays its own, whoever started it.
+type process struct {
+	Identity
+	fd     *os.File
+	cmd    *exec.Cmd     // nil: it isn't this process's child
+	exited chan struct{} // closed by watch when it is gone
+}
+
+// openProcess returns the process that has pid now.
+func openProcess(pid int) (*process, error) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	p := &process{fd: os.NewFile(uintptr(fd), "process"), exited: make(chan struct{})}
+	if p.Identity, err = identify(pid); err != nil {
+		return nil, errors.Join(fmt.Errorf("process %d: %w", pid, err), p.fd.Close())
+	}
+	return p, nil
+}
+
+// watch waits until the process is gone, or p is closed. It takes no thread
+// meanwhile.
+func (p *process) watch() {
+	conn, err := p.fd.SyscallConn()
+	if err == nil {
+		err = conn.Read(gone)
+	}
+	if err != nil {
+		return // closed: who does so doesn't want to know any more
+	}
+	if p.cmd != nil {
+		p.cmd.Wait() // its state says how it went
+	}
+	close(p.exited)
+}
+
+// gone reports whether the process with descriptor fd has ended; pidfd_open(2).
+func gone(fd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return n > 0 && err == nil
+}
+
+// kill makes sure that the process is gone.
+func (p *process) kill() error {
+	conn, err := p.fd.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("kill the worker: %w", err)
+	}
+	var sent error
+	err = conn.Control(func(fd uintptr) { sent = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
+	if err = errors.Join(err, sent); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill the worker: %w", err)
+	}
+	<-p.exited
+	return nil
+}
+
+// how says how the process went, once it has; that of another's child is only
+// known to be gone.
+func (p *process) how() (text string, signaled bool) {
+	if p.cmd == nil {
+		return "gone", false
+	}
+	status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return fmt.Sprintf("gone (%v)", p.cmd.ProcessState), status.Signaled()
+}
+
+// Kill ends a process that was a worker's once, if it still is there, and waits
+// for its end.
+func Kill(id Identity) error {
+	boot, err := BootID()
+	if err != nil {
+		return err
+	}
+	if boot != id.BootID {
+		return nil // the host was booted anew
+	}
+	p, err := openProcess(id.PID)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer p.fd.Close()
+	if p.Identity != id {
+		return nil // another one has its number
+	}
+	go p.watch()
+	return p.kill()
+}

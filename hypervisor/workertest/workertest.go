@@ -1,0 +1,81 @@
+// Package workertest is a worker without KVM, for tests of what is around it: the
+// same protocol on the same sockets, with a process in place of the machine. In
+// that process the agent is the real one, and runs the host's own programs; only
+// its set-up does nothing. A start takes milliseconds.
+//
+//	node ─▶ fake worker ─▶ fake guest: guestkernel/agent, a PID namespace of its own
+//
+// A test's TestMain, or a program that is used as the worker's, calls Main first.
+package workertest
+
+import (
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/containerd/ttrpc"
+
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+// Words of a kernel's command line that a fake machine obeys.
+const (
+	// WordNoBoot has the guest never come up.
+	WordNoBoot = "fake.noboot"
+	// WordPanic has it panic at once in place of that.
+	WordPanic = "fake.panic"
+	// WordBadMachine has the machine refused.
+	WordBadMachine = "fake.bad"
+	// WordSlow has the guest take half a second to come up.
+	WordSlow = "fake.slow"
+)
+
+// envGuest is set in the guest's process, to the directory of its sockets.
+const envGuest = "BULKHEAD_FAKE_GUEST"
+
+// Main is a fake worker, and doesn't return, if the process was started as one:
+// with the flags that package supervise gives. Else it does nothing.
+func Main() {
+	if dir := os.Getenv(envGuest); dir != "" {
+		exit(runGuest(dir))
+	}
+	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "-control-fd=") {
+		exit(serve(os.Args[1:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "probe" {
+		fmt.Println(`{"profile": "fake"}`)
+		os.Exit(0)
+	}
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fake worker:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// serve is bulkhead-vmm's serve.
+func serve(args []string) error {
+	flags := flag.NewFlagSet("fake worker", flag.ContinueOnError)
+	control := flags.Int("control-fd", 3, "")
+	lifeline := flags.Int("lifeline-fd", -1, "")
+	flags.Int("console-fd", -1, "")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	l, err := net.FileListener(os.NewFile(uintptr(*control), "control"))
+	if err != nil {
+		return err
+	}
+	server, err := ttrpc.NewServer()
+	if err != nil {
+		return err
+	}
+	w := newWorker(l.Addr().String())
+	vmmv1.RegisterWorkerService(server, w)
+	return w.run(server, l, *lifeline)
+}
