@@ -8,7 +8,7 @@ export CGO_ENABLED := 0
 
 # Binaries are static and leave out what only debuggers read.
 GO_BUILD := go build -trimpath -ldflags "-s -w"
-PROGRAMS := bulkhead bulkhead-vmm
+PROGRAMS := bulkhead bulkheadd bulkhead-vmm
 GUEST    := bin/guest
 
 # The demo's root file system: Debian's python3 with all it depends on, and a shell.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/credentials"
@@ -20,11 +21,11 @@ func NewPeerCredentials(r *Rules) credentials.TransportCredentials { return &pee
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (c *peerCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	u, ok := conn.(*net.UnixConn)
+	system, ok := conn.(syscall.Conn)
 	if !ok {
-		return nil, nil, fmt.Errorf("a %s connection on a unix socket", conn.RemoteAddr().Network())
+		return nil, nil, errors.New("who connects: the connection isn't the system's")
 	}
-	raw, err := u.SyscallConn()
+	raw, err := system.SyscallConn()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,11 +72,6 @@ func own(c ListenConfig) error {
 		return err
 	}
 	return os.Chmod(c.Unix, mode)
-}
-
-// limited bounds how many clients are connected.
-func limited(l net.Listener, connections int) net.Listener {
-	return netutil.LimitListener(l, connections)
 }
 
 // metricsAddress reads metrics.listen: "unix:PATH", or an address of the loopback.

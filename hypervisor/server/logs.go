@@ -102,6 +102,9 @@ func readEntries(ctx context.Context, log *logfile.Reader, entries chan<- *bulkh
 		if err != nil {
 			return err
 		}
+		if r.End() { // of a run: there may be another
+			continue
+		}
 		if r.Gap {
 			gap := &bulkheadv1.LogEntry{Time: timestamppb.New(r.Time), Stream: bulkheadv1.LogStream_LOG_STREAM_NOTICE, Data: []byte("lines are missing here: they were written faster than they were read\n")}
 			if !pass(ctx, entries, gap) {
