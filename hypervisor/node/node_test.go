@@ -9,15 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/capacity"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/nodetest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -38,75 +36,20 @@ type fixture struct {
 // open returns a node with fake workers. more changes its configuration.
 func open(t *testing.T, more ...func(*node.Config)) *fixture {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("NOT TESTED: fake guests take root")
-	}
-	dir, err := os.MkdirTemp("", "node") // sockets have little room
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	guestDir := filepath.Join(dir, "guest")
-	if err := os.Mkdir(guestDir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"vmlinux", "initramfs.cpio", "userland.erofs"} {
-		if err := os.WriteFile(filepath.Join(guestDir, name), []byte("fake"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := node.Config{
-		Name: "test", RuntimeDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), CacheDir: filepath.Join(dir, "cache"),
-		WorkerPath: os.Args[0], GuestDir: guestDir, Store: store.NewMemory(), Log: zaptest.NewLogger(t),
-		Limits: node.Limits{Spec: spec.Policy{Images: []string{dir}}, BootTimeout: 30 * time.Second},
-	}
+	c := nodetest.Config(t)
 	for _, change := range more {
 		change(&c)
 	}
 	f := &fixture{t: t, config: c}
 	f.reopen()
-	t.Cleanup(f.endAll)
+	t.Cleanup(func() { nodetest.End(t, f.Node, f.config) })
 	return f
 }
 
 // reopen opens the node, for the first time or after Close.
 func (f *fixture) reopen() {
 	f.t.Helper()
-	n, err := node.Open(f.config)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.Node = n
-}
-
-// endAll deletes what is left, and looks whether anything is.
-func (f *fixture) endAll() {
-	for _, s := range f.All() {
-		if err := f.Delete(context.Background(), s.GetName(), "", true); err != nil && fault.KindOf(err) != fault.NotFound {
-			f.t.Error(err)
-		}
-	}
-	if err := f.Close(); err != nil {
-		f.t.Error(err)
-	}
-	f.mustBeEmpty(f.config.RuntimeDir)
-	if f.config.StateDir != "" {
-		f.mustBeEmpty(filepath.Join(f.config.StateDir, "sandboxes"))
-	}
-}
-
-// mustBeEmpty looks whether a directory has anything but a lock.
-func (f *fixture) mustBeEmpty(dir string) {
-	f.t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		f.t.Error(err)
-	}
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") {
-			f.t.Errorf("left in %s: %s", dir, e.Name())
-		}
-	}
+	f.Node = nodetest.Open(f.t, f.config)
 }
 
 func (f *fixture) must(err error) {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // serveDoor is the host's side of vsock: who sends "CONNECT PORT\n" is connected to
@@ -56,20 +58,32 @@ func (w *worker) greet(c *net.UnixConn) {
 	splice(c, guest.(*net.UnixConn))
 }
 
-// splice carries bytes and ends of file both ways. What breaks on one side breaks
-// on the other.
+// splice carries bytes and ends of file both ways, until either side has hung up.
 func splice(a, b *net.UnixConn) {
-	done := make(chan bool, 2)
+	done := make(chan struct{}, 2)
 	for _, pair := range [][2]*net.UnixConn{{a, b}, {b, a}} {
 		go func() {
-			_, err := io.Copy(pair[1], pair[0])
+			io.Copy(pair[1], pair[0])
 			pair[1].CloseWrite()
-			done <- err == nil
+			waitHangUp(pair[0])
+			done <- struct{}{}
 		}()
 	}
-	if <-done {
-		<-done
+	<-done
+}
+
+// waitHangUp waits until c is closed altogether, not just for one direction, or
+// both of its directions have ended.
+func waitHangUp(c *net.UnixConn) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
 	}
+	raw.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd)}}
+		n, err := unix.Poll(fds, 0)
+		return err != nil && err != unix.EINTR || n > 0 && fds[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
+	})
 }
 
 func (w *worker) guestDir() string { return filepath.Join(w.dir, "guest") }

@@ -114,6 +114,7 @@ const rules = `
 	hypervisor/guest: guestkernel/agentapi/... vmm/api/v1
 	hypervisor/instance: hypervisor/guest hypervisor/supervise guestkernel/agentapi/... vmm/api/v1
 	hypervisor/node: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/supervise hypervisor/guest hypervisor/instance guestkernel/agentapi/... guestkernel/cache vmm/api/v1
+	hypervisor/nodetest: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1
 	hypervisor/workertest: guestkernel/agent/... guestkernel/agentapi/... vmm/api/v1 vmm/record vmm/logfile
 	hypervisor/daemon: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile
 	hypervisor/...: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node hypervisor/access guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile
