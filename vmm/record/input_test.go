@@ -82,6 +82,9 @@ func TestInput(t *testing.T) {
 	first.Close()
 	f.want("second")
 	second.CloseWrite()
+	if b, err := io.ReadAll(second); len(b) > 0 || err != nil { // all of it was taken
+		t.Errorf("read %q, %v", b, err)
+	}
 	for _, broken := range []string{"Dx", "D\x00\x05cut", "X", "DD", "\n"} {
 		c := f.client()
 		c.Write([]byte(broken))

@@ -2270,8 +2270,9 @@ type RecordRequest struct {
 	//	'E': there is no more input, for good
 	//
 	// A connection that ends without 'E' leaves the input open for the next one.
-	// After 'E', or when the guest takes no more, the socket is gone. What the
-	// guest doesn't read, the connection waits for.
+	// One whose client has shut down its side is closed when the guest's socket
+	// has taken all of it. After 'E', or when the guest takes no more, the input
+	// socket is gone. What the guest doesn't read, the connection waits for.
 	InputSocket   string `protobuf:"bytes,4,opt,name=input_socket,json=inputSocket,proto3" json:"input_socket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
