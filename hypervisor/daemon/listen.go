@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,8 +41,7 @@ func newUnixListener(path string) (*net.UnixListener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
+	if listenedOn(path) {
 		return nil, fmt.Errorf("somebody listens on %s already: is another bulkheadd running?", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -51,6 +51,22 @@ func newUnixListener(path string) (*net.UnixListener, error) {
 	old := unix.Umask(0o177) // the process's: nothing else makes files while the daemon starts
 	defer unix.Umask(old)
 	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+}
+
+// staleTime is how long a socket of a daemon that was killed may seem alive: a
+// worker that it was just starting has it until it is a program of its own.
+const staleTime = 2 * time.Second
+
+// listenedOn reports whether somebody listens on a socket, and goes on to.
+func listenedOn(path string) bool {
+	for start := time.Now(); time.Since(start) < staleTime; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+	}
+	return true
 }
 
 func own(c ListenConfig) error {

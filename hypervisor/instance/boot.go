@@ -16,8 +16,8 @@ import (
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
 
-// askAgain is how long an agent may take to announce itself to an owner that came
-// late: it says so once.
+// askAgain is how long an agent may take to answer an owner that came late, and
+// then to announce itself, before it is asked again.
 const askAgain = 2 * time.Second
 
 // Boot does what is missing until the guest is ready and its command started. It
@@ -107,29 +107,30 @@ func (i *Instance) await(ctx context.Context, listener *guest.Listener) (*guest.
 		return agent, i.agent.set(agent)
 	}
 	for {
-		accept, cancel := context.WithTimeout(ctx, askAgain)
-		agent, err := listener.Accept(accept)
-		cancel()
-		if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			agent, err = i.ask(ctx)
-		}
-		switch {
-		case err == nil:
-			return agent, i.agent.set(agent)
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case !errors.Is(err, errSilent):
-			return nil, err
+		for _, try := range []func(context.Context) (*guest.Agent, error){i.ask, listener.Accept} {
+			agent, err := within(ctx, askAgain, try)
+			switch {
+			case err == nil:
+				return agent, i.agent.set(agent)
+			case ctx.Err() != nil:
+				return nil, context.Cause(ctx)
+			case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errSilent):
+				return nil, err
+			}
 		}
 	}
+}
+
+func within(ctx context.Context, d time.Duration, try func(context.Context) (*guest.Agent, error)) (*guest.Agent, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return try(ctx)
 }
 
 var errSilent = errors.New("the agent doesn't answer yet")
 
 // ask calls an agent that may not be there.
 func (i *Instance) ask(ctx context.Context) (*guest.Agent, error) {
-	ctx, cancel := context.WithTimeout(ctx, askAgain)
-	defer cancel()
 	agent, err := guest.Connect(ctx, i.agent.path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errSilent, err)

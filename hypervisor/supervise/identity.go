@@ -2,10 +2,10 @@ package supervise
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
-	"strconv"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/procstat"
 )
 
 // Identity is one process's, for as long as the host isn't booted anew; with the
@@ -32,20 +32,6 @@ func identify(pid int) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	ticks, err := startTicks(pid)
+	ticks, err := procstat.StartTicks(pid)
 	return Identity{PID: pid, StartTicks: ticks, BootID: boot}, err
-}
-
-func startTicks(pid int) (uint64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// Field 2 is a name in parentheses, and may have any in it.
-	const field, afterName = 22, 3
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) <= field-afterName {
-		return 0, errors.New("no start time in " + strconv.Quote(string(b)))
-	}
-	return strconv.ParseUint(string(fields[field-afterName]), 10, 64)
 }

@@ -1,10 +1,7 @@
 package workertest
 
 import (
-	"bytes"
 	"net"
-	"os"
-	"strconv"
 	"sync/atomic"
 )
 
@@ -24,13 +21,3 @@ func (c *counting) Accept() (net.Conn, error) {
 }
 
 func (c *counting) calls() int { return int(c.n.Load()) }
-
-// startTicks is when this process began; proc(5).
-func startTicks() (uint64, error) {
-	b, err := os.ReadFile("/proc/self/stat")
-	if err != nil {
-		return 0, err
-	}
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	return strconv.ParseUint(string(fields[22-3]), 10, 64)
-}

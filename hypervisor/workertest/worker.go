@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/logfile"
+	"github.com/bulkhead-vm/bulkhead/vmm/procstat"
 	"github.com/bulkhead-vm/bulkhead/vmm/record"
 
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
@@ -216,7 +217,7 @@ func (w *worker) Shutdown(context.Context, *vmmv1.ShutdownRequest) (*vmmv1.Shutd
 func (w *worker) Describe(context.Context, *vmmv1.DescribeRequest) (*vmmv1.DescribeResponse, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	ticks, err := startTicks()
+	ticks, err := procstat.StartTicks(os.Getpid())
 	if err != nil {
 		return nil, err
 	}
