@@ -47,13 +47,14 @@ func (c *tlsCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.Au
 	conn := tls.Server(raw, c.files.config())
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
 	defer cancel()
-	if err := conn.HandshakeContext(ctx); err != nil {
+	err := conn.HandshakeContext(ctx)
+	state := conn.ConnectionState()
+	if err == nil && state.NegotiatedProtocol != "h2" {
+		err = errors.Join(errors.New("the client doesn't speak HTTP/2"), conn.Close())
+	}
+	if err != nil {
 		c.log.Warn("connection refused", zap.Stringer("peer", raw.RemoteAddr()), zap.Error(err))
 		return nil, nil, fmt.Errorf("TLS: %w", err)
-	}
-	state := conn.ConnectionState()
-	if state.NegotiatedProtocol != "h2" {
-		return nil, nil, errors.Join(errors.New("TLS: the client doesn't speak HTTP/2"), conn.Close())
 	}
 	return conn, connection{func() Client { return c.rules.ofCertificate(state.PeerCertificates[0]) }}, nil
 }

@@ -196,6 +196,16 @@ func (h *host) spawn(env ...string) *daemon {
 	return d
 }
 
+// mustLog waits until the daemon's log has some words.
+func (d *daemon) mustLog(words string) {
+	d.t.Helper()
+	for began := time.Now(); !strings.Contains(d.log.String(), words); time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			d.t.Fatalf("the log doesn't say %q:\n%s", words, d.log)
+		}
+	}
+}
+
 // kill ends the daemon as a crash does.
 func (d *daemon) kill() {
 	d.cmd.Process.Kill()
