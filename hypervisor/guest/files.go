@@ -82,10 +82,10 @@ func (a *Agent) WriteFile(ctx context.Context, req *agentv1.WriteFileRequest, r 
 	sent := make(chan error, 1)
 	go func() {
 		_, err := chunk.Send(t.conn, r, make([]byte, chunk.MaxContent))
+		sent <- err // before the guest can answer to what follows
 		if err != nil {
-			t.conn.Close() // the guest sees that it was cut off
+			t.conn.Close() // it sees that the file was cut off
 		}
-		sent <- err
 	}()
 	response, err := a.AgentService.WriteFile(ctx, req)
 	if err == nil {

@@ -136,12 +136,12 @@ func (a *Agent) Closed() bool { return a.closed.Load() }
 func (a *Agent) Close() error { return a.client.Close() }
 
 // dial connects to a port of the guest by Firecracker's protocol.
-func dial(ctx context.Context, path string, port uint32) (conn *net.UnixConn, err error) {
+func dial(ctx context.Context, path string, port uint32) (*net.UnixConn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}
-	conn = c.(*net.UnixConn)
+	conn := c.(*net.UnixConn)
 	until := time.Now().Add(lineTime)
 	if d, ok := ctx.Deadline(); ok && d.Before(until) {
 		until = d

@@ -190,7 +190,7 @@ func (h *host) spawn(env ...string) *daemon {
 		running := d.cmd.ProcessState == nil
 		d.kill()
 		if running && h.t.Failed() {
-			h.t.Logf("the daemon said:\n%s", strings.Join(scan(d.log.String(), `"logger":"node`), "\n"))
+			h.t.Logf("the daemon, which ended with %v, said:\n%s\n%s", d.cmd.ProcessState, strings.Join(scan(d.log.String(), `"logger":"node`), "\n"), tail(d.log.String(), 20))
 		}
 	})
 	return d
@@ -324,4 +324,10 @@ func scan(text, word string) (found []string) {
 		}
 	}
 	return found
+}
+
+// tail returns the last lines of a text.
+func tail(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
