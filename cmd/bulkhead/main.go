@@ -65,6 +65,6 @@ func newRoot() *cobra.Command {
 	h.addFlags(root)
 	root.AddCommand(newRun(h), newCreate(h), newStart(h), newStop(h), newKill(h), newPause(h), newResume(h), newRm(h),
 		newPs(h), newInspect(h), newExec(h), newAttach(h), newLogs(h), newCp(h), newPortForward(h), newStats(h), newEvents(h), newNodeCommand(h),
-		newDoctor(), newVersion())
+		newDoctor(), newVersion(), newMan())
 	return root
 }
