@@ -24,30 +24,44 @@ type TLSFiles struct {
 // handshakeTime is how long a client may take for one.
 const handshakeTime = 10 * time.Second
 
-// tlsCredentials knows clients by their certificates.
-type tlsCredentials struct {
+// TLSCredentials know clients by their certificates. They implement
+// credentials.TransportCredentials.
+type TLSCredentials struct {
 	rules *Rules
 	files *reloader
 	log   *zap.Logger
 }
 
+var _ credentials.TransportCredentials = (*TLSCredentials)(nil)
+
 // NewTLSCredentials returns credentials for servers on TCP: TLS 1.3, on which both
 // sides show certificates. The files are read again when they have changed. It
 // fails if they aren't good now. log hears of clients that are refused.
-func NewTLSCredentials(r *Rules, f TLSFiles, log *zap.Logger) (credentials.TransportCredentials, error) {
+func NewTLSCredentials(r *Rules, f TLSFiles, log *zap.Logger) (*TLSCredentials, error) {
 	files := &reloader{files: f, log: log}
 	if err := files.load(); err != nil {
 		return nil, err
 	}
-	return &tlsCredentials{r, files, log}, nil
+	return &TLSCredentials{r, files, log}, nil
+}
+
+// Reload reads the files again, if they have changed, before a client comes. If
+// they aren't good, the certificates stay as they were.
+func (c *TLSCredentials) Reload() error {
+	_, err := c.files.config()
+	return err
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
-func (c *tlsCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn := tls.Server(raw, c.files.config())
+func (c *TLSCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	config, err := c.files.config()
+	if err != nil {
+		c.log.Error("certificates stay as they were", zap.Error(err))
+	}
+	conn := tls.Server(raw, config)
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
 	defer cancel()
-	err := conn.HandshakeContext(ctx)
+	err = conn.HandshakeContext(ctx)
 	state := conn.ConnectionState()
 	if err == nil && state.NegotiatedProtocol != "h2" {
 		err = errors.Join(errors.New("the client doesn't speak HTTP/2"), conn.Close())
@@ -60,20 +74,20 @@ func (c *tlsCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.Au
 }
 
 // ClientHandshake implements credentials.TransportCredentials.
-func (c *tlsCredentials) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (c *TLSCredentials) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	return nil, nil, errors.New("these credentials are for servers")
 }
 
 // Info implements credentials.TransportCredentials.
-func (c *tlsCredentials) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", SecurityVersion: "1.3"}
+func (c *TLSCredentials) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
 }
 
 // Clone implements credentials.TransportCredentials.
-func (c *tlsCredentials) Clone() credentials.TransportCredentials { return c }
+func (c *TLSCredentials) Clone() credentials.TransportCredentials { return c }
 
 // OverrideServerName implements credentials.TransportCredentials.
-func (c *tlsCredentials) OverrideServerName(string) error { return nil }
+func (c *TLSCredentials) OverrideServerName(string) error { return nil }
 
 // reloader keeps a TLS configuration as its files are.
 type reloader struct {
@@ -86,8 +100,8 @@ type reloader struct {
 }
 
 // config returns the configuration, read anew if a file has changed. Files that
-// aren't good leave it as it was.
-func (r *reloader) config() *tls.Config {
+// aren't good leave it as it was, and are an error beside it.
+func (r *reloader) config() (*tls.Config, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	stamp, err := r.look()
@@ -96,10 +110,7 @@ func (r *reloader) config() *tls.Config {
 			r.log.Info("certificates read again")
 		}
 	}
-	if err != nil {
-		r.log.Error("certificates stay as they were", zap.Error(err))
-	}
-	return r.current
+	return r.current, err
 }
 
 func (r *reloader) load() error {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/containerd/cgroups/v3"
 	"github.com/containerd/cgroups/v3/cgroup1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -59,7 +60,7 @@ func (legacy) remove(path string) error {
 func (legacy) dir(path string) string { return filepath.Join(mountPoint, string(cgroup1.Memory), path) }
 
 func ownGroup() (string, error) {
-	groups, unified, err := cgroup1.ParseCgroupFileUnified("/proc/self/cgroup")
+	groups, unified, err := cgroups.ParseCgroupFileUnified("/proc/self/cgroup")
 	if err != nil {
 		return "", err
 	}

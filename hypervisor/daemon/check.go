@@ -21,6 +21,9 @@ const (
 	formatJournal = "journal"
 )
 
+// needsTLS is for TCP without [tls].
+const needsTLS = "TCP is served with mutual TLS only: set tls.certificate, tls.key and tls.client_ca"
+
 // Check returns everything that is wrong with a configuration, as far as that can
 // be said without the host's doing anything.
 func (c Config) Check() error {
@@ -48,7 +51,7 @@ func (c Config) Check() error {
 			wrong("listen.tcp", "%v", err)
 		}
 		if c.TLS.Certificate == "" || c.TLS.Key == "" || c.TLS.ClientCA == "" {
-			wrong("listen.tcp", "TCP is served with mutual TLS only: set tls.certificate, tls.key and tls.client_ca")
+			wrong("listen.tcp", needsTLS)
 		}
 	}
 	if _, err := access.NewRules(c.policy()); err != nil {

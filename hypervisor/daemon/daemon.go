@@ -8,8 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -55,7 +53,10 @@ type daemon struct {
 	log    *zap.Logger
 	level  zap.AtomicLevel
 
+	manager *systemd.Manager
+	passed  sockets // by the manager
 	rules   *access.Rules
+	tls     *access.TLSCredentials // nil: no TCP
 	metrics *metrics.Metrics
 	node    *node.Node
 	health  *health.Server
@@ -63,32 +64,67 @@ type daemon struct {
 	traces  trace.TracerProvider // nil: none
 	closers []func() error       // in the order they were made
 	serving sync.WaitGroup
-	failed  chan error // what ended a server
+	failed  chan error         // what ended a server
+	beats   chan chan struct{} // each is closed by the loop that serves
+
+	// The rest is that loop's.
+	unread string // why the configuration is not the file's; empty: it is
+	said   string // the status that the manager heard last
 }
 
 // Run is a daemon, until ctx is done. Sandboxes outlive it.
 func Run(ctx context.Context, o Options) (err error) {
-	d := &daemon{path: o.Path, config: o.Config, failed: make(chan error, 8)}
+	d := &daemon{path: o.Path, config: o.Config, failed: make(chan error, 8), beats: make(chan chan struct{})}
+	// First of all: what the manager passed in is for nobody else.
+	if d.manager, err = systemd.NewManager(); err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, d.close()); err != nil {
+			d.manager.Status("failed: " + err.Error())
+		}
+	}()
+	if d.passed, err = passedSockets(); err != nil {
+		return err
+	}
+	d.closers = append(d.closers, d.passed.close)
 	if d.log, d.level, err = newLog(o.Config.Log); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.close()) }()
+	d.manager.Status("finding sandboxes again")
 	if err := d.start(ctx, o); err != nil {
 		return err
 	}
 	d.log.Info("ready", zap.String("version", o.Version), zap.Int("pid", os.Getpid()))
-	systemd.Notify(systemd.Ready)
-	go systemd.Watchdog(ctx, d.healthy)
+	d.said = d.status()
+	d.manager.Ready(d.said)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go d.manager.Watchdog(ctx, func() bool { return d.healthy(ctx) })
+	return d.loop(ctx, o.Reload)
+}
+
+// statusTime is how often the manager hears how many sandboxes there are.
+const statusTime = 10 * time.Second
+
+// loop does what the daemon is told, until ctx is done or a server fails.
+func (d *daemon) loop(ctx context.Context, reload <-chan os.Signal) error {
+	tick := time.NewTicker(statusTime)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			d.log.Info("ending; sandboxes go on")
-			systemd.Notify(systemd.Stopping)
+			d.manager.Stopping("ending; sandboxes go on")
 			return nil
 		case err := <-d.failed:
 			return err
-		case <-o.Reload:
+		case <-reload:
 			d.reload()
+		case beat := <-d.beats:
+			close(beat)
+		case <-tick.C:
+			d.tellStatus()
 		}
 	}
 }
@@ -145,110 +181,6 @@ func (d *daemon) openNode(version string) error {
 	return nil
 }
 
-// serve opens the API's sockets: those that systemd passed in, or else those that
-// are configured.
-func (d *daemon) serve() error {
-	passed, err := systemd.Sockets()
-	if err != nil {
-		return err
-	}
-	var unix, tcp []net.Listener
-	for _, listeners := range passed {
-		for _, l := range listeners {
-			if l.Addr().Network() == "unix" {
-				unix = append(unix, l)
-			} else {
-				tcp = append(tcp, l)
-			}
-		}
-	}
-	if len(unix) == 0 && d.config.Listen.Unix != "" {
-		l, err := listenUnix(d.config.Listen)
-		if err != nil {
-			return err
-		}
-		unix = append(unix, l)
-	}
-	if len(tcp) == 0 && d.config.Listen.TCP != "" {
-		l, err := net.Listen("tcp", d.config.Listen.TCP)
-		if err != nil {
-			return fmt.Errorf("listen.tcp: %w", err)
-		}
-		tcp = append(tcp, l)
-	}
-	d.serveOn(d.newServer(access.NewPeerCredentials(d.rules)), unix)
-	if len(tcp) == 0 {
-		return nil
-	}
-	files := access.TLSFiles{Certificate: d.config.TLS.Certificate, Key: d.config.TLS.Key, ClientCA: d.config.TLS.ClientCA}
-	creds, err := access.NewTLSCredentials(d.rules, files, d.log.Named("tls"))
-	if err != nil {
-		return fmt.Errorf("tls: %w", err)
-	}
-	d.serveOn(d.newServer(creds), tcp)
-	return nil
-}
-
-func (d *daemon) serveOn(s *grpc.Server, listeners []net.Listener) {
-	d.servers = append(d.servers, s)
-	for _, l := range listeners {
-		d.log.Info("serving", zap.String("network", l.Addr().Network()), zap.Stringer("address", l.Addr()))
-		l := limited(l, d.config.Limits.Connections)
-		d.serving.Go(func() {
-			if err := s.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-				d.failed <- fmt.Errorf("serve the API: %w", err)
-			}
-		})
-	}
-}
-
-// serveMetrics serves them, if that is configured.
-func (d *daemon) serveMetrics() error {
-	if d.config.Metrics.Listen == "" {
-		return nil
-	}
-	network, address, err := metricsAddress(d.config.Metrics.Listen)
-	if err != nil {
-		return fmt.Errorf("metrics.listen: %w", err)
-	}
-	var l net.Listener
-	if network == "unix" {
-		l, err = newUnixListener(address)
-	} else {
-		l, err = net.Listen(network, address)
-	}
-	if err != nil {
-		return fmt.Errorf("metrics.listen: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", d.metrics.Handler())
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: answerTime, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	d.log.Info("serving metrics", zap.String("network", network), zap.Stringer("address", l.Addr()))
-	d.closers = append(d.closers, s.Close)
-	d.serving.Go(func() {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			d.failed <- fmt.Errorf("serve metrics: %w", err)
-		}
-	})
-	return nil
-}
-
-// healthy reports whether the node answers.
-func (d *daemon) healthy() bool {
-	answered := make(chan struct{})
-	go func() {
-		d.node.All()
-		close(answered)
-	}()
-	select {
-	case <-answered:
-		return true
-	case <-time.After(answerTime):
-		d.log.Error("the node doesn't answer")
-		return false
-	}
-}
-
 // close ends calls and gives back everything, last things first.
 func (d *daemon) close() error {
 	if d.health != nil {
@@ -271,6 +203,8 @@ func (d *daemon) close() error {
 		errs = append(errs, d.closers[i]())
 	}
 	d.serving.Wait()
-	d.log.Sync() // standard error can't be synced everywhere
+	if d.log != nil {
+		d.log.Sync() // standard error can't be synced everywhere
+	}
 	return errors.Join(errs...)
 }

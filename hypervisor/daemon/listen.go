@@ -90,6 +90,18 @@ func own(c ListenConfig) error {
 	return os.Chmod(c.Unix, mode)
 }
 
+// listenMetrics makes the metrics' socket.
+func listenMetrics(s string) (net.Listener, error) {
+	network, address, err := metricsAddress(s)
+	switch {
+	case err != nil:
+		return nil, err
+	case network == "unix":
+		return newUnixListener(address)
+	}
+	return net.Listen(network, address)
+}
+
 // metricsAddress reads metrics.listen: "unix:PATH", or an address of the loopback.
 func metricsAddress(s string) (network, address string, err error) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {

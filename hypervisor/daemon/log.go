@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 
@@ -30,7 +31,11 @@ func newLog(c LogConfig) (*zap.Logger, zap.AtomicLevel, error) {
 		}
 	}
 	if format == formatJournal {
-		return zap.New(systemd.NewJournalCore(level)), level, nil
+		core, err := systemd.NewJournalCore("bulkheadd", level)
+		if err != nil {
+			return nil, level, fmt.Errorf("log.format: %w", err)
+		}
+		return zap.New(core), level, nil
 	}
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = zapcore.RFC3339NanoTimeEncoder

@@ -1,35 +1,52 @@
 package daemon
 
 import (
+	"fmt"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/bulkhead-vm/bulkhead/hypervisor/systemd"
 )
 
 // reload reads the configuration again. One that isn't good leaves everything as
-// it was.
+// it was, and the service manager hears why.
 func (d *daemon) reload() {
-	systemd.Reloading()
-	defer systemd.Notify(systemd.Ready)
+	d.manager.Reloading()
+	d.unread = ""
+	if err := d.readAgain(); err != nil {
+		d.log.Error("the configuration stays as it was", zap.Error(err))
+		d.unread = err.Error()
+	} else {
+		d.log.Info("configuration read again")
+	}
+	d.said = d.status()
+	d.manager.Ready(d.said)
+}
+
+// readAgain applies what the file says, unless something is wrong with it or with
+// the certificates.
+func (d *daemon) readAgain() error {
 	c, err := Load(d.path)
 	if err != nil {
-		d.log.Error("the configuration stays as it was", zap.Error(err))
-		return
+		return err
 	}
-	if err := d.rules.Set(c.policy()); err != nil {
-		d.log.Error("the configuration stays as it was", zap.Error(err))
-		return
+	level, err := zapcore.ParseLevel(c.Log.Level)
+	if err != nil {
+		return fmt.Errorf("log.level: %w", err)
+	}
+	if d.tls != nil {
+		if err := d.tls.Reload(); err != nil {
+			return fmt.Errorf("tls: %w", err)
+		}
 	}
 	if err := d.node.SetLimits(c.limits()); err != nil {
-		d.log.Error("the node's limits stay as they were", zap.Error(err))
-		return
+		return fmt.Errorf("the node's limits: %w", err)
 	}
-	if level, err := zapcore.ParseLevel(c.Log.Level); err == nil { // it was checked
-		d.level.SetLevel(level)
+	if err := d.rules.Set(c.policy()); err != nil { // they were checked
+		return err
 	}
+	d.level.SetLevel(level)
 	if tables := d.config.NeedRestart(c); len(tables) > 0 {
 		d.log.Warn("part of the new configuration needs a restart", zap.Strings("keys", tables))
 	}
-	d.log.Info("configuration read again")
+	return nil
 }

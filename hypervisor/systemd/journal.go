@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,18 +18,23 @@ func JournalConnected() bool {
 // journalCore writes log entries to the journal, their fields as its fields.
 type journalCore struct {
 	zapcore.LevelEnabler
-	fields []zapcore.Field
+	program string
+	fields  []zapcore.Field
 }
 
-// NewJournalCore returns a core that logs to the journal: "sandbox" becomes
-// BULKHEAD_SANDBOX, and so on.
-func NewJournalCore(level zapcore.LevelEnabler) zapcore.Core {
-	return &journalCore{LevelEnabler: level}
+// NewJournalCore returns a core that logs to the journal as a program, which
+// SYSLOG_IDENTIFIER names: "sandbox" becomes BULKHEAD_SANDBOX, and so on; the
+// logger's name BULKHEAD_LOGGER. It fails if the journal isn't there.
+func NewJournalCore(program string, level zapcore.LevelEnabler) (zapcore.Core, error) {
+	if !journal.Enabled() {
+		return nil, errors.New("the journal doesn't answer at /run/systemd/journal/socket: start systemd-journald, or log in another format")
+	}
+	return &journalCore{LevelEnabler: level, program: program}, nil
 }
 
 // With implements zapcore.Core.
 func (c *journalCore) With(fields []zapcore.Field) zapcore.Core {
-	return &journalCore{c.LevelEnabler, append(c.fields[:len(c.fields):len(c.fields)], fields...)}
+	return &journalCore{c.LevelEnabler, c.program, append(c.fields[:len(c.fields):len(c.fields)], fields...)}
 }
 
 // Check implements zapcore.Core.
@@ -41,19 +47,29 @@ func (c *journalCore) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zap
 
 // Write implements zapcore.Core.
 func (c *journalCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	message, vars := entry(e, append(c.fields[:len(c.fields):len(c.fields)], fields...))
+	vars["SYSLOG_IDENTIFIER"] = c.program
+	return journal.Send(message, priority(e.Level), vars)
+}
+
+// entry is an entry as the journal has it: a message and fields.
+func entry(e zapcore.Entry, fields []zapcore.Field) (message string, vars map[string]string) {
 	encoder := zapcore.NewMapObjectEncoder()
-	for _, f := range append(c.fields[:len(c.fields):len(c.fields)], fields...) {
+	for _, f := range fields {
 		f.AddTo(encoder)
 	}
-	message := e.Message
-	vars := map[string]string{}
+	vars = map[string]string{}
 	for k, v := range encoder.Fields {
 		vars["BULKHEAD_"+fieldName(k)] = fmt.Sprint(v)
 	}
+	if e.LoggerName != "" {
+		vars["BULKHEAD_LOGGER"] = e.LoggerName
+	}
+	message = e.Message
 	if err, ok := encoder.Fields["error"]; ok {
 		message += ": " + fmt.Sprint(err) // for those who only look at messages
 	}
-	return journal.Send(message, priority(e.Level), vars)
+	return message, vars
 }
 
 // Sync implements zapcore.Core.

@@ -3,56 +3,63 @@
 package systemd
 
 import (
-	"context"
 	"fmt"
 	"net"
+	"os"
+	"strings"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Sockets returns the listening sockets that systemd passed in, by the names that
-// their unit gives them. They are not passed on to children.
-func Sockets() (map[string][]net.Listener, error) {
-	l, err := activation.ListenersWithNames()
-	if err != nil {
-		return nil, fmt.Errorf("sockets from systemd: %w", err)
-	}
-	return l, nil
+// Manager is the service manager that started this process. The zero Manager is
+// none: nobody hears anything. Its methods may be called from any goroutine; what
+// the manager doesn't hear it asks for, by ending the daemon.
+type Manager struct {
+	socket   string        // empty: nobody listens
+	watchdog time.Duration // 0: nobody waits
 }
 
-// Notify tells systemd the daemon's state, such as daemon.SdNotifyReady. What it
-// doesn't hear it asks for, by ending the daemon.
-func Notify(state string) { daemon.SdNotify(false, state) }
+const envNotify = "NOTIFY_SOCKET"
 
-// States of the daemon.
-const (
-	Ready    = daemon.SdNotifyReady
-	Stopping = daemon.SdNotifyStopping
-)
+// NewManager returns the manager that the environment tells of, and takes its
+// words out of the environment: they are for this process and not for its
+// children. It is called once, before there are any.
+func NewManager() (*Manager, error) {
+	m := &Manager{socket: os.Getenv(envNotify)}
+	watchdog, err := daemon.SdWatchdogEnabled(true)
+	if err != nil {
+		return nil, fmt.Errorf("the service manager's watchdog: %w", err)
+	}
+	m.watchdog = watchdog
+	return m, os.Unsetenv(envNotify)
+}
 
-// Reloading tells systemd that the daemon reads its configuration again, until
-// Ready.
-func Reloading() { Notify(daemon.SdNotifyReloading + "\n" + monotonic()) }
+// Ready says that the daemon serves, or that it has its configuration read again.
+func (m *Manager) Ready(status string) { m.tell(daemon.SdNotifyReady, statusLine(status)) }
 
-// Watchdog tells systemd that the daemon works, as often as it wants to hear it
-// and as long as healthy says so, until ctx is done.
-func Watchdog(ctx context.Context, healthy func() bool) {
-	interval, err := daemon.SdWatchdogEnabled(false)
-	if err != nil || interval == 0 {
+// Reloading says that the daemon reads its configuration again, until Ready.
+func (m *Manager) Reloading() { m.tell(daemon.SdNotifyReloading, monotonic()) }
+
+// Status says how the daemon is, in a line for people.
+func (m *Manager) Status(status string) { m.tell(statusLine(status)) }
+
+// Stopping says that the daemon is about to end.
+func (m *Manager) Stopping(status string) { m.tell(daemon.SdNotifyStopping, statusLine(status)) }
+
+func statusLine(status string) string {
+	return "STATUS=" + strings.ReplaceAll(strings.TrimSpace(status), "\n", "; ")
+}
+
+// tell sends a message; sd_notify(3).
+func (m *Manager) tell(lines ...string) {
+	if m.socket == "" {
 		return
 	}
-	tick := time.NewTicker(interval / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if healthy() {
-				Notify(daemon.SdNotifyWatchdog)
-			}
-		case <-ctx.Done():
-			return
-		}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: m.socket, Net: "unixgram"})
+	if err != nil {
+		return
 	}
+	defer conn.Close()
+	conn.Write([]byte(strings.Join(lines, "\n")))
 }

@@ -182,8 +182,16 @@ func (h *host) start(env ...string) *daemon {
 // spawn starts one.
 func (h *host) spawn(env ...string) *daemon {
 	h.t.Helper()
-	d := &daemon{host: h, cmd: exec.Command(h.daemon, "--config", h.path("config.toml")), log: new(lines)}
-	d.cmd.Stderr = d.log
+	return h.run(exec.Command(h.daemon, "--config", h.path("config.toml")), env...)
+}
+
+// run starts one by a command that becomes it.
+func (h *host) run(cmd *exec.Cmd, env ...string) *daemon {
+	h.t.Helper()
+	d := &daemon{host: h, cmd: cmd, log: new(lines)}
+	if cmd.Stderr == nil {
+		cmd.Stderr = d.log
+	}
 	d.cmd.Env = append(os.Environ(), env...)
 	h.must(d.cmd.Start())
 	h.t.Cleanup(func() {
