@@ -15,7 +15,7 @@ GUEST    := bin/guest
 PYTHON_ROOT := bin/python3.tar
 
 # What the tests use beside what the guest's kernel takes to build.
-TEST_PACKAGES  := busybox-static cpio e2fsprogs erofs-utils iproute2 libc6-dev mount
+TEST_PACKAGES  := busybox-static cpio e2fsprogs erofs-utils iproute2 libc6-dev mount systemd
 BENCH_PACKAGES := qemu-system-x86
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
