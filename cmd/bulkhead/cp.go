@@ -25,7 +25,7 @@ func newCp(h *hostOptions) *cobra.Command {
 	return &cobra.Command{
 		Use:   "cp SANDBOX:SOURCE DEST | cp SOURCE SANDBOX:DEST",
 		Short: "Copy files and directories to or from a running sandbox; - is standard input or output",
-		Args:  cobra.ExactArgs(2),
+		Args:  cobra.ExactArgs(2), ValidArgsFunction: h.completePlace,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			from, to := parsePlace(args[0]), parsePlace(args[1])
 			if (from.sandbox == "") == (to.sandbox == "") {

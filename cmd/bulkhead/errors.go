@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -55,7 +57,25 @@ func plain(err error) error {
 type unreachableError struct{ err error }
 
 func (e *unreachableError) Error() string {
-	return "the node can't be reached (" + status.Convert(e.err).Message() + "): is bulkheadd running, and --host right?"
+	text, hint := unframed(status.Convert(e.err).Message()), "is bulkheadd running, and --host right?"
+	switch {
+	case strings.Contains(text, "permission denied"):
+		hint = "be in the socket's group"
+	case strings.Contains(text, "tls: "):
+		hint = "do --tlscert, --tlskey, --tlscacert and --tlsname fit this node?"
+	}
+	return "the node can't be reached: " + text + ": " + hint
+}
+
+// unframed is what the RPC library says of a connection without its own words.
+func unframed(text string) string {
+	if quoted, ok := strings.CutPrefix(text, "connection error: desc = "); ok {
+		if s, err := strconv.Unquote(quoted); err == nil {
+			text = s
+		}
+	}
+	text = strings.TrimPrefix(text, "transport: ")
+	return strings.TrimPrefix(text, "Error while dialing: ")
 }
 
 func (e *unreachableError) Unwrap() error { return e.err }
@@ -86,7 +106,7 @@ func (e *endedError) Error() string {
 	if m := e.exit.GetMessage(); m != "" {
 		return m
 	}
-	return status.Convert(e.err).Message()
+	return "the sandbox ended: " + e.reason()
 }
 
 // reason returns the end reason in words.

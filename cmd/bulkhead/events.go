@@ -38,9 +38,9 @@ func newEvents(h *hostOptions) *cobra.Command {
 		},
 	}
 	o.addFlag(cmd)
-	cmd.Flags().StringVarP(&selector, "selector", "l", "", "only of sandboxes with these labels")
-	cmd.Flags().StringVar(&name, "name", "", "only of this sandbox")
-	cmd.Flags().Int64Var(&after, "after", -1, "what happened after this resource version, too (default: only what is to come)")
+	cmd.Flags().StringVarP(&selector, "selector", "l", "", "only of sandboxes with these `LABELS`, such as app=web,tier!=db")
+	cmd.Flags().StringVar(&name, "name", "", "only of the sandbox `NAME`")
+	cmd.Flags().Int64Var(&after, "after", -1, "what happened after a resource `VERSION`, too (default: only what is to come)")
 	return cmd
 }
 

@@ -22,7 +22,7 @@ func newExec(h *hostOptions) *cobra.Command {
 	o := &execOptions{hostOptions: h}
 	cmd := &cobra.Command{
 		Use: "exec [flags] SANDBOX [--] COMMAND [ARG...]", Short: "Run a command in a running sandbox", Args: cobra.MinimumNArgs(2),
-		ValidArgsFunction: h.complete,
+		ValidArgsFunction: h.completeFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			command := args[1:]
 			if command[0] == "--" {
@@ -34,7 +34,7 @@ func newExec(h *hostOptions) *cobra.Command {
 	f := cmd.Flags()
 	f.SetInterspersed(false)
 	f.StringArrayVarP(&o.env, "env", "e", nil, "set an environment variable, `NAME=VALUE`, or NAME to pass one on; repeatable")
-	f.StringVarP(&o.workdir, "workdir", "w", "", "working directory in the guest")
+	f.StringVarP(&o.workdir, "workdir", "w", "", "working `DIRECTORY` in the guest")
 	f.StringVarP(&o.user, "user", "u", "", "user to run as, `USER[:GROUP]`, by name or number (default: root)")
 	f.BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
 	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
@@ -57,7 +57,7 @@ func (o *execOptions) run(ctx context.Context, sandbox string, args []string) er
 func newAttach(h *hostOptions) *cobra.Command {
 	var logs, noStdin bool
 	cmd := &cobra.Command{
-		Use: "attach SANDBOX", Short: "Connect to a sandbox's own command", Args: cobra.ExactArgs(1), ValidArgsFunction: h.complete,
+		Use: "attach SANDBOX", Short: "Connect to a sandbox's own command", Args: cobra.ExactArgs(1), ValidArgsFunction: h.completeFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := h.connect()
 			if err != nil {

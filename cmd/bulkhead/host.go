@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,11 +28,11 @@ type hostOptions struct {
 
 func (o *hostOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVarP(&o.host, "host", "H", os.Getenv(envHost), "node to use: `unix:///PATH or tcp://HOST:PORT` (default: $"+envHost+", or the daemon on this host; run needs none)")
-	f.StringVar(&o.tls.Certificate, "tlscert", os.Getenv(envTLSCrt), "client certificate, for tcp:// (default: $"+envTLSCrt+")")
-	f.StringVar(&o.tls.Key, "tlskey", os.Getenv(envTLSKey), "its key (default: $"+envTLSKey+")")
-	f.StringVar(&o.tls.CA, "tlscacert", os.Getenv(envTLSCA), "CA of the nodes' certificates (default: $"+envTLSCA+")")
-	f.StringVar(&o.tls.ServerName, "tlsname", "", "node's name in its certificate (default: its address)")
+	f.StringVarP(&o.host, "host", "H", os.Getenv(envHost), "`NODE` to use: unix:///PATH or tcp://HOST:PORT (default: $"+envHost+", or the daemon on this host; run needs none)")
+	f.StringVar(&o.tls.Certificate, "tlscert", os.Getenv(envTLSCrt), "`FILE` with the client's certificate, for tcp:// (default: $"+envTLSCrt+")")
+	f.StringVar(&o.tls.Key, "tlskey", os.Getenv(envTLSKey), "`FILE` with its key (default: $"+envTLSKey+")")
+	f.StringVar(&o.tls.CA, "tlscacert", os.Getenv(envTLSCA), "`FILE` with the CA of the nodes' certificates (default: $"+envTLSCA+")")
+	f.StringVar(&o.tls.ServerName, "tlsname", "", "node's `NAME` in its certificate (default: its address)")
 	for _, name := range []string{"tlscert", "tlskey", "tlscacert", "tlsname"} {
 		f.Lookup(name).DefValue = ""
 	}
@@ -40,6 +41,10 @@ func (o *hostOptions) addFlags(cmd *cobra.Command) {
 
 // connect returns a client for the daemon.
 func (o *hostOptions) connect() (*client.Client, error) {
+	if t := o.tls; !o.local() && (t.Certificate == "" || t.Key == "" || t.CA == "") {
+		return nil, fmt.Errorf("host %q: a node that is reached by TCP wants a certificate: give --tlscert, --tlskey and --tlscacert, or $%s, $%s and $%s",
+			o.host, envTLSCrt, envTLSKey, envTLSCA)
+	}
 	return client.Dial(cmp.Or(o.host, client.DefaultHost), o.tls)
 }
 

@@ -64,7 +64,7 @@ func newCreate(h *hostOptions) *cobra.Command {
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
-	o.addFlags(cmd.Flags())
+	o.addFlags(cmd)
 	cmd.Flags().BoolVar(&remove, "rm", false, "delete the sandbox when it has stopped")
 	return cmd
 }

@@ -27,7 +27,7 @@ type logsOptions struct {
 func newLogs(h *hostOptions) *cobra.Command {
 	o := &logsOptions{}
 	cmd := &cobra.Command{
-		Use: "logs SANDBOX", Short: "Print what a sandbox's command has written", Args: cobra.ExactArgs(1), ValidArgsFunction: h.complete,
+		Use: "logs SANDBOX", Short: "Print what a sandbox's command has written", Args: cobra.ExactArgs(1), ValidArgsFunction: h.completeFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := o.request(args[0])
 			if err != nil {
@@ -45,7 +45,7 @@ func newLogs(h *hostOptions) *cobra.Command {
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on until the sandbox has stopped for good")
 	f.BoolVarP(&o.timestamps, "timestamps", "t", false, "begin each line with its time")
 	f.StringVar(&o.since, "since", "", "only from this `TIME` on: 2026-11-27T18:00:00Z, or so long ago: 10m")
-	f.StringVarP(&o.tail, "tail", "n", "all", "only the last so many lines")
+	f.StringVarP(&o.tail, "tail", "n", "all", "only the last `LINES` of them")
 	f.BoolVar(&o.console, "console", false, "the guest's console in place of the command's output")
 	return cmd
 }

@@ -11,7 +11,10 @@ import (
 )
 
 func newNodeCommand(h *hostOptions) *cobra.Command {
-	cmd := &cobra.Command{Use: "node", Short: "Look at a node, and drain it"}
+	cmd := &cobra.Command{
+		Use: "node", Short: "Look at a node, and drain it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	cmd.AddCommand(newNodeInfo(h), newNodeDrain(h), newNodeUndrain(h))
 	return cmd
 }

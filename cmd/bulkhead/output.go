@@ -52,13 +52,22 @@ func table(out io.Writer, header []string, rows [][]string) error {
 
 // printJSON prints a message as JSON, on one line or several.
 func printJSON(out io.Writer, m proto.Message, indent bool) error {
+	return printNamed(out, "", m, indent)
+}
+
+// printNamed is printJSON with the name of what the message is about, if it is
+// given and not in it.
+func printNamed(out io.Writer, name string, m proto.Message, indent bool) error {
 	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
 		return err
 	}
-	var value any // protojson's own spaces change from build to build
+	value := map[string]any{} // protojson's own spaces change from build to build
 	if err := json.Unmarshal(b, &value); err != nil {
 		return err
+	}
+	if name != "" {
+		value["name"] = name
 	}
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
@@ -84,8 +93,11 @@ func ago(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return "-"
 	}
-	return units.HumanDuration(time.Since(t.AsTime())) + " ago"
+	return lengthOfTime(time.Since(t.AsTime())) + " ago"
 }
+
+// lengthOfTime is one in a few words.
+func lengthOfTime(d time.Duration) string { return strings.ToLower(units.HumanDuration(d)) }
 
 func bytesText(n uint64) string { return units.BytesSize(float64(n)) }
 

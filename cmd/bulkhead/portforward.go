@@ -23,7 +23,7 @@ func newPortForward(h *hostOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "port-forward SANDBOX [LOCAL:]REMOTE...",
 		Short: "Connect ports here with TCP ports on the loopback of a sandbox's guest",
-		Args:  cobra.MinimumNArgs(2), ValidArgsFunction: h.complete,
+		Args:  cobra.MinimumNArgs(2), ValidArgsFunction: h.completeFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := h.connect()
 			if err != nil {

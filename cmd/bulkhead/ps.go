@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
@@ -30,7 +29,7 @@ func newPs(h *hostOptions) *cobra.Command {
 	o.addFlag(cmd)
 	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "also those that don't run")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "only names")
-	cmd.Flags().StringVarP(&o.selector, "selector", "l", "", "only with these labels, such as `app=web,tier!=db`")
+	cmd.Flags().StringVarP(&o.selector, "selector", "l", "", "only with these `LABELS`, such as app=web,tier!=db")
 	return cmd
 }
 
@@ -98,7 +97,7 @@ func statusText(s *bulkheadv1.Sandbox) string {
 	switch status.GetState() {
 	case bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING, bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED:
 		if t := status.GetReadyTime(); t != nil {
-			text += " for " + units.HumanDuration(time.Since(t.AsTime()))
+			text += " for " + lengthOfTime(time.Since(t.AsTime()))
 		}
 	case bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED, bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF:
 		e := status.GetExit()
@@ -118,26 +117,9 @@ func commandText(s *bulkheadv1.Sandbox) string {
 	return text
 }
 
-// complete completes the names of sandboxes.
-func (o *hostOptions) complete(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	c, err := o.connect()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
-	defer cancel()
-	var names []string
-	list(ctx, c, &bulkheadv1.ListSandboxesRequest{}, func(s *bulkheadv1.Sandbox) error {
-		names = append(names, s.GetName())
-		return nil
-	})
-	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
 func newInspect(h *hostOptions) *cobra.Command {
 	return &cobra.Command{
-		Use: "inspect SANDBOX", Short: "Print all there is to know of a sandbox, as JSON", Args: cobra.ExactArgs(1), ValidArgsFunction: h.complete,
+		Use: "inspect SANDBOX", Short: "Print all there is to know of a sandbox, as JSON", Args: cobra.ExactArgs(1), ValidArgsFunction: h.completeFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := h.connect()
 			if err != nil {

@@ -14,6 +14,7 @@ type runOptions struct {
 	specOptions
 
 	detach  bool
+	remove  bool
 	timeout time.Duration
 	console bool
 	json    string
@@ -29,7 +30,7 @@ const runExample = `  # A shell in a kernel of its own
   tar c . | bulkhead run -i -- sha256sum
 
   # On a daemon, which goes on with it
-  bulkhead run --host unix:///run/bulkheadd/bulkheadd.sock -d --name web -- httpd -f`
+  bulkhead run --host unix:///run/bulkheadd/bulkheadd.sock -d --name clock -- sh -c "while sleep 1; do date; done"`
 
 func newRun(h *hostOptions) *cobra.Command {
 	o := &runOptions{hostOptions: h}
@@ -44,8 +45,9 @@ func newRun(h *hostOptions) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false) // flags after the command are the command's
-	o.specOptions.addFlags(f)
+	o.specOptions.addFlags(cmd)
 	f.BoolVarP(&o.detach, "detach", "d", false, "print the sandbox's name and leave it to the daemon")
+	f.BoolVar(&o.remove, "rm", false, "with --detach, delete the sandbox when it has stopped; without, it always is")
 	f.DurationVar(&o.timeout, "timeout", 0, "end the command after this long, such as 90s (exit code 124)")
 	f.BoolVar(&o.console, "console", false, "show the guest's console on standard error")
 	f.StringVar(&o.json, "json", "", "print a result object as the last line of standard output, or write it to `FILE` with --json=FILE")

@@ -75,7 +75,7 @@ func (s *session) connect() (end func() error, err error) {
 
 // detach leaves the command to the daemon.
 func (s *session) detach(ctx context.Context, spec *bulkheadv1.SandboxSpec, args []string) error {
-	spec.Command = s.options.command(args)
+	spec.Command, spec.AutoDelete = s.options.command(args), s.options.remove
 	ctx, stop := s.signals.cancelOnFirst(ctx)
 	defer stop()
 	if err := s.create(ctx, spec); err != nil {

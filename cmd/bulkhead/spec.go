@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -39,29 +39,34 @@ type specOptions struct {
 	tty         bool
 }
 
-func (o *specOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.name, "name", "", "name of the sandbox (default: made up)")
+func (o *specOptions) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.name, "name", "", "`NAME` of the sandbox (default: made up)")
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the sandbox, `KEY=VALUE`; repeatable")
-	f.IntVar(&o.cpus, "cpus", 1, "number of virtual CPUs, 1 to 32")
-	f.StringVar(&o.memory, "memory", "128M", "guest memory, such as 512M or 4G")
-	f.StringVar(&o.rootfs, "rootfs", "", "root file system: a directory, a .tar or .tar.gz, or an ext4, erofs, squashfs or raw disk image (default: a small userland that comes with Bulkhead)")
-	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw disk image; options are ro, direct, overlay and overlay=FILE: `PATH[:OPTION[,OPTION]...]`; repeatable")
-	f.StringArrayVar(&o.nets, "net", nil, "plug an interface in: `tap=NAME or bridge=NAME[,ip=ADDRESS/BITS][,gw=ADDRESS][,mac=MAC][,mtu=N]`, or none; repeatable")
+	f.IntVar(&o.cpus, "cpus", 1, "`NUMBER` of virtual CPUs, 1 to 32")
+	f.StringVar(&o.memory, "memory", "128M", "guest memory: a `SIZE` such as 512M or 4G")
+	f.StringVar(&o.rootfs, "rootfs", "", "root file system at `PATH`: a directory, a .tar or .tar.gz, or an ext4, erofs, squashfs or raw disk image (default: a small userland that comes with Bulkhead)")
+	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image or a block device, `DISK`: PATH[:OPTION[,OPTION]...] with options ro, direct, overlay and overlay=FILE; repeatable")
+	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME[,ip=ADDRESS/BITS][,gw=ADDRESS][,mac=MAC][,mtu=N], or none; repeatable")
 	f.StringArrayVar(&o.dns, "dns", nil, "name server for the guest, an `ADDRESS`; repeatable")
 	f.StringVar(&o.vsock, "vsock", "", "make a unix socket at `PATH` that reaches the guest's vsock ports")
-	f.StringVar(&o.transport, "transport", "mmio", "what virtio devices are plugged into: mmio or pci")
-	f.StringVar(&o.kernel, "kernel", "", "boot this vmlinux or bzImage instead of Bulkhead's own")
-	f.StringVar(&o.initrd, "initrd", "", "use this initramfs instead of Bulkhead's own")
+	f.StringVar(&o.transport, "transport", "mmio", "`BUS` that virtio devices are plugged into: mmio or pci")
+	f.StringVar(&o.kernel, "kernel", "", "boot the vmlinux or bzImage at `PATH` instead of Bulkhead's own")
+	f.StringVar(&o.initrd, "initrd", "", "use the initramfs at `PATH` instead of Bulkhead's own")
 	f.StringVar(&o.cmdline, "cmdline", "", "add `WORDS` to the kernel's command line")
 	f.DurationVar(&o.ttl, "ttl", 0, "delete the sandbox this long after it was made")
 	f.DurationVar(&o.idle, "idle-timeout", 0, "stop the sandbox when nothing was run in it for this long")
-	f.StringVar(&o.restart, "restart", "no", "restart the sandbox when it fails: `no, or on-failure[:MAX]`")
+	f.StringVar(&o.restart, "restart", "no", "`WHEN` to restart the sandbox by itself: no, or on-failure[:MAX]")
 
 	f.StringArrayVarP(&o.env, "env", "e", nil, "set an environment variable, `NAME=VALUE`, or NAME to pass one on; repeatable")
-	f.StringVarP(&o.workdir, "workdir", "w", "", "working directory in the guest")
+	f.StringVarP(&o.workdir, "workdir", "w", "", "working `DIRECTORY` in the guest")
 	f.StringVarP(&o.user, "user", "u", "", "user to run as, `USER[:GROUP]`, by name or number (default: root)")
 	f.BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
 	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
+
+	for flag, words := range map[string][]string{"transport": {"mmio", "pci"}, "restart": {"no", "on-failure"}} {
+		cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // there is such a flag
+	}
 }
 
 // spec checks the flags and turns them into what a node is asked for.

@@ -101,7 +101,7 @@ func (o *statsOptions) show(cmd *cobra.Command, before, now []sandboxStats) erro
 	var rows [][]string
 	for _, s := range now {
 		if o.format == formatJSON {
-			if err := printJSON(cmd.OutOrStdout(), s.SandboxStats, false); err != nil {
+			if err := printNamed(cmd.OutOrStdout(), s.name, s.SandboxStats, false); err != nil {
 				return err
 			}
 			continue

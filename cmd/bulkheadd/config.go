@@ -15,7 +15,10 @@ import (
 var defaults string
 
 func newConfig(path *string) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Look at the configuration"}
+	cmd := &cobra.Command{
+		Use: "config", Short: "Look at the configuration", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "check",
 		Short: "Say what is wrong with the configuration, if anything",
