@@ -15,7 +15,7 @@ GUEST    := bin/guest
 PYTHON_ROOT := bin/python3.tar
 
 # What the tests use beside what the guest's kernel takes to build.
-TEST_PACKAGES  := busybox-static cpio e2fsprogs erofs-utils iproute2 libc6-dev mount systemd
+TEST_PACKAGES  := busybox-static cpio e2fsprogs erofs-utils iproute2 libc6-dev mount systemd python3 python3-venv
 BENCH_PACKAGES := qemu-system-x86
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -33,6 +33,12 @@ build: ## Build the programs into bin/
 	@mkdir -p bin
 	@$(GO_BUILD) -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
 
+.PHONY: man
+man: build ## Write the programs' manual pages into out/man
+	@mkdir -p out
+	@bin/bulkhead man out/man
+	@bin/bulkheadd man out/man
+
 .PHONY: guest
 guest: setup ## Build the guest's kernel, initramfs and userland into bin/guest
 	@go run ./guestkernel/mkguest -o $(GUEST)
@@ -46,7 +52,7 @@ demo: build guest python-root ## Run a Python program in a kernel of its own
 	@tests/demo/run
 
 .PHONY: test
-test: lint build guest python-root ## Run all tests, on real guests where there is KVM
+test: lint proto-check build guest python-root ## Run all tests, on real guests where there is KVM
 	go test -timeout 60m ./...
 	@tests/fuzz 3s
 
@@ -68,8 +74,16 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 1m), FUZZJOBS at once
 	@tests/fuzz $(or $(FUZZTIME),1m) $(FUZZJOBS)
 
 .PHONY: generate
-generate: ## Regenerate Go code from the .proto files
-	@tests/tools/generate
+generate: setup ## Regenerate Go code from the .proto files
+	@tests/tools/protos generate
+
+.PHONY: proto-check
+proto-check: setup ## See that the .proto files are good, break no client, and that their Go code is theirs
+	@tests/tools/protos check
+
+.PHONY: proto-release
+proto-release: setup ## Have "make proto-check" hold later .proto files against those of now
+	@tests/tools/protos release
 
 .PHONY: clean
 clean: ## Delete what was built here; caches outside stay

@@ -54,10 +54,21 @@ func oneLine(err error) string {
 	}, text)
 }
 
+const rootLong = `Run workloads in microVMs, each with a Linux kernel of its own.
+
+"bulkhead run" needs no daemon. All other commands but doctor are for sandboxes
+of a node: of the daemon on this host, unless --host or $BULKHEAD_HOST names
+another. With either, run is for that node, too.
+
+Exit codes: those of run, exec and attach are the command's; see "bulkhead run
+--help". All others end with 0, or with 1 and one line on standard error that
+says what failed and what to do about it.`
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "bulkhead",
 		Short:         "Run workloads in microVMs, each with a Linux kernel of its own",
+		Long:          rootLong,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

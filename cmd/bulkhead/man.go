@@ -21,13 +21,14 @@ func newMan() *cobra.Command {
 	}
 }
 
-// manPages writes the pages to a directory, which it makes.
+// manPages writes the pages to a directory, which it makes. Their date is
+// $SOURCE_DATE_EPOCH, if it is set.
 func manPages(root *cobra.Command, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write the manual pages: %w", err)
 	}
 	root.DisableAutoGenTag = true
-	header := &doc.GenManHeader{Title: "BULKHEAD", Section: "1", Source: "Bulkhead", Manual: "Bulkhead Manual"}
+	header := &doc.GenManHeader{Section: "1", Source: "Bulkhead", Manual: "Bulkhead Manual"}
 	if err := doc.GenManTree(root, header, dir); err != nil {
 		return fmt.Errorf("write the manual pages: %w", err)
 	}

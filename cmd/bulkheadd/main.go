@@ -24,18 +24,30 @@ func main() {
 	}
 }
 
+const rootLong = `Run the sandboxes of this node for those who call its gRPC API: bulkhead(1),
+schedulers and other programs.
+
+Sandboxes are processes of their own, which go on while the daemon doesn't run:
+when it starts it finds them again. SIGTERM and SIGINT end the daemon and no
+sandbox; SIGHUP has it read its configuration again.
+
+It serves on the unix socket /run/bulkheadd/bulkheadd.sock, and on TCP if it is
+configured to, with mutual TLS. bulkheadd.toml(5) says what can be configured.`
+
 func newRoot() *cobra.Command {
 	path := daemon.DefaultPath
 	root := &cobra.Command{
 		Use:           "bulkheadd",
 		Short:         "Run the sandboxes of this node for those who call its API",
+		Long:          rootLong,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), path) },
 	}
+	root.CompletionOptions.HiddenDefaultCmd = true // it is there for who wants it
 	root.PersistentFlags().StringVar(&path, "config", path, "configuration `file`; the default one needn't be there")
-	root.AddCommand(newConfig(&path), newVersion())
+	root.AddCommand(newConfig(&path), newVersion(), newMan())
 	return root
 }
 
