@@ -257,6 +257,18 @@ func TestFailedStarts(t *testing.T) {
 	}
 }
 
+// TestNoWorker doesn't come as far as a worker, and says why.
+func TestNoWorker(t *testing.T) {
+	f := open(t)
+	f.create("box", nil)
+	f.must(os.Remove(filepath.Join(f.config.GuestDir, "userland.erofs")))
+	_, err := f.Start(t.Context(), "box")
+	f.kindIs(err, fault.Aborted, fault.ReasonStartFailed)
+	if err != nil && !strings.Contains(err.Error(), "userland.erofs") {
+		t.Errorf("error %q doesn't say what is missing", err)
+	}
+}
+
 func TestGuestEnds(t *testing.T) {
 	f := open(t)
 	f.start("box", nil)

@@ -48,7 +48,8 @@ func (s *sandbox) launch() {
 	s.start(func(ctx context.Context) func() {
 		i, err := s.launchOne(ctx, record, timings)
 		if err != nil {
-			return func() { s.started(nil, "", s.duringStart(ctx, err)) }
+			err = s.duringStart(ctx, err) // now: ctx ends with the work
+			return func() { s.started(nil, "", err) }
 		}
 		return s.boot(ctx, i)
 	})

@@ -42,6 +42,7 @@ var build = sync.OnceValues(func() (programs, error) {
 })
 
 func TestMain(m *testing.M) {
+	confined()
 	code := m.Run()
 	if p, err := build(); err == nil {
 		os.RemoveAll(filepath.Dir(p.daemon))
