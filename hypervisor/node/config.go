@@ -79,7 +79,7 @@ type CgroupLimits struct {
 // Taps makes network interfaces for sandboxes. As Cgroups.
 type Taps interface {
 	// Add makes a tap called name that belongs to the sandbox, plugged into a
-	// bridge. One that is there already is replaced.
+	// bridge. One that is there already is replaced, unless it isn't the node's.
 	Add(name, sandbox, bridge string, queues int, mtu uint32) error
 	// Remove removes it; that there is none is no error.
 	Remove(name string) error
