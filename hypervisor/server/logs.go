@@ -53,15 +53,21 @@ func (s *processes) getLogs(r *bulkheadv1.GetLogsRequest, stream bulkheadv1.Proc
 			o.Tail = -1 // none, where the options have 0 for all
 		}
 	}
-	if o.Follow {
-		over := make(chan struct{})
-		o.Done = over
-		go func() {
-			s.node.UntilOver(ctx, r.GetSandbox()) // or nobody reads any more
-			close(over)
-		}()
+	if !o.Follow {
+		return readLog(ctx, path, o, stream.Send)
 	}
-	return readLog(ctx, path, o, stream.Send)
+	over := make(chan struct{})
+	o.Done = over
+	var left error // why this node doesn't follow it to its end
+	go func() {
+		left = s.node.UntilOver(ctx, r.GetSandbox()) // or nobody reads any more
+		close(over)
+	}()
+	if err := readLog(ctx, path, o, stream.Send); err != nil {
+		return err
+	}
+	<-over
+	return left
 }
 
 // readLog sends what a log has, several entries in a message.
