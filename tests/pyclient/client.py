@@ -1,0 +1,38 @@
+"""A client of a node that shares no code with it: made from the .proto files alone.
+
+    python3 client.py unix:///run/bulkhead/bulkheadd.sock
+
+uses every part of the API and fails if an answer isn't what the .proto files say.
+Its sandboxes are named "py-..."; it deletes them. Other sandboxes stay as they are.
+"""
+
+import argparse
+import sys
+import unittest
+
+import calls
+import guests
+import lives
+import nodes
+import sandboxes
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("target", help='as gRPC names it: "unix:///path" or "host:port"')
+    parser.add_argument("--guest-dir", default="/tmp", help="a directory of the guest for files")
+    parser.add_argument("--rootfs", default="", help="for the sandboxes: a path on the node")
+    parser.add_argument("--start-timeout", type=float, default=300, help="seconds that a guest may take to start")
+    options = parser.parse_args()
+
+    with calls.Client(options.target, options.guest_dir, options.rootfs, options.start_timeout) as client:
+        calls.Case.client = client
+        suite = unittest.TestSuite()
+        for module in nodes, sandboxes, lives, guests:
+            suite.addTests(unittest.defaultTestLoader.loadTestsFromModule(module))
+        result = unittest.TextTestRunner(verbosity=2).run(suite)
+    sys.exit(not result.wasSuccessful())
+
+
+if __name__ == "__main__":
+    main()
