@@ -30,7 +30,7 @@ def main():
         suite = unittest.TestSuite()
         for module in nodes, sandboxes, lives, guests:
             suite.addTests(unittest.defaultTestLoader.loadTestsFromModule(module))
-        result = unittest.TextTestRunner(verbosity=2).run(suite)
+        result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
     sys.exit(not result.wasSuccessful())
 
 

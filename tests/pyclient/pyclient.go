@@ -4,6 +4,7 @@ package pyclient
 
 import (
 	"context"
+	"embed"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,11 @@ import (
 	"testing"
 	"time"
 )
+
+// program is part of the test binary, so that "go test" sees when it changes.
+//
+//go:embed *.py requirements.txt
+var program embed.FS
 
 // root is the repository's, as tests in tests/... see it.
 const root = "../.."
@@ -25,29 +31,25 @@ func Run(t testing.TB, target string, options ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	packages := run(t, exec.CommandContext(ctx, root+"/tests/tools/pypi", root+"/tests/pyclient/requirements.txt"))
-	packages = strings.TrimSpace(packages)
-	stubs := t.TempDir()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, program); err != nil {
+		t.Fatal(err)
+	}
+	packages := run(t, exec.CommandContext(ctx, root+"/tests/tools/pypi", dir+"/requirements.txt"))
+	python := func(args ...string) string {
+		cmd := exec.CommandContext(ctx, "python3", args...)
+		cmd.Env = append(os.Environ(), "PYTHONPATH="+strings.TrimSpace(packages))
+		return run(t, cmd)
+	}
 	protos, err := filepath.Glob(root + "/hypervisor/api/v1/*.proto")
 	if err != nil || len(protos) == 0 {
 		t.Fatalf("no .proto files: %v", err)
 	}
-	args := []string{"-m", "grpc_tools.protoc", "-I", root, "--python_out=" + stubs, "--grpc_python_out=" + stubs}
-	run(t, python(ctx, packages, append(args, protos...)...))
-	args = append([]string{root + "/tests/pyclient/client.py", target}, options...)
-	t.Log(run(t, python(ctx, stubs+":"+packages, args...)))
+	python(append([]string{"-m", "grpc_tools.protoc", "-I", root, "--python_out=" + dir, "--grpc_python_out=" + dir}, protos...)...)
+	t.Log(python(append([]string{dir + "/client.py", target}, options...)...))
 }
 
-// python is the interpreter with a path for modules. It leaves nothing in the
-// checkout.
-func python(ctx context.Context, path string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "python3", args...)
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+path, "PYTHONDONTWRITEBYTECODE=1")
-	return cmd
-}
-
-// run returns what a command writes to its standard output, or, if that is
-// nothing, to the other.
+// run returns what a command writes to its standard output.
 func run(t testing.TB, cmd *exec.Cmd) string {
 	t.Helper()
 	var errs strings.Builder
@@ -58,8 +60,5 @@ func run(t testing.TB, cmd *exec.Cmd) string {
 		t.Fatalf("%s: %v\n%s%s", strings.Join(cmd.Args[:2], " "), err, out, errs.String())
 	}
 	t.Logf("%s: %.1f s", strings.Join(cmd.Args[:min(3, len(cmd.Args))], " "), time.Since(began).Seconds())
-	if len(out) == 0 {
-		return errs.String()
-	}
 	return string(out)
 }
