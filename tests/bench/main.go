@@ -22,6 +22,7 @@ func main() {
 	flag.IntVar(&o.starts, "starts", 15, "starts up to the first KVM_RUN, each")
 	flag.IntVar(&o.boots, "boots", 3, "whole boots, each")
 	flag.IntVar(&o.exits, "exits", 200_000, "exits to time")
+	flag.IntVar(&o.calls, "calls", 15, "calls of the node daemon's API, each")
 	flag.IntVar(&o.devices, "devices", 5, "runs of each device's benchmarks")
 	flag.IntVar(&o.guests, "guests", 3, "guests that do I/O, each")
 	flag.Usage = func() {
@@ -36,8 +37,8 @@ func main() {
 }
 
 type options struct {
-	out, bin                              string
-	starts, boots, exits, devices, guests int
+	out, bin                                     string
+	starts, boots, exits, calls, devices, guests int
 }
 
 // bench is a run of all measurements.
@@ -70,7 +71,7 @@ func run(o options) error {
 		measure func() error
 	}{
 		{b.starts, b.measureStarts}, {1, b.measureInstructions}, {b.boots, b.measureBoots}, {b.exits, b.measureExits},
-		{b.devices, b.measureDevices},
+		{b.calls, b.measureAPI}, {b.devices, b.measureDevices},
 		{b.guests, b.measureGuests},
 	} {
 		if part.times == 0 {
