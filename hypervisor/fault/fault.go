@@ -33,6 +33,7 @@ const (
 	ReasonNoSandbox         = "SANDBOX_NOT_FOUND"
 	ReasonNameTaken         = "NAME_TAKEN"
 	ReasonRequestIDUsed     = "REQUEST_ID_USED"
+	ReasonVsockPathTaken    = "VSOCK_PATH_TAKEN"
 	ReasonState             = "WRONG_STATE"
 	ReasonNoRoom            = "NO_ROOM"
 	ReasonTooMany           = "TOO_MANY_SANDBOXES"

@@ -11,7 +11,6 @@ package instance
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 	"time"
 
@@ -144,10 +143,8 @@ func (i *Instance) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	err := errors.Join(i.agent.close(), i.worker.Shutdown(ctx))
-	for _, p := range i.plan.Machine.GetVsock().GetPaths() { // a worker that was killed leaves them
-		if removed := os.Remove(p.GetPath()); !errors.Is(removed, os.ErrNotExist) {
-			err = errors.Join(err, removed)
-		}
+	for _, p := range i.plan.Machine.GetVsock().GetPaths() {
+		err = errors.Join(err, RemoveAbandoned(p.GetPath()))
 	}
 	return errors.Join(err, i.bundle.Remove())
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -34,6 +35,9 @@ func (n *Node) Create(r *bulkheadv1.CreateSandboxRequest, client string) (*bulkh
 		return nil, errDraining
 	}
 	if err := n.checkCount(client, limits.PerClient); err != nil {
+		return nil, err
+	}
+	if err := n.checkVsockPath(s.GetVsockPath()); err != nil {
 		return nil, err
 	}
 	record := newRecord(r, s, client)
@@ -98,6 +102,21 @@ func (n *Node) checkCount(client string, most int) error {
 	if count >= most {
 		return fault.New(fault.Exhausted, fault.ReasonTooMany, client,
 			"client %s has %d sandboxes, the most that it may have: delete one first", client, count)
+	}
+	return nil
+}
+
+// checkVsockPath fails if another sandbox has its socket there: only one of them
+// could run, and neither would be told from the other.
+func (n *Node) checkVsockPath(path string) error {
+	if path == "" {
+		return nil
+	}
+	for _, box := range n.all() {
+		if other := box.seen.Load().GetSpec().GetVsockPath(); other != "" && filepath.Clean(other) == filepath.Clean(path) {
+			return fault.New(fault.Precondition, fault.ReasonVsockPathTaken, box.name,
+				"sandbox %q has its socket at %s: choose another vsock_path, or delete that sandbox first", box.name, other)
+		}
 	}
 	return nil
 }

@@ -167,12 +167,15 @@ func machineExit(i *instance.Instance, command bool) *bulkheadv1.SandboxExit {
 }
 
 // removeRun removes what a run has on the host when its instance is gone: its
-// bundle, if it has one still, its taps and its cgroup.
+// bundle, if it has one still, its vsock's socket, its taps and its cgroup.
 func (s *sandbox) removeRun() error {
 	n := s.node
 	var errs []error
 	if b, err := supervise.OpenBundle(n.config.RuntimeDir, s.name); err == nil {
 		errs = append(errs, b.Remove())
+	}
+	if path := s.spec().GetVsockPath(); path != "" {
+		errs = append(errs, instance.RemoveAbandoned(path))
 	}
 	for _, link := range s.record.GetLinks() {
 		if tap := link.GetOwnTap(); tap != "" && n.config.Taps != nil {

@@ -1,0 +1,113 @@
+package instance_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+func TestMain(m *testing.M) {
+	workertest.Main()
+	os.Exit(m.Run())
+}
+
+// newHost returns a host for fake workers, and a short path of its own.
+func newHost(t *testing.T) (h instance.Host, dir string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("NOT TESTED: fake guests take root")
+	}
+	dir, err := os.MkdirTemp("", "instance") // sockets have little room
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return instance.Host{RuntimeDir: filepath.Join(dir, "run"), Worker: supervise.Options{Path: os.Args[0]}}, dir
+}
+
+// launch starts a machine whose vsock has a socket of the user's at path.
+func launch(t *testing.T, h instance.Host, path string) *instance.Instance {
+	t.Helper()
+	plan := instance.Plan{
+		Name: "box", Setup: &agentv1.SetupRequest{},
+		Machine: &vmmv1.MachineConfig{Vsock: &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: path}}}},
+	}
+	i, err := instance.Launch(h, plan, new(instance.Timings))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// TestForeignSocket fails to start machines because something is where their socket
+// is to be. It stays.
+func TestForeignSocket(t *testing.T) {
+	for name, occupy := range map[string]func(t *testing.T, path string){
+		"a file": func(t *testing.T, path string) {
+			if err := os.WriteFile(path, []byte("a user's"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a socket": func(t *testing.T, path string) {
+			l, err := net.Listen("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+		},
+		"a link": func(t *testing.T, path string) {
+			if err := os.Symlink("nowhere", path); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, dir := newHost(t)
+			path := filepath.Join(dir, "vsock")
+			occupy(t, path)
+			i := launch(t, h, path)
+			if _, err := i.Boot(t.Context()); err == nil {
+				t.Error("the machine started")
+			}
+			if err := i.Close(); err != nil {
+				t.Error(err)
+			}
+			if _, err := os.Lstat(path); err != nil {
+				t.Errorf("what was there is gone: %v", err)
+			}
+		})
+	}
+}
+
+// TestAbandonedSocket kills a worker: its socket goes with the instance.
+func TestAbandonedSocket(t *testing.T) {
+	h, dir := newHost(t)
+	path := filepath.Join(dir, "vsock")
+	i := launch(t, h, path)
+	if _, err := i.Boot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(i.Worker().PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-i.Ended()
+	if _, err := os.Lstat(path); err != nil {
+		t.Fatalf("the worker removed it: %v", err)
+	}
+	if err := i.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left: %v", err)
+	}
+}
