@@ -155,7 +155,7 @@ func (s *sandbox) removed(err error) {
 	}
 	if err != nil {
 		s.log.Error("the sandbox could not be deleted", zap.Error(err))
-		s.unkept = true
+		s.againAt = time.Now().Add(keepAgain)
 		return
 	}
 	s.log.Info("deleted")

@@ -90,6 +90,7 @@ const (
 	paused   = bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED
 	stopped  = bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED
 	backing  = bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF
+	deleting = bulkheadv1.SandboxState_SANDBOX_STATE_DELETING
 )
 
 // until waits for a sandbox's state.

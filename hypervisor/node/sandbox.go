@@ -35,6 +35,7 @@ type sandbox struct {
 	// The rest is the goroutine's.
 	record   *storev1.Record
 	unkept   bool               // the last change couldn't be kept
+	againAt  time.Time          // when to keep it, or delete the sandbox, again; zero: neither failed
 	instance *instance.Instance // nil: nothing runs, or work is at it
 	work     *work              // nil: nothing is being done
 	waiters  []*waiter
@@ -181,11 +182,14 @@ func (s *sandbox) is(states ...bulkheadv1.SandboxState) bool {
 func (s *sandbox) keep(message string) error {
 	r := proto.CloneOf(s.record)
 	version, err := s.node.config.Store.Put(r, store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_MODIFIED, Message: message})
-	s.unkept = err != nil
 	if err != nil {
+		s.unkept, s.againAt = true, time.Now().Add(keepAgain)
 		s.log.Error("the state could not be kept", zap.Error(err), zap.Stringer("state", s.state()))
 		r.Sandbox.ResourceVersion = s.record.GetSandbox().GetResourceVersion()
 	} else {
+		if s.unkept {
+			s.unkept, s.againAt = false, time.Time{}
+		}
 		s.record.Sandbox.ResourceVersion = version
 		s.log.Info(message, zap.Stringer("state", s.state()))
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -33,7 +34,7 @@ func (s *sandbox) begin(restart bool) error {
 	}
 	if err := s.keep(message); err != nil {
 		s.record.Sandbox.Status = before
-		s.seen.Store(s.record.GetSandbox())
+		s.seen.Store(proto.CloneOf(s.record.GetSandbox()))
 		return err
 	}
 	s.launch()

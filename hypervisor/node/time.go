@@ -20,8 +20,8 @@ func (s *sandbox) nextTime() (at time.Time) {
 			at = t
 		}
 	}
-	if s.unkept {
-		sooner(time.Now().Add(keepAgain))
+	if !s.againAt.IsZero() {
+		sooner(s.againAt)
 	}
 	if t := s.restartTime(); !t.IsZero() {
 		sooner(t)
@@ -39,12 +39,10 @@ func (s *sandbox) nextTime() (at time.Time) {
 func (s *sandbox) onTime() {
 	now := time.Now()
 	over := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
-	switch {
-	case s.unkept && s.work == nil && s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING):
-		s.unkept = false
-		s.removeKept()
-	case s.unkept:
-		s.keep("kept at last")
+	if over(s.againAt) {
+		s.tryAgain()
+	}
+	switch { // whether or not that could be kept: what is over may be what fills the disk
 	case over(s.liveUntil()) && !s.record.GetDoomed():
 		s.doom("its time to live is over")
 	case over(s.restartTime()):
@@ -58,6 +56,18 @@ func (s *sandbox) onTime() {
 		}
 	case over(s.idleUntil()):
 		s.end(bulkheadv1.ExitReason_EXIT_REASON_IDLE, defaultGrace, "stopping: idle for too long")
+	}
+}
+
+// tryAgain does once more what failed: keep the last change, then delete the
+// sandbox if that is what it is about.
+func (s *sandbox) tryAgain() {
+	s.againAt = time.Time{}
+	if s.unkept && s.keep("kept at last") != nil {
+		return
+	}
+	if s.work == nil && s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING) {
+		s.removeKept()
 	}
 }
 
