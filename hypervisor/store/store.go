@@ -19,6 +19,10 @@ const MaxEvents = 10_000
 // or hasn't seen yet.
 var ErrForgotten = errors.New("these changes are not remembered")
 
+// ErrFull is returned for changes that there is no room for, on a disk that is
+// full.
+var ErrFull = errors.New("no room on the disk")
+
 // Store is a node's memory. Its methods may be called from any goroutine. What
 // it is given and what it returns is never changed afterwards by either side.
 type Store interface {
@@ -46,6 +50,8 @@ type Store interface {
 type Change struct {
 	Type    bulkheadv1.EventType // ADDED or MODIFIED
 	Message string
+	// Optional changes needn't be: the last room that there is isn't for them.
+	Optional bool
 }
 
 // Event returns the event of a change of r, now.

@@ -1,16 +1,14 @@
 // Package bolt is a store on disk. Every change is whole and durable when the
 // call for it returns, and there is no moment at which killing the process or
-// the host leaves a file that can't be opened.
+// the host leaves a file that can't be opened. A full disk keeps sandboxes from
+// beginning, and not from ending.
 package bolt
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
@@ -19,14 +17,8 @@ import (
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
-// format is that of the file. A store of a later one isn't opened: who goes back
-// to an older version of the program starts with another file.
-const format = 1
-
-// lockTime is how long another process may take to let go of the file.
-const lockTime = 5 * time.Second
-
-// Buckets: sandboxes are by name, events by number, most significant byte first.
+// Buckets: sandboxes are by name, events by number, most significant byte first;
+// both in pieces.
 var (
 	bucketNode      = []byte("node")
 	bucketSandboxes = []byte("sandboxes")
@@ -39,50 +31,11 @@ var (
 // Store implements store.Store.
 type Store struct {
 	store.Notifier
-	db *bbolt.DB
+	db   *bbolt.DB
+	room room // for who changes the database
 }
 
 var _ store.Store = (*Store)(nil)
-
-// Open opens the store at path, or makes it. The caller closes it. It fails if
-// another process has it open.
-func Open(path string) (*Store, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: lockTime, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-	})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("state in %s is in use by another process: stop it, or configure another state directory", path)
-	case err != nil:
-		return nil, fmt.Errorf("state in %s: %w", path, err)
-	}
-	s := &Store{db: db}
-	if err := db.Update(s.prepare); err != nil {
-		return nil, errors.Join(fmt.Errorf("state in %s: %w", path, err), db.Close())
-	}
-	return s, nil
-}
-
-func (s *Store) prepare(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{bucketNode, bucketSandboxes, bucketEvents} {
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-			return err
-		}
-	}
-	node := tx.Bucket(bucketNode)
-	switch b := node.Get(keyFormat); {
-	case b == nil:
-		if err := node.Put(keyFormat, binary.BigEndian.AppendUint64(nil, format)); err != nil {
-			return err
-		}
-	case len(b) != 8 || binary.BigEndian.Uint64(b) != format:
-		return fmt.Errorf("format %x is unknown to this version, which has format %d: update, or move the file away", b, format)
-	}
-	if last, _ := tx.Bucket(bucketEvents).Cursor().Last(); last != nil {
-		s.Notify(binary.BigEndian.Uint64(last))
-	}
-	return nil
-}
 
 // Close implements store.Store.
 func (s *Store) Close() error { return s.db.Close() }
@@ -90,13 +43,13 @@ func (s *Store) Close() error { return s.db.Close() }
 // Records implements store.Store.
 func (s *Store) Records() (all []*storev1.Record, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketSandboxes).ForEach(func(name, b []byte) error {
+		return each(tx.Bucket(bucketSandboxes), nil, func(name, b []byte) (bool, error) {
 			r := new(storev1.Record)
 			if err := proto.Unmarshal(b, r); err != nil {
-				return fmt.Errorf("sandbox %q: %w", name, err)
+				return false, fmt.Errorf("sandbox %q: %w", name, err)
 			}
 			all = append(all, r)
-			return nil
+			return true, nil
 		})
 	})
 	return all, err
@@ -104,26 +57,26 @@ func (s *Store) Records() (all []*storev1.Record, err error) {
 
 // Put implements store.Store.
 func (s *Store) Put(r *storev1.Record, c store.Change) (uint64, error) {
-	return s.change(store.Event(r, c.Type, c.Message), func(sandboxes *bbolt.Bucket) error {
+	return s.change(store.Event(r, c.Type, c.Message), c.Optional, func(sandboxes *bbolt.Bucket) error {
 		b, err := proto.Marshal(r)
 		if err != nil {
 			return err
 		}
-		return sandboxes.Put([]byte(r.GetSandbox().GetName()), b)
+		return put(sandboxes, []byte(r.GetSandbox().GetName()), b)
 	})
 }
 
 // Delete implements store.Store.
 func (s *Store) Delete(r *storev1.Record, message string) (uint64, error) {
 	e := store.Event(r, bulkheadv1.EventType_EVENT_TYPE_DELETED, message)
-	return s.change(e, func(sandboxes *bbolt.Bucket) error {
-		return sandboxes.Delete([]byte(r.GetSandbox().GetName()))
+	return s.change(e, false, func(sandboxes *bbolt.Bucket) error {
+		return remove(sandboxes, []byte(r.GetSandbox().GetName()))
 	})
 }
 
 // change numbers and remembers e, and carries do out with it.
-func (s *Store) change(e *storev1.Event, do func(sandboxes *bbolt.Bucket) error) (version uint64, err error) {
-	err = s.db.Update(func(tx *bbolt.Tx) error {
+func (s *Store) change(e *storev1.Event, optional bool, do func(sandboxes *bbolt.Bucket) error) (version uint64, err error) {
+	err = s.update(proto.Size(e), optional, func(tx *bbolt.Tx) error {
 		version = s.Version() + 1
 		e.Sandbox.ResourceVersion = version
 		b, err := proto.Marshal(e)
@@ -131,11 +84,11 @@ func (s *Store) change(e *storev1.Event, do func(sandboxes *bbolt.Bucket) error)
 			return err
 		}
 		events := tx.Bucket(bucketEvents)
-		if err := events.Put(key(version), b); err != nil {
+		if err := put(events, key(version), b); err != nil {
 			return err
 		}
 		if version > store.MaxEvents {
-			if err := events.Delete(key(version - store.MaxEvents)); err != nil {
+			if err := remove(events, key(version-store.MaxEvents)); err != nil {
 				return err
 			}
 		}
@@ -150,23 +103,29 @@ func (s *Store) change(e *storev1.Event, do func(sandboxes *bbolt.Bucket) error)
 
 func key(version uint64) []byte { return binary.BigEndian.AppendUint64(nil, version) }
 
+// number is the version that a key begins with.
+func number(key []byte) uint64 { return binary.BigEndian.Uint64(key) }
+
 // Events implements store.Store.
 func (s *Store) Events(after uint64, limit int) (all []*storev1.Event, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketEvents).Cursor()
-		first, _ := c.First()
+		events := tx.Bucket(bucketEvents)
+		first, _ := events.Cursor().First()
 		last := s.Version()
-		if after > last || after < last && (first == nil || after+1 < binary.BigEndian.Uint64(first)) {
+		if after > last || after < last && (first == nil || after+1 < number(first)) {
 			return store.ErrForgotten
 		}
-		for k, b := c.Seek(key(after + 1)); k != nil && len(all) < limit; k, b = c.Next() {
+		return each(events, key(after+1), func(version, b []byte) (bool, error) {
+			if len(all) == limit {
+				return false, nil
+			}
 			e := new(storev1.Event)
 			if err := proto.Unmarshal(b, e); err != nil {
-				return fmt.Errorf("change %d: %w", binary.BigEndian.Uint64(k), err)
+				return false, fmt.Errorf("change %d: %w", number(version), err)
 			}
 			all = append(all, e)
-		}
-		return nil
+			return true, nil
+		})
 	})
 	return all, err
 }
@@ -182,10 +141,14 @@ func (s *Store) Draining() (draining bool, err error) {
 
 // SetDraining implements store.Store.
 func (s *Store) SetDraining(draining bool) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	err := s.update(0, false, func(tx *bbolt.Tx) error {
 		if draining {
 			return tx.Bucket(bucketNode).Put(keyDraining, []byte{1})
 		}
 		return tx.Bucket(bucketNode).Delete(keyDraining)
 	})
+	if err != nil {
+		return fmt.Errorf("keep whether the node is being drained: %w", err)
+	}
+	return nil
 }

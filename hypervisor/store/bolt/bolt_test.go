@@ -95,39 +95,46 @@ func TestKilled(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "state")
 	for i := range 20 {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-		cmd.Env = append(os.Environ(), envVictim+"="+path)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
+		killOne(t, path, time.Duration(5+3*i)*time.Millisecond)
+	}
+}
+
+// killOne starts a process that changes the store at path, kills it after a while,
+// and checks what it left.
+func killOne(t *testing.T, path string, after time.Duration) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestKilled$")
+	cmd.Env = append(os.Environ(), envVictim+"="+path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var told [8]byte
+	for start := time.Now(); time.Since(start) < after || told == [8]byte{}; {
+		if _, err := out.Read(told[:]); err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+	}
+	cmd.Process.Kill()
+	for {
+		if n, err := out.Read(told[:]); n < 8 || err != nil {
+			break
 		}
-		var told [8]byte
-		for start := time.Now(); time.Since(start) < time.Duration(5+3*i)*time.Millisecond || told == [8]byte{}; {
-			if _, err := out.Read(told[:]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		cmd.Process.Kill()
-		for {
-			if n, err := out.Read(told[:]); n < 8 || err != nil {
-				break
-			}
-		}
-		cmd.Wait()
-		s := open(t, path)
-		if s.Version() < binary.BigEndian.Uint64(told[:]) {
-			t.Errorf("version %d of the store, %d was told", s.Version(), binary.BigEndian.Uint64(told[:]))
-		}
-		records, err := s.Records()
-		if err != nil || len(records) != 1 || records[0].GetSandbox().GetResourceVersion() != s.Version() {
-			t.Errorf("%v, %v", records, err)
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
+	}
+	cmd.Wait()
+	s := open(t, path)
+	if s.Version() < number(told[:]) {
+		t.Errorf("version %d of the store, %d was told", s.Version(), number(told[:]))
+	}
+	records, err := s.Records()
+	if err != nil || len(records) != 1 || records[0].GetSandbox().GetResourceVersion() != s.Version() {
+		t.Errorf("%v, %v", records, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ func Record(name string) *storev1.Record {
 func Test(t *testing.T, open func(t *testing.T) store.Store) {
 	for name, test := range map[string]func(*testing.T, store.Store){
 		"records": testRecords, "events": testEvents, "forgets": testForgets, "changed": testChanged, "draining": testDraining,
+		"sizes": testSizes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -84,6 +86,37 @@ func testRecords(t *testing.T, s store.Store) {
 	must(t, err)
 	if len(records) != 1 || records[0].GetRequestId() != "again" || records[0].GetSandbox().GetResourceVersion() != 3 {
 		t.Errorf("left: %v", records)
+	}
+}
+
+// testSizes keeps what is large, and replaces it by what is less, and more.
+func testSizes(t *testing.T, s store.Store) {
+	put(t, s, "before", "")
+	put(t, s, "large2", "")
+	for _, size := range []int{0, 1, 900, 1000, 100_000, 1001, 10} {
+		r := Record("large")
+		r.RequestId = strings.Repeat("x", size)
+		message := strings.Repeat("m", size)
+		version, err := s.Put(r, store.Change{Type: modified, Message: message})
+		must(t, err)
+		records, err := s.Records()
+		must(t, err)
+		if n := names(t, s); !slices.Equal(n, []string{"before", "large", "large2"}) {
+			t.Fatalf("sandboxes are %v", n)
+		}
+		for _, r := range records {
+			if r.GetSandbox().GetName() == "large" && r.GetRequestId() != strings.Repeat("x", size) {
+				t.Errorf("%d bytes have become %d", size, len(r.GetRequestId()))
+			}
+		}
+		if list, err := s.Events(version-1, 10); err != nil || len(list) != 1 || list[0].GetMessage() != message {
+			t.Errorf("%d bytes: the change is %v, %v", size, list, err)
+		}
+	}
+	_, err := s.Delete(Record("large"), "")
+	must(t, err)
+	if n := names(t, s); !slices.Equal(n, []string{"before", "large2"}) {
+		t.Errorf("sandboxes are %v", n)
 	}
 }
 
