@@ -13,15 +13,6 @@ import (
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
 
-// Command returns the plan's command, for all but its streams.
-func (i *Instance) Command(ctx context.Context) (*guest.Process, error) {
-	agent, err := i.agent.get(ctx)
-	if err != nil {
-		return nil, i.blame(ctx, err)
-	}
-	return agent.Main(), nil
-}
-
 // UntilRecorded waits until all that the command wrote is in its log, or the
 // machine has ended.
 func (i *Instance) UntilRecorded(ctx context.Context) {

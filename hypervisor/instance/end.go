@@ -41,27 +41,21 @@ func (e *EndedError) Reason() string {
 	return reasonText(e.GetReason())
 }
 
-// ByGuest reports whether the guest turned itself off. A reboot is no such end:
-// it is also what the panic of a kernel without a panic port looks like.
-func (e *EndedError) ByGuest() bool {
-	return e.GetReason() == vmmv1.EndReason_END_REASON_POWER_OFF
-}
-
-// blame finds the reason behind an error of a call: the machine's end, the
-// caller's own context, or what the error itself says.
+// blame finds the reason behind an error of a call: the machine's end, that it was
+// let go of, the caller's own context, or what the error itself says.
 func (i *Instance) blame(ctx context.Context, err error) error {
 	select {
 	case <-i.ended:
 		return &EndedError{i.end}
 	default:
 	}
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errEnded):
-		return &EndedError{i.End()}
-	case cause != nil:
+	if errors.Is(context.Cause(i.life), ErrDetached) {
+		return ErrDetached
+	}
+	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	if errors.Is(err, ttrpc.ErrClosed) && i.life.Err() == nil {
+	if errors.Is(err, ttrpc.ErrClosed) || errors.Is(err, errClosed) {
 		// The guest's connections go before the worker can say why.
 		select {
 		case <-i.ended:

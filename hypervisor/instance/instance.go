@@ -58,8 +58,8 @@ type Instance struct {
 	// Timings says when what was over.
 	Timings *Timings
 
-	life context.Context // ends with Close or Detach
-	let  context.CancelFunc
+	life context.Context // ends with Close or Detach, which is its cause
+	let  context.CancelCauseFunc
 
 	watching sync.Once
 	ended    chan struct{} // closed when the machine is over and end is set
@@ -80,7 +80,7 @@ type End struct {
 
 func newInstance(p Plan, t *Timings) *Instance {
 	i := &Instance{plan: p, Timings: t, ended: make(chan struct{}), exited: make(chan struct{})}
-	i.life, i.let = context.WithCancel(context.Background())
+	i.life, i.let = context.WithCancelCause(context.Background())
 	return i
 }
 
@@ -119,9 +119,6 @@ func Attach(ctx context.Context, h Host, p Plan) (*Instance, error) {
 // Worker identifies the worker process.
 func (i *Instance) Worker() supervise.Identity { return i.worker.Identity() }
 
-// API is the machine's, for what isn't here.
-func (i *Instance) API() vmmv1.WorkerService { return i.worker.API }
-
 // Describe returns how far the machine is.
 func (i *Instance) Describe(ctx context.Context) (vmmv1.MachineState, error) {
 	r, err := i.worker.API.Describe(ctx, &vmmv1.DescribeRequest{})
@@ -131,18 +128,26 @@ func (i *Instance) Describe(ctx context.Context) (vmmv1.MachineState, error) {
 	return r.GetMachine(), nil
 }
 
+// ErrDetached is of calls that Detach ended: the instance itself may go on.
+var ErrDetached = errors.New("the sandbox was let go of")
+
 // Detach lets go of the instance, which goes on unless its worker is tied.
 func (i *Instance) Detach() error {
-	i.let()
+	i.let(ErrDetached)
 	return errors.Join(i.agent.close(), i.worker.Detach())
 }
 
 // Close ends the instance at once and removes everything that is its own.
 func (i *Instance) Close() error {
-	defer i.let() // last: what waits for the worker gets its answer
+	defer i.let(errClosed) // last: what waits for the worker gets its answer
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	err := errors.Join(i.agent.close(), i.worker.Shutdown(ctx))
+	i.watching.Do(i.watch) // if nobody did: who comes now hears of the end, too
+	select {
+	case <-i.ended: // which the worker has told, or is lost with it
+	case <-i.life.Done():
+	}
 	for _, p := range i.plan.Machine.GetVsock().GetPaths() {
 		err = errors.Join(err, RemoveAbandoned(p.GetPath()))
 	}

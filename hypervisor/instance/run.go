@@ -49,7 +49,7 @@ func (i *Instance) whileRunning(ctx context.Context) (context.Context, context.C
 		case <-i.ended:
 			cancel(errEnded)
 		case <-i.life.Done():
-			cancel(errClosed)
+			cancel(context.Cause(i.life))
 		case <-ctx.Done():
 		}
 	}()
@@ -118,6 +118,25 @@ func (i *Instance) follow() {
 
 // Exited is closed when the command has ended.
 func (i *Instance) Exited() <-chan struct{} { return i.exited }
+
+// AwaitExit waits for the command's end, all the same whether its machine is there
+// still. There must be one.
+func (i *Instance) AwaitExit(ctx context.Context) (*guest.Exit, error) {
+	i.Follow()
+	ctx, cancel := i.whileRunning(ctx)
+	defer cancel()
+	select {
+	case <-i.exited:
+		return i.exit, nil
+	case <-ctx.Done():
+	}
+	select { // the machine's end often follows the command's
+	case <-i.exited:
+		return i.exit, nil
+	default:
+		return nil, i.blame(ctx, context.Cause(ctx))
+	}
+}
 
 // Exit says how the command ended. It waits for that.
 func (i *Instance) Exit() *guest.Exit {

@@ -85,11 +85,7 @@ func (a *attachment) run(ctx context.Context, path string, since time.Time) erro
 	if err != nil {
 		return err
 	}
-	p, err := a.instance.Command(ctx)
-	if err != nil {
-		return err
-	}
-	exit, err := a.instance.Wait(ctx, p)
+	exit, err := a.instance.AwaitExit(ctx) // the guest may be gone: reading takes as long as the client does
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,8 @@ func explain(err error) *fault.Error {
 		return &fault.Error{Kind: fault.Denied, Reason: fault.ReasonCommandNotAllowed, Err: err}
 	case errors.Is(err, guest.ErrRefused):
 		return &fault.Error{Kind: fault.Unavailable, Reason: fault.ReasonPortRefused, Err: err}
+	case errors.Is(err, instance.ErrDetached):
+		return fault.New(fault.Unavailable, fault.ReasonClosing, "", "the node is being closed: try again when it is back")
 	case errors.As(err, &ended):
 		return &fault.Error{Kind: fault.Aborted, Reason: fault.ReasonEnded, Err: err}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
