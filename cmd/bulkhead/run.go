@@ -52,8 +52,8 @@ func newRun(h *hostOptions) *cobra.Command {
 	f.BoolVar(&o.console, "console", false, "show the guest's console on standard error")
 	f.StringVar(&o.json, "json", "", "print a result object as the last line of standard output, or write it to `FILE` with --json=FILE")
 	f.Lookup("json").NoOptDefVal = jsonToStdout
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return &exitError{exitFailure, err}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &exitError{exitFailure, flagError(cmd, err)}
 	})
 	return cmd
 }

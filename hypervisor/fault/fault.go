@@ -45,8 +45,6 @@ const (
 	ReasonCommandNotFound   = "COMMAND_NOT_FOUND"
 	ReasonCommandNotAllowed = "COMMAND_NOT_EXECUTABLE"
 	ReasonForgotten         = "CHANGES_FORGOTTEN"
-	ReasonLogGap            = "LOG_GAP"
-	ReasonUnsupported       = "UNSUPPORTED"
 	ReasonPortRefused       = "PORT_REFUSED"
 	ReasonGuest             = "GUEST" // the guest answered so
 	ReasonNotAllowed        = "NOT_ALLOWED"

@@ -40,7 +40,11 @@ type Record struct {
 	// while it was running, or its time is up.
 	Doomed bool `protobuf:"varint,5,opt,name=doomed,proto3" json:"doomed,omitempty"`
 	// Why it is being stopped, while STOPPING.
-	Stopping      v1.ExitReason `protobuf:"varint,6,opt,name=stopping,proto3,enum=bulkhead.v1.ExitReason" json:"stopping,omitempty"`
+	Stopping v1.ExitReason `protobuf:"varint,6,opt,name=stopping,proto3,enum=bulkhead.v1.ExitReason" json:"stopping,omitempty"`
+	// While STOPPING, until when its processes have time to end by themselves.
+	GraceUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=grace_until,json=graceUntil,proto3" json:"grace_until,omitempty"`
+	// While STOPPING, that its guest isn't to be asked any more.
+	Killed        bool `protobuf:"varint,8,opt,name=killed,proto3" json:"killed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -115,6 +119,20 @@ func (x *Record) GetStopping() v1.ExitReason {
 		return x.Stopping
 	}
 	return v1.ExitReason(0)
+}
+
+func (x *Record) GetGraceUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GraceUntil
+	}
+	return nil
+}
+
+func (x *Record) GetKilled() bool {
+	if x != nil {
+		return x.Killed
+	}
+	return false
 }
 
 // Worker identifies a process for as long as the host isn't booted anew.
@@ -304,7 +322,7 @@ var File_hypervisor_store_v1_record_proto protoreflect.FileDescriptor
 
 const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\n" +
-	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\"\x86\x02\n" +
+	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\"\xdb\x02\n" +
 	"\x06Record\x12.\n" +
 	"\asandbox\x18\x01 \x01(\v2\x14.bulkhead.v1.SandboxR\asandbox\x12\x1d\n" +
 	"\n" +
@@ -312,7 +330,10 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\x06worker\x18\x03 \x01(\v2\x19.bulkhead.store.v1.WorkerR\x06worker\x12-\n" +
 	"\x05links\x18\x04 \x03(\v2\x17.bulkhead.store.v1.LinkR\x05links\x12\x16\n" +
 	"\x06doomed\x18\x05 \x01(\bR\x06doomed\x123\n" +
-	"\bstopping\x18\x06 \x01(\x0e2\x17.bulkhead.v1.ExitReasonR\bstopping\"T\n" +
+	"\bstopping\x18\x06 \x01(\x0e2\x17.bulkhead.v1.ExitReasonR\bstopping\x12;\n" +
+	"\vgrace_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"graceUntil\x12\x16\n" +
+	"\x06killed\x18\b \x01(\bR\x06killed\"T\n" +
 	"\x06Worker\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x1f\n" +
 	"\vstart_ticks\x18\x02 \x01(\x04R\n" +
@@ -347,22 +368,23 @@ var file_hypervisor_store_v1_record_proto_goTypes = []any{
 	(*Event)(nil),                 // 3: bulkhead.store.v1.Event
 	(*v1.Sandbox)(nil),            // 4: bulkhead.v1.Sandbox
 	(v1.ExitReason)(0),            // 5: bulkhead.v1.ExitReason
-	(v1.EventType)(0),             // 6: bulkhead.v1.EventType
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(v1.EventType)(0),             // 7: bulkhead.v1.EventType
 }
 var file_hypervisor_store_v1_record_proto_depIdxs = []int32{
 	4, // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
 	1, // 1: bulkhead.store.v1.Record.worker:type_name -> bulkhead.store.v1.Worker
 	2, // 2: bulkhead.store.v1.Record.links:type_name -> bulkhead.store.v1.Link
 	5, // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
-	6, // 4: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
-	4, // 5: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
-	7, // 6: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	6, // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
+	7, // 5: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
+	4, // 6: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
+	6, // 7: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_store_v1_record_proto_init() }
