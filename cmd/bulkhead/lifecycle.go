@@ -104,7 +104,7 @@ func newKill(h *hostOptions) *cobra.Command {
 
 func newPause(h *hostOptions) *cobra.Command {
 	return &cobra.Command{
-		Use: "pause SANDBOX...", Short: "Take sandboxes' processors away", Args: cobra.MinimumNArgs(1), ValidArgsFunction: h.complete,
+		Use: "pause SANDBOX...", Short: "Pause sandboxes: take their processors away", Args: cobra.MinimumNArgs(1), ValidArgsFunction: h.complete,
 		RunE: each(h, func(ctx context.Context, c *client.Client, name string) error {
 			_, err := c.PauseSandbox(ctx, &bulkheadv1.PauseSandboxRequest{Name: name})
 			return err
@@ -114,7 +114,7 @@ func newPause(h *hostOptions) *cobra.Command {
 
 func newResume(h *hostOptions) *cobra.Command {
 	return &cobra.Command{
-		Use: "resume SANDBOX...", Aliases: []string{"unpause"}, Short: "Undo pause", Args: cobra.MinimumNArgs(1), ValidArgsFunction: h.complete,
+		Use: "resume SANDBOX...", Aliases: []string{"unpause"}, Short: "Resume sandboxes that are paused", Args: cobra.MinimumNArgs(1), ValidArgsFunction: h.complete,
 		RunE: each(h, func(ctx context.Context, c *client.Client, name string) error {
 			_, err := c.ResumeSandbox(ctx, &bulkheadv1.ResumeSandboxRequest{Name: name})
 			return err
