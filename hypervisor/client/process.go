@@ -107,8 +107,16 @@ func (p *Process) run(next func() (stdout, stderr []byte, exit *bulkheadv1.Proce
 		if exit != nil {
 			p.exit = exit
 		}
-		p.stdout.Write(stdout) // who doesn't want it has closed its end
-		p.stderr.Write(stderr)
+		write(p.stdout, stdout)
+		write(p.stderr, stderr)
+	}
+}
+
+// write waits until all of b was read: of nothing, too, but for that nobody need
+// come. Who doesn't want it has closed its end.
+func write(w *io.PipeWriter, b []byte) {
+	if len(b) > 0 {
+		w.Write(b)
 	}
 }
 

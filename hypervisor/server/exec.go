@@ -146,11 +146,13 @@ func (e *execution) copyOutput(from io.Reader, message func([]byte) *bulkheadv1.
 	}
 }
 
-// listen does what the client says, until it says no more.
+// listen does what the client says, until it says no more: then there is no more
+// input, either.
 func (e *execution) listen(ctx context.Context) error {
 	for {
 		m, err := e.stream.Recv()
 		if errors.Is(err, io.EOF) {
+			e.process.Stdin.CloseWrite() // it may have ended
 			return nil
 		}
 		if err != nil {

@@ -311,6 +311,39 @@ func TestExecProtocol(t *testing.T) {
 	f.refused(err, codes.FailedPrecondition, "WRONG_STATE") // it has no standard input
 }
 
+// TestExecHalfClosed has a client say no more, as gRPC has it: that is the end of
+// the command's input, and not of the command.
+func TestExecHalfClosed(t *testing.T) {
+	f := serve(t)
+	f.start("box", nil)
+	for name, command := range map[string]*bulkheadv1.Command{
+		"pipes":      {Args: []string{"sh", "-c", "cat; exit 3"}, Stdin: true},
+		"a terminal": {Args: []string{"sh", "-c", "cat; exit 3"}, Terminal: &bulkheadv1.TerminalSize{Rows: 1, Columns: 1}},
+		"no input":   sh("exit 3"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			stream, err := f.Processes.Exec(ctx)
+			f.must(err)
+			f.must(stream.Send(&bulkheadv1.ExecRequest{Request: &bulkheadv1.ExecRequest_Start{Start: &bulkheadv1.ExecStart{Sandbox: "box", Command: command}}}))
+			f.must(stream.CloseSend())
+			for {
+				m, err := stream.Recv()
+				if err != nil {
+					t.Fatalf("the command doesn't end: %v", err)
+				}
+				if exit := m.GetExit(); exit != nil {
+					if exit.GetExitCode() != 3 {
+						t.Errorf("exit %v", exit)
+					}
+					return
+				}
+			}
+		})
+	}
+}
+
 func TestAttachAndLogs(t *testing.T) {
 	f := serve(t)
 	f.start("cat", &bulkheadv1.Command{Args: []string{"sh", "-c", "echo begin; cat; echo err >&2; exit 2"}, Stdin: true})

@@ -190,7 +190,8 @@ type ExecRequest_Stdin struct {
 }
 
 type ExecRequest_CloseStdin struct {
-	// No more input will come.
+	// No more input will come, nor does it when the client closes its side of the
+	// call. The command's end is waited for all the same.
 	CloseStdin *CloseStdin `protobuf:"bytes,3,opt,name=close_stdin,json=closeStdin,proto3,oneof"`
 }
 
@@ -841,6 +842,8 @@ type AttachRequest_Stdin struct {
 }
 
 type AttachRequest_CloseStdin struct {
+	// No more input will come, from others who are attached, either. A client that
+	// closes its side of the call just leaves the input to them.
 	CloseStdin *CloseStdin `protobuf:"bytes,3,opt,name=close_stdin,json=closeStdin,proto3,oneof"`
 }
 
