@@ -13,8 +13,8 @@ import (
 
 // Grants are the clients that have a role.
 type Grants struct {
-	// Users and Groups of this host, by name or number. A client is of a group if
-	// it is the client's own or one that the system's database has it in.
+	// Users and Groups of this host, by name or number. A client is of the groups
+	// that its process has.
 	Users, Groups []string
 	// Certificates by a name in them: a DNS or URI subject alternative name, or
 	// the subject's common name.
@@ -117,26 +117,6 @@ func (r *Rules) ofUser(uid uint32, groups []uint32) Client {
 
 func (g grants) hasUser(uid uint32, groups []uint32) bool {
 	return slices.Contains(g.users, uid) || slices.ContainsFunc(groups, func(gid uint32) bool { return slices.Contains(g.groups, gid) })
-}
-
-// groupsOf returns a user's groups: the one its process has, and those of the
-// system's database.
-func groupsOf(uid, gid uint32) []uint32 {
-	groups := []uint32{gid}
-	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
-	if err != nil {
-		return groups
-	}
-	ids, err := u.GroupIds()
-	if err != nil {
-		return groups
-	}
-	for _, id := range ids {
-		if n, err := strconv.ParseUint(id, 10, 32); err == nil {
-			groups = append(groups, uint32(n))
-		}
-	}
-	return groups
 }
 
 // ofCertificate returns the client that has shown a certificate, which was valid

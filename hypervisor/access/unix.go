@@ -11,12 +11,13 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// peerCredentials knows clients of a unix socket by their user ID.
+// peerCredentials knows clients of a unix socket by their user and group IDs.
 type peerCredentials struct{ rules *Rules }
 
 // NewPeerCredentials returns credentials for servers on unix sockets: clients are
-// the users that the kernel says they are. What the rules refuse is connected all
-// the same, to be told why.
+// the users that the kernel says they are, with the groups that their process had
+// when it connected. What the rules refuse is connected all the same, to be told
+// why.
 func NewPeerCredentials(r *Rules) credentials.TransportCredentials { return &peerCredentials{r} }
 
 // ServerHandshake implements credentials.TransportCredentials.
@@ -30,12 +31,17 @@ func (c *peerCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.
 		return nil, nil, err
 	}
 	var cred *unix.Ucred
+	var groups []uint32
 	var failed error
-	err = raw.Control(func(fd uintptr) { cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	err = raw.Control(func(fd uintptr) {
+		if cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); failed == nil {
+			groups, failed = peerGroups(int(fd))
+		}
+	})
 	if err = errors.Join(err, failed); err != nil {
 		return nil, nil, fmt.Errorf("who connects: %w", err)
 	}
-	groups := groupsOf(cred.Uid, cred.Gid)
+	groups = append(groups, cred.Gid)
 	return conn, connection{func() Client { return c.rules.ofUser(cred.Uid, groups) }}, nil
 }
 
