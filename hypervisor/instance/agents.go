@@ -5,14 +5,18 @@ import (
 	"errors"
 	"sync"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 )
 
 // agents is the connection to a guest's agent, made again when it was lost.
 type agents struct {
-	path string // of the machine's vsock
+	path string          // of the machine's vsock
+	life context.Context // the instance's: it ends what is under way
 
-	dialing sync.Mutex // one at a time; taken before mu
+	dialing singleflight.Group // all who wait share an attempt, and its end
+
 	mu      sync.Mutex // the rest
 	current *guest.Agent
 	closed  bool
@@ -20,21 +24,34 @@ type agents struct {
 
 var errClosed = errors.New("the sandbox is being ended")
 
-// get returns the agent.
+// get returns the agent. Who is in a hurry doesn't wait for a guest that is silent:
+// the attempt goes on for the others.
 func (a *agents) get(ctx context.Context) (*guest.Agent, error) {
 	if agent := a.live(); agent != nil {
 		return agent, nil
 	}
-	a.dialing.Lock()
-	defer a.dialing.Unlock()
+	select {
+	case r := <-a.dialing.DoChan("", a.dial):
+		agent, _ := r.Val.(*guest.Agent)
+		return agent, r.Err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// dial connects, within the time that guests have for that.
+func (a *agents) dial() (any, error) {
 	if agent := a.live(); agent != nil {
 		return agent, nil
 	}
-	agent, err := guest.Connect(ctx, a.path)
+	agent, err := guest.Connect(a.life, a.path)
 	if err != nil {
 		return nil, err
 	}
-	return agent, a.set(agent)
+	if err := a.set(agent); err != nil {
+		return nil, err
+	}
+	return agent, nil
 }
 
 func (a *agents) live() *guest.Agent {

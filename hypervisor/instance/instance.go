@@ -81,6 +81,7 @@ type End struct {
 func newInstance(p Plan, t *Timings) *Instance {
 	i := &Instance{plan: p, Timings: t, ended: make(chan struct{}), exited: make(chan struct{})}
 	i.life, i.let = context.WithCancelCause(context.Background())
+	i.agent.life = i.life
 	return i
 }
 
