@@ -7,6 +7,7 @@ package bolt
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 
 	"go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
@@ -33,6 +34,10 @@ type Store struct {
 	store.Notifier
 	db   *bbolt.DB
 	room room // for who changes the database
+
+	// changing is held over a whole change: its number, its being kept, and its
+	// being told are one step. No other lock is taken before it.
+	changing sync.Mutex
 }
 
 var _ store.Store = (*Store)(nil)
@@ -76,6 +81,8 @@ func (s *Store) Delete(r *storev1.Record, message string) (uint64, error) {
 
 // change numbers and remembers e, and carries do out with it.
 func (s *Store) change(e *storev1.Event, optional bool, do func(sandboxes *bbolt.Bucket) error) (version uint64, err error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	err = s.update(proto.Size(e), optional, func(tx *bbolt.Tx) error {
 		version = s.Version() + 1
 		e.Sandbox.ResourceVersion = version
@@ -92,13 +99,25 @@ func (s *Store) change(e *storev1.Event, optional bool, do func(sandboxes *bbolt
 				return err
 			}
 		}
-		tx.OnCommit(func() { s.Notify(version) })
 		return do(tx.Bucket(bucketSandboxes))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("keep the state of sandbox %q: %w", e.GetSandbox().GetName(), err)
 	}
+	s.Notify(version)
 	return version, nil
+}
+
+// bounds returns the numbers of the first and the last change that are remembered,
+// 0 if there is none. The last one ever always is.
+func bounds(events *bbolt.Bucket) (first, last uint64) {
+	if k, _ := events.Cursor().First(); k != nil {
+		first = number(k)
+	}
+	if k, _ := events.Cursor().Last(); k != nil {
+		last = number(k)
+	}
+	return first, last
 }
 
 func key(version uint64) []byte { return binary.BigEndian.AppendUint64(nil, version) }
@@ -110,9 +129,10 @@ func number(key []byte) uint64 { return binary.BigEndian.Uint64(key) }
 func (s *Store) Events(after uint64, limit int) (all []*storev1.Event, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		events := tx.Bucket(bucketEvents)
-		first, _ := events.Cursor().First()
-		last := s.Version()
-		if after > last || after < last && (first == nil || after+1 < number(first)) {
+		// What this transaction sees counts: who has read of a change may ask for
+		// the next before everybody was told of it.
+		first, last := bounds(events)
+		if after > last || after < last && after+1 < first {
 			return store.ErrForgotten
 		}
 		return each(events, key(after+1), func(version, b []byte) (bool, error) {
@@ -141,6 +161,8 @@ func (s *Store) Draining() (draining bool, err error) {
 
 // SetDraining implements store.Store.
 func (s *Store) SetDraining(draining bool) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	err := s.update(0, false, func(tx *bbolt.Tx) error {
 		if draining {
 			return tx.Bucket(bucketNode).Put(keyDraining, []byte{1})

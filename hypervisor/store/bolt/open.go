@@ -96,9 +96,8 @@ func (s *Store) look(tx *bbolt.Tx) error {
 	if b := node.Get(keyFormat); len(b) != 8 || number(b) != format {
 		return fmt.Errorf("format %x is unknown to this version, which has format %d: update, or move the file away", b, format)
 	}
-	if last, _ := tx.Bucket(bucketEvents).Cursor().Last(); last != nil {
-		s.Notify(number(last))
-	}
+	_, last := bounds(tx.Bucket(bucketEvents))
+	s.Notify(last)
 	return nil
 }
 

@@ -63,7 +63,7 @@ func (s *Store) makeRoom(tx *bbolt.Tx, need int64) (unused int64) {
 	return unused + left()
 }
 
-// update has the database do something of a size. Where there is no room, old
+// update has the database do something of a size, for who holds s.changing. Where there is no room, old
 // changes are forgotten before it fails; and what is optional fails with
 // store.ErrFull if it would take of the room that is kept for everything else.
 func (s *Store) update(size int, optional bool, do func(*bbolt.Tx) error) error {
@@ -103,14 +103,10 @@ func full(err error) error {
 func (s *Store) forget() (some bool) {
 	err := s.db.Update(func(tx *bbolt.Tx) error {
 		events := tx.Bucket(bucketEvents)
-		first, _ := events.Cursor().First()
-		last, _ := events.Cursor().Last()
-		if first == nil {
-			return nil
-		}
-		end := (number(first) + number(last)) / 2
-		some = end > number(first)
-		for version := number(first); version < end; version++ {
+		first, last := bounds(events)
+		end := (first + last) / 2
+		some = end > first
+		for version := first; version < end; version++ {
 			if err := remove(events, key(version)); err != nil {
 				return err
 			}

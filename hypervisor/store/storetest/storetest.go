@@ -29,7 +29,7 @@ func Record(name string) *storev1.Record {
 func Test(t *testing.T, open func(t *testing.T) store.Store) {
 	for name, test := range map[string]func(*testing.T, store.Store){
 		"records": testRecords, "events": testEvents, "forgets": testForgets, "changed": testChanged, "draining": testDraining,
-		"sizes": testSizes,
+		"sizes": testSizes, "concurrent": testConcurrent,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -154,10 +154,10 @@ func events(t *testing.T, s store.Store, after uint64, limit int) (all []string)
 }
 
 func testForgets(t *testing.T, s store.Store) {
-	for i := range 2*store.MaxEvents + 10 {
-		if i == 10 && testing.Short() {
-			t.Skip("a store on disk takes a while")
-		}
+	if testing.Short() {
+		t.Skip("NOT TESTED: a store on disk takes a while")
+	}
+	for range 2*store.MaxEvents + 10 {
 		put(t, s, "a", "")
 	}
 	if _, err := s.Events(5, 1); !errors.Is(err, store.ErrForgotten) {
