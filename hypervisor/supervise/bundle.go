@@ -27,6 +27,9 @@ const lockName = ".bulkhead-lock"
 // ErrNameTaken is wrapped when another sandbox has the name.
 var ErrNameTaken = errors.New("name is in use")
 
+// ErrHeld is wrapped when a process has a bundle that should be nobody's.
+var ErrHeld = errors.New("a process still has it")
+
 // EnvRuntimeDir is the environment variable that moves the runtime directory.
 const EnvRuntimeDir = "BULKHEAD_RUNTIME_DIR"
 
@@ -51,17 +54,19 @@ func NewBundle(root, name string) (*Bundle, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
-	if err := makeRoot(root); err != nil {
-		return nil, fmt.Errorf("runtime directory: %w", err)
+	r, err := makeRoot(root)
+	if err != nil {
+		return nil, err
 	}
-	unlock, err := lockRoot(root)
+	defer r.Close()
+	unlock, err := lockRoot(r)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	b := &Bundle{Dir: filepath.Join(root, name)}
-	os.Remove(b.Dir) // empty if its owner was killed while making or removing it
-	err = os.Mkdir(b.Dir, 0o700)
+	r.Remove(name) // empty if its owner was killed while making or removing it
+	err = r.Mkdir(name, 0o700)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return nil, fmt.Errorf("sandbox %q: %w: choose another name, or end that sandbox first", name, ErrNameTaken)
@@ -69,7 +74,7 @@ func NewBundle(root, name string) (*Bundle, error) {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
 	if b.lock, err = lock(b.Dir, os.O_CREATE, unix.LOCK_NB); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(b.Dir))
+		return nil, errors.Join(err, r.RemoveAll(name))
 	}
 	return b, nil
 }
@@ -78,51 +83,41 @@ func NewBundle(root, name string) (*Bundle, error) {
 // It isn't locked by the new one: who may be its owner is decided elsewhere. It
 // fails with fs.ErrNotExist if there is no such bundle.
 func OpenBundle(root, name string) (*Bundle, error) {
-	b := &Bundle{Dir: filepath.Join(root, name)}
-	if _, err := os.Stat(b.Path(lockName)); err != nil {
-		return nil, fmt.Errorf("bundle: %w", err)
+	r, err := openRoot(root)
+	if err != nil {
+		return nil, err
 	}
-	return b, nil
+	defer r.Close()
+	if !isBundle(r, name) {
+		return nil, fmt.Errorf("bundle %q in %s: %w", name, root, fs.ErrNotExist)
+	}
+	return &Bundle{Dir: filepath.Join(root, name)}, nil
 }
 
 // Bundles returns the names of the bundles below root.
 func Bundles(root string) (names []string, err error) {
-	entries, err := os.ReadDir(root)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	r, err := openRoot(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return bundles(r)
+}
+
+func bundles(r *os.Root) (names []string, err error) {
+	entries, err := fs.ReadDir(r.FS(), ".")
+	if err != nil {
 		return nil, fmt.Errorf("runtime directory: %w", err)
 	}
 	for _, e := range entries {
-		if _, err := os.Stat(filepath.Join(root, e.Name(), lockName)); err == nil {
+		if isBundle(r, e.Name()) {
 			names = append(names, e.Name())
 		}
 	}
 	return names, nil
-}
-
-// makeRoot makes the directory of bundles, or sees that nobody else can put
-// anything into the one that is there.
-func makeRoot(root string) error {
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return err
-	}
-	var st unix.Stat_t
-	if err := unix.Stat(root, &st); err != nil {
-		return err
-	}
-	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-		return fmt.Errorf("%s belongs to another user, or others can write to it: choose one of your own with %s", root, EnvRuntimeDir)
-	}
-	return nil
-}
-
-// lockRoot keeps others from sweeping while a bundle is being made, when
-// nobody has locked it yet.
-func lockRoot(root string) (unlock func(), err error) {
-	f, err := lock(root, os.O_CREATE, 0)
-	if err != nil {
-		return nil, err
-	}
-	return func() { f.Close() }, nil
 }
 
 // maxName leaves room for the sockets' names in the 107 bytes of a socket path.
@@ -140,30 +135,22 @@ func CheckName(name string) error {
 	return nil
 }
 
-// lock locks a directory, which with O_CREATE needs no lock file yet. With
-// LOCK_NB it fails if somebody else has locked it.
-func lock(dir string, create, flags int) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|create, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|flags); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
-	}
-	return f, nil
-}
-
 // Path returns the path of a file in the bundle.
 func (b *Bundle) Path(name string) string { return filepath.Join(b.Dir, name) }
 
 // Remove deletes the bundle.
 func (b *Bundle) Remove() error {
-	unlock, err := lockRoot(filepath.Dir(b.Dir))
+	r, err := openRoot(filepath.Dir(b.Dir))
+	if err != nil {
+		return errors.Join(err, b.unlock())
+	}
+	defer r.Close()
+	unlock, err := lockRoot(r)
 	if err != nil {
 		return errors.Join(err, b.unlock())
 	}
 	defer unlock()
-	return errors.Join(removeAll(b.Dir), b.unlock())
+	return errors.Join(removeAll(r, filepath.Base(b.Dir)), b.unlock())
 }
 
 func (b *Bundle) unlock() error {
@@ -175,8 +162,8 @@ func (b *Bundle) unlock() error {
 
 // removeAll deletes a bundle, its lock file last: what is left when this process
 // is killed meanwhile is a bundle still, or empty.
-func removeAll(dir string) error {
-	entries, err := os.ReadDir(dir)
+func removeAll(r *os.Root, name string) error {
+	entries, err := fs.ReadDir(r.FS(), name)
 	if err != nil {
 		return err
 	}
@@ -184,35 +171,39 @@ func removeAll(dir string) error {
 		if e.Name() == lockName {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if err := r.RemoveAll(filepath.Join(name, e.Name())); err != nil {
 			return err
 		}
 	}
-	return os.RemoveAll(dir)
+	return r.RemoveAll(name)
 }
 
 // Sweep deletes the bundles below root that belong to nobody, and nothing that
-// isn't a bundle.
+// isn't a bundle. It fails, and deletes nothing, where others can write to root.
 func Sweep(root string) error {
-	unlock, err := lockRoot(root)
+	r, err := openRoot(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	defer r.Close()
+	unlock, err := lockRoot(r)
+	if err != nil {
+		return err
+	}
 	defer unlock()
-	names, err := Bundles(root)
+	names, err := bundles(r)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		dir := filepath.Join(root, name)
-		f, err := lock(dir, 0, unix.LOCK_NB)
+		f, err := lock(filepath.Join(root, name), 0, unix.LOCK_NB)
 		if err != nil {
 			continue // in use, or gone already
 		}
-		if err := errors.Join(removeAll(dir), f.Close()); err != nil {
+		if err := errors.Join(removeAll(r, name), f.Close()); err != nil {
 			return fmt.Errorf("clear away what a dead sandbox left: %w", err)
 		}
 	}
