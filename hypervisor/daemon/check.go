@@ -31,15 +31,16 @@ func (c Config) Check() error {
 	wrong := func(key, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
 	}
-	for key, dir := range map[string]string{"node.runtime_dir": c.Node.RuntimeDir, "node.state_dir": c.Node.StateDir, "node.cache_dir": c.Node.CacheDir} {
-		if !filepath.IsAbs(dir) {
-			wrong(key, "%q is not an absolute path", dir)
-		}
-	}
-	for key, dirs := range map[string][]string{"images.directories": c.Images.Directories, "vsock.directories": c.Vsock.Directories} {
-		for _, dir := range dirs {
+	for _, k := range []struct {
+		key  string
+		dirs []string
+	}{
+		{"node.runtime_dir", []string{c.Node.RuntimeDir}}, {"node.state_dir", []string{c.Node.StateDir}}, {"node.cache_dir", []string{c.Node.CacheDir}},
+		{"images.directories", c.Images.Directories}, {"vsock.directories", c.Vsock.Directories},
+	} {
+		for _, dir := range k.dirs {
 			if !filepath.IsAbs(dir) {
-				wrong(key, "%q is not an absolute path", dir)
+				wrong(k.key, "%q is not an absolute path", dir)
 			}
 		}
 	}
@@ -54,7 +55,7 @@ func (c Config) Check() error {
 			wrong("listen.tcp", needsTLS)
 		}
 	}
-	if _, err := access.NewRules(c.policy()); err != nil {
+	if _, err := access.NewRules(c.accessPolicy()); err != nil {
 		errs = append(errs, err)
 	}
 	c.checkNumbers(wrong)
@@ -73,19 +74,23 @@ func (c Config) Check() error {
 }
 
 func (c Config) checkNumbers(wrong func(key, format string, args ...any)) {
-	for key, n := range map[string]float64{
-		"capacity.reserved_cpus": c.Capacity.ReservedCPUs, "limits.sandboxes_per_client": float64(c.Limits.SandboxesPerClient),
+	for _, k := range []struct {
+		key  string
+		n    float64
+		zero bool // may be
+	}{
+		{"capacity.reserved_cpus", c.Capacity.ReservedCPUs, true},
+		{"capacity.cpu_overcommit", c.Capacity.CPUOvercommit, false},
+		{"capacity.memory_overcommit", c.Capacity.MemoryOvercommit, false},
+		{"limits.sandboxes_per_client", float64(c.Limits.SandboxesPerClient), true},
+		{"limits.connections", float64(c.Limits.Connections), false},
+		{"limits.calls_per_connection", float64(c.Limits.CallsPerConnection), false},
 	} {
-		if n < 0 {
-			wrong(key, "%g is less than nothing", n)
-		}
-	}
-	for key, n := range map[string]float64{
-		"capacity.cpu_overcommit": c.Capacity.CPUOvercommit, "capacity.memory_overcommit": c.Capacity.MemoryOvercommit,
-		"limits.connections": float64(c.Limits.Connections), "limits.calls_per_connection": float64(c.Limits.CallsPerConnection),
-	} {
-		if n <= 0 {
-			wrong(key, "%g, it must be more than 0", n)
+		switch {
+		case k.n < 0:
+			wrong(k.key, "%g is less than nothing", k.n)
+		case k.n == 0 && !k.zero:
+			wrong(k.key, "%g, it must be more than 0", k.n)
 		}
 	}
 	const least, most = 128 << 10, 1 << 30
@@ -107,20 +112,24 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// NeedRestart returns the tables in which two configurations differ and which are
-// only looked at when the daemon starts.
-func (c Config) NeedRestart(other Config) (tables []string) {
-	for table, pair := range map[string][2]any{
-		"node": {c.Node, other.Node}, "listen": {c.Listen, other.Listen}, "tls": {c.TLS, other.TLS},
-		"cgroups": {c.Cgroups, other.Cgroups}, "metrics": {c.Metrics, other.Metrics}, "tracing": {c.Tracing, other.Tracing},
-		"log.format":                  {c.Log.Format, other.Log.Format},
-		"limits.message_bytes":        {c.Limits.MessageBytes, other.Limits.MessageBytes},
-		"limits.connections":          {c.Limits.Connections, other.Limits.Connections},
-		"limits.calls_per_connection": {c.Limits.CallsPerConnection, other.Limits.CallsPerConnection},
+// NeedRestart returns the keys, in the order of the file, in which two
+// configurations differ and which are only looked at when the daemon starts. The key
+// of a table stands for all of it.
+func (c Config) NeedRestart(other Config) (keys []string) {
+	for _, k := range []struct {
+		key      string
+		now, new any
+	}{
+		{"node", c.Node, other.Node}, {"listen", c.Listen, other.Listen}, {"tls", c.TLS, other.TLS},
+		{"limits.message_bytes", c.Limits.MessageBytes, other.Limits.MessageBytes},
+		{"limits.connections", c.Limits.Connections, other.Limits.Connections},
+		{"limits.calls_per_connection", c.Limits.CallsPerConnection, other.Limits.CallsPerConnection},
+		{"cgroups", c.Cgroups, other.Cgroups}, {"metrics", c.Metrics, other.Metrics},
+		{"log.format", c.Log.Format, other.Log.Format}, {"tracing", c.Tracing, other.Tracing},
 	} {
-		if !reflect.DeepEqual(pair[0], pair[1]) {
-			tables = append(tables, table)
+		if !reflect.DeepEqual(k.now, k.new) {
+			keys = append(keys, k.key)
 		}
 	}
-	return tables
+	return keys
 }

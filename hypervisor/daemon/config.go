@@ -200,8 +200,8 @@ func where(err error) string {
 	return err.Error()
 }
 
-// limits returns what the node allows.
-func (c Config) limits() node.Limits {
+// nodeLimits returns what the node allows.
+func (c Config) nodeLimits() node.Limits {
 	return node.Limits{
 		Spec: spec.Policy{Images: c.Images.Directories, Sockets: c.Vsock.Directories},
 		Capacity: &capacity.Policy{
@@ -213,7 +213,7 @@ func (c Config) limits() node.Limits {
 	}
 }
 
-// policy returns who has which role.
-func (c Config) policy() access.Policy {
+// accessPolicy returns who has which role.
+func (c Config) accessPolicy() access.Policy {
 	return access.Policy{Full: access.Grants(c.Access.Full), ReadOnly: access.Grants(c.Access.ReadOnly)}
 }

@@ -71,7 +71,7 @@ boot_timeout = "90s"
 [access.full]
 users = ["root", "1000"]
 `)
-	if err != nil || c.Limits.MessageBytes != 1<<20 || c.limits().BootTimeout.Seconds() != 90 || c.Listen.Unix != Default().Listen.Unix {
+	if err != nil || c.Limits.MessageBytes != 1<<20 || c.nodeLimits().BootTimeout.Seconds() != 90 || c.Listen.Unix != Default().Listen.Unix {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "absent")); err == nil {
@@ -111,14 +111,37 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// TestLoadRefusesInOrder has errors in the order of the file, always the same.
+func TestLoadRefusesInOrder(t *testing.T) {
+	const text = "[node]\nruntime_dir = \"r\"\nstate_dir = \"s\"\ncache_dir = \"c\"\n[capacity]\ncpu_overcommit = 0.0\nmemory_overcommit = -1.0\n[limits]\nconnections = 0"
+	var before string
+	for range 20 {
+		_, err := load(t, text)
+		if err == nil {
+			t.Fatal("no error")
+		}
+		_, text, _ := strings.Cut(err.Error(), ": ") // without the file's name
+		if before != "" && text != before {
+			t.Fatalf("now it is\n%s\nbefore it was\n%s", text, before)
+		}
+		before = text
+	}
+	if i, j := strings.Index(before, "node.runtime_dir"), strings.Index(before, "limits.connections"); i < 0 || j < i {
+		t.Errorf("the order is not the file's:\n%s", before)
+	}
+}
+
 func TestNeedRestart(t *testing.T) {
 	a, b := Default(), Default()
 	b.Capacity.CPUOvercommit, b.Log.Level = 1, "debug"
 	if tables := a.NeedRestart(b); tables != nil {
 		t.Errorf("%v need a restart", tables)
 	}
-	b.Listen.TCP = "127.0.0.1:1"
-	if tables := a.NeedRestart(b); !reflect.DeepEqual(tables, []string{"listen"}) {
-		t.Errorf("%v need a restart, want listen", tables)
+	b.Listen.TCP, b.Log.Format, b.Limits.Connections, b.Node.Name, b.Tracing.Insecure = "127.0.0.1:1", "json", 1, "other", true
+	want := []string{"node", "listen", "limits.connections", "log.format", "tracing"}
+	for range 20 { // the order is the file's
+		if keys := a.NeedRestart(b); !reflect.DeepEqual(keys, want) {
+			t.Fatalf("%v need a restart, want %v", keys, want)
+		}
 	}
 }

@@ -54,7 +54,7 @@ type daemon struct {
 	level  zap.AtomicLevel
 
 	manager *systemd.Manager
-	passed  sockets // by the manager
+	sockets sockets
 	rules   *access.Rules
 	tls     *access.TLSCredentials // nil: no TCP
 	metrics *metrics.Metrics
@@ -84,10 +84,10 @@ func Run(ctx context.Context, o Options) (err error) {
 			d.manager.Status("failed: " + err.Error())
 		}
 	}()
-	if d.passed, err = passedSockets(); err != nil {
+	if d.sockets, err = passedSockets(); err != nil {
 		return err
 	}
-	d.closers = append(d.closers, d.passed.close)
+	d.closers = append(d.closers, d.sockets.close)
 	if d.log, d.level, err = newLog(o.Config.Log); err != nil {
 		return err
 	}
@@ -130,7 +130,10 @@ func (d *daemon) loop(ctx context.Context, reload <-chan os.Signal) error {
 }
 
 func (d *daemon) start(ctx context.Context, o Options) (err error) {
-	if d.rules, err = access.NewRules(d.config.policy()); err != nil {
+	if err := d.sockets.open(d.config); err != nil {
+		return err
+	}
+	if d.rules, err = access.NewRules(d.config.accessPolicy()); err != nil {
 		return err
 	}
 	if err := d.startTracing(ctx, o.Version); err != nil {
@@ -145,7 +148,8 @@ func (d *daemon) start(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	d.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
-	return d.serveMetrics()
+	d.serveMetrics()
+	return nil
 }
 
 // openNode opens the node's state, and then the node.
@@ -163,7 +167,7 @@ func (d *daemon) openNode(version string) error {
 		Name: c.Name, Version: version,
 		RuntimeDir: filepath.Join(c.RuntimeDir, bundlesName), StateDir: c.StateDir, CacheDir: c.CacheDir,
 		WorkerPath: c.Worker, GuestDir: c.GuestDir,
-		Store: state, Limits: d.config.limits(), Observer: d.metrics,
+		Store: state, Limits: d.config.nodeLimits(), Observer: d.metrics,
 		Log:    d.log.Named("node"),
 		Notify: func(s string) { d.log.Info(s) },
 	}

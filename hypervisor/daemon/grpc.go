@@ -58,8 +58,10 @@ func (d *daemon) newServer(creds credentials.TransportCredentials) *grpc.Server 
 
 func newHealth() *health.Server { return health.NewServer() }
 
-// A call that panics is a bug of the node's. It ends the call and not the node,
-// which others use.
+// A call that panics is a bug of the node's. It ends the call and not the daemon,
+// which others use. That goes for the goroutine that a call is made in: a panic in
+// one that it has started can't be caught from here, and does end the daemon. Its
+// service manager starts it anew, and sandboxes go on meanwhile.
 
 func (d *daemon) recoverUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
 	defer d.recover(info.FullMethod, &err)

@@ -48,7 +48,7 @@ func newUnixListener(path string) (*net.UnixListener, error) {
 		return nil, err
 	}
 	// Nobody connects before the mode is what it is to be.
-	old := unix.Umask(0o177) // the process's: nothing else makes files while the daemon starts
+	old := unix.Umask(0o177) // the process's: nothing else makes files yet
 	defer unix.Umask(old)
 	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 }

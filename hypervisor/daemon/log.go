@@ -15,6 +15,8 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/access"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/systemd"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
 // newLog returns the daemon's log. Its level can be changed.
@@ -61,13 +63,40 @@ func (a accessLog) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 
 func (a accessLog) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	start := time.Now()
-	err := handler(srv, stream)
-	a.write(stream.Context(), info.FullMethod, "", start, err)
+	first := &firstMessage{ServerStream: stream}
+	err := handler(srv, first)
+	a.write(stream.Context(), info.FullMethod, first.subject, start, err)
 	return err
 }
 
+// firstMessage is a stream whose first message says what the call is about. Later
+// ones are looked at by nobody.
+type firstMessage struct {
+	grpc.ServerStream
+	seen    bool
+	subject string
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s *firstMessage) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err == nil && !s.seen {
+		s.seen, s.subject = true, subject(m)
+	}
+	return err
+}
+
+// subject is the sandbox that a request is about, or empty.
 func subject(req any) string {
 	switch r := req.(type) {
+	case *bulkheadv1.ExecRequest:
+		return r.GetStart().GetSandbox()
+	case *bulkheadv1.AttachRequest:
+		return r.GetStart().GetSandbox()
+	case *bulkheadv1.PortForwardRequest:
+		return r.GetStart().GetSandbox()
+	case *bulkheadv1.WriteFileRequest:
+		return r.GetHeader().GetSandbox()
 	case about:
 		return r.GetSandbox()
 	case interface{ GetName() string }:

@@ -38,15 +38,15 @@ func (d *daemon) readAgain() error {
 			return fmt.Errorf("tls: %w", err)
 		}
 	}
-	if err := d.node.SetLimits(c.limits()); err != nil {
+	if err := d.node.SetLimits(c.nodeLimits()); err != nil {
 		return fmt.Errorf("the node's limits: %w", err)
 	}
-	if err := d.rules.Set(c.policy()); err != nil { // they were checked
+	if err := d.rules.Set(c.accessPolicy()); err != nil { // they were checked
 		return err
 	}
 	d.level.SetLevel(level)
-	if tables := d.config.NeedRestart(c); len(tables) > 0 {
-		d.log.Warn("part of the new configuration needs a restart", zap.Strings("keys", tables))
+	if keys := d.config.NeedRestart(c); len(keys) > 0 {
+		d.log.Warn("part of the new configuration needs a restart", zap.Strings("keys", keys))
 	}
 	return nil
 }

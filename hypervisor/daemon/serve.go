@@ -14,13 +14,14 @@ import (
 	"github.com/bulkhead-vm/bulkhead/hypervisor/systemd"
 )
 
-// sockets are those that systemd passed in, by what they are for.
+// sockets are those that are served on, by what they are for.
 type sockets struct{ unix, tcp, metrics []net.Listener }
 
 // metricsName is what a socket unit calls the metrics' socket: all others are the
 // API's.
 const metricsName = "metrics"
 
+// passedSockets returns those that systemd passed in.
 func passedSockets() (s sockets, err error) {
 	passed, err := systemd.Sockets()
 	if err != nil {
@@ -41,7 +42,7 @@ func passedSockets() (s sockets, err error) {
 	return s, nil
 }
 
-func (s sockets) close() error {
+func (s *sockets) close() error {
 	for _, listeners := range [][]net.Listener{s.unix, s.tcp, s.metrics} {
 		for _, l := range listeners {
 			l.Close() // who served on it has done so
@@ -50,25 +51,38 @@ func (s sockets) close() error {
 	return nil
 }
 
-// serve opens the API's sockets: those that systemd passed in, or else those that
-// are configured.
-func (d *daemon) serve() error {
-	unix, tcp := d.passed.unix, d.passed.tcp
-	if len(unix) == 0 && d.config.Listen.Unix != "" {
-		l, err := listenUnix(d.config.Listen)
+// open makes those that are configured and that systemd didn't pass in. Who connects
+// waits until they are served on. It is for before anything else is done: meanwhile
+// files are made with other modes.
+func (s *sockets) open(c Config) error {
+	if len(s.unix) == 0 && c.Listen.Unix != "" {
+		l, err := listenUnix(c.Listen)
 		if err != nil {
 			return err
 		}
-		unix = append(unix, l)
+		s.unix = append(s.unix, l)
 	}
-	if len(tcp) == 0 && d.config.Listen.TCP != "" {
-		l, err := net.Listen("tcp", d.config.Listen.TCP)
+	if len(s.tcp) == 0 && c.Listen.TCP != "" {
+		l, err := net.Listen("tcp", c.Listen.TCP)
 		if err != nil {
 			return fmt.Errorf("listen.tcp: %w", err)
 		}
-		tcp = append(tcp, l)
+		s.tcp = append(s.tcp, l)
 	}
-	d.serveOn(d.newServer(access.NewPeerCredentials(d.rules)), unix)
+	if len(s.metrics) == 0 && c.Metrics.Listen != "" {
+		l, err := listenMetrics(c.Metrics.Listen)
+		if err != nil {
+			return fmt.Errorf("metrics.listen: %w", err)
+		}
+		s.metrics = append(s.metrics, l)
+	}
+	return nil
+}
+
+// serve serves the API.
+func (d *daemon) serve() error {
+	d.serveOn(d.newServer(access.NewPeerCredentials(d.rules)), d.sockets.unix)
+	tcp := d.sockets.tcp
 	if len(tcp) == 0 {
 		return nil
 	}
@@ -97,25 +111,16 @@ func (d *daemon) serveOn(s *grpc.Server, listeners []net.Listener) {
 	}
 }
 
-// serveMetrics serves them, if systemd passed a socket for them or one is
-// configured.
-func (d *daemon) serveMetrics() error {
-	listeners := d.passed.metrics
-	if len(listeners) == 0 && d.config.Metrics.Listen != "" {
-		l, err := listenMetrics(d.config.Metrics.Listen)
-		if err != nil {
-			return fmt.Errorf("metrics.listen: %w", err)
-		}
-		listeners = append(listeners, l)
-	}
-	if len(listeners) == 0 {
-		return nil
+// serveMetrics serves them, if there is a socket for them.
+func (d *daemon) serveMetrics() {
+	if len(d.sockets.metrics) == 0 {
+		return
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", d.metrics.Handler())
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: answerTime, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	d.closers = append(d.closers, s.Close)
-	for _, l := range listeners {
+	for _, l := range d.sockets.metrics {
 		d.log.Info("serving metrics", zap.String("network", l.Addr().Network()), zap.Stringer("address", l.Addr()))
 		d.serving.Go(func() {
 			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -123,5 +128,4 @@ func (d *daemon) serveMetrics() error {
 			}
 		})
 	}
-	return nil
 }
