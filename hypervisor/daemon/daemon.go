@@ -53,19 +53,20 @@ type daemon struct {
 	log    *zap.Logger
 	level  zap.AtomicLevel
 
-	manager *systemd.Manager
-	sockets sockets
-	rules   *access.Rules
-	tls     *access.TLSCredentials // nil: no TCP
-	metrics *metrics.Metrics
-	node    *node.Node
-	health  *health.Server
-	servers []*grpc.Server
-	traces  trace.TracerProvider // nil: none
-	closers []func() error       // in the order they were made
-	serving sync.WaitGroup
-	failed  chan error         // what ended a server
-	beats   chan chan struct{} // each is closed by the loop that serves
+	manager  *systemd.Manager
+	sockets  sockets
+	rules    *access.Rules
+	tls      *access.TLSCredentials // nil: no TCP
+	metrics  *metrics.Metrics
+	node     *node.Node
+	health   *health.Server
+	arrivals *arrivals
+	servers  []*grpc.Server
+	traces   trace.TracerProvider // nil: none
+	closers  []func() error       // in the order they were made
+	serving  sync.WaitGroup
+	failed   chan error         // what ended a server
+	beats    chan chan struct{} // each is closed by the loop that serves
 
 	// The rest is that loop's.
 	unread string // why the configuration is not the file's; empty: it is
@@ -74,7 +75,7 @@ type daemon struct {
 
 // Run is a daemon, until ctx is done. Sandboxes outlive it.
 func Run(ctx context.Context, o Options) (err error) {
-	d := &daemon{path: o.Path, config: o.Config, failed: make(chan error, 8), beats: make(chan chan struct{})}
+	d := &daemon{path: o.Path, config: o.Config, arrivals: newArrivals(), failed: make(chan error, 8), beats: make(chan chan struct{})}
 	// First of all: what the manager passed in is for nobody else.
 	if d.manager, err = systemd.NewManager(); err != nil {
 		return err

@@ -29,6 +29,9 @@ const (
 	askTime    = 10 * time.Second
 )
 
+// maxHeader bounds the headers of a call, with what HTTP/2 counts for each.
+const maxHeader = 16 << 10
+
 // newServer returns a gRPC server for clients with the credentials.
 func (d *daemon) newServer(creds credentials.TransportCredentials) *grpc.Server {
 	l := d.config.Limits
@@ -38,11 +41,13 @@ func (d *daemon) newServer(creds credentials.TransportCredentials) *grpc.Server 
 		grpc.MaxRecvMsgSize(int(l.MessageBytes)),
 		grpc.MaxSendMsgSize(int(l.MessageBytes)),
 		grpc.MaxConcurrentStreams(uint32(l.CallsPerConnection)),
+		grpc.MaxHeaderListSize(maxHeader),
+		grpc.InTapHandle(d.arrivals.tap),
 		grpc.ConnectionTimeout(answerTime),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silentTime, Timeout: answerTime}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: askTime, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(calls.unary, d.metrics.Unary, d.recoverUnary, access.Unary),
-		grpc.ChainStreamInterceptor(calls.stream, d.metrics.Stream, d.recoverStream, access.Stream),
+		grpc.ChainUnaryInterceptor(arrivedUnary, calls.unary, d.metrics.Unary, d.recoverUnary, access.Unary),
+		grpc.ChainStreamInterceptor(arrivedStream, calls.stream, d.metrics.Stream, d.recoverStream, access.Stream),
 	}
 	if d.traces != nil {
 		options = append(options, grpc.StatsHandler(otelgrpc.NewServerHandler(
