@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 
@@ -73,7 +72,11 @@ func (i *Instance) run(ctx context.Context) error {
 	}
 	state := d.GetMachine()
 	if state == vmmv1.MachineState_MACHINE_STATE_NONE {
-		if _, err := i.worker.API.Create(ctx, &vmmv1.CreateRequest{Machine: i.machine()}); err != nil {
+		m, err := i.machine(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := i.worker.API.Create(ctx, &vmmv1.CreateRequest{Machine: m}); err != nil {
 			return err
 		}
 		state = vmmv1.MachineState_MACHINE_STATE_CREATED
@@ -82,18 +85,6 @@ func (i *Instance) run(ctx context.Context) error {
 		_, err = i.worker.API.Start(ctx, &vmmv1.StartRequest{})
 	}
 	return err
-}
-
-// machine returns the plan's, with a way to the guest's agent.
-func (i *Instance) machine() *vmmv1.MachineConfig {
-	m := proto.CloneOf(i.plan.Machine)
-	if m.Vsock == nil {
-		m.Vsock = &vmmv1.Vsock{}
-	}
-	m.Vsock.Paths = append(m.Vsock.Paths, &vmmv1.VsockPath{
-		Path: i.agent.path, FirstPort: guest.FirstPort, LastPort: guest.LastPort,
-	})
-	return m
 }
 
 // await waits until the agent says that it is ready. One that has said so to an
@@ -147,7 +138,11 @@ func (i *Instance) setUp(ctx context.Context, agent *guest.Agent) (release strin
 	if health.GetSetup() == agentv1.SetupState_SETUP_STATE_READY {
 		return health.GetKernelRelease(), nil
 	}
-	r, err := agent.Setup(ctx, i.plan.Setup)
+	setup, err := i.setup(ctx)
+	if err != nil {
+		return "", err
+	}
+	r, err := agent.Setup(ctx, setup)
 	return r.GetKernelRelease(), err
 }
 

@@ -11,6 +11,8 @@ package instance
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -36,6 +38,9 @@ type Plan struct {
 	Name    string
 	Machine *vmmv1.MachineConfig // the paths of the agent's vsock are added
 	Setup   *agentv1.SetupRequest
+	// Images finds what isn't in Machine and Setup, when it is needed: not for a
+	// guest that is up. nil: nothing.
+	Images  func(context.Context) (Images, error)
 	Command *guest.Command // nil: none
 	Log     *vmmv1.LogFile // of the command
 	// BootTimeout is the most that a guest may take to come up. 0: no limit.
@@ -101,13 +106,18 @@ func Launch(h Host, p Plan, t *Timings) (*Instance, error) {
 	return i, nil
 }
 
-// Attach finds the worker that somebody else launched for the plan. It fails if
-// there is none.
+// Attach finds the worker that somebody else launched for the plan. It fails with
+// supervise.ErrGone if there is none; with any other error there may be one that
+// doesn't answer.
 func Attach(ctx context.Context, h Host, p Plan) (*Instance, error) {
 	i := newInstance(p, new(Timings))
 	i.late = true
 	var err error
-	if i.bundle, err = supervise.OpenBundle(h.RuntimeDir, p.Name); err != nil {
+	i.bundle, err = supervise.OpenBundle(h.RuntimeDir, p.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", supervise.ErrGone, err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if i.worker, err = supervise.Attach(ctx, i.bundle); err != nil {
@@ -135,7 +145,7 @@ var ErrDetached = errors.New("the sandbox was let go of")
 // Detach lets go of the instance, which goes on unless its worker is tied.
 func (i *Instance) Detach() error {
 	i.let(ErrDetached)
-	return errors.Join(i.agent.close(), i.worker.Detach())
+	return errors.Join(i.agent.close(), i.worker.Detach(), i.bundle.Release())
 }
 
 // Close ends the instance at once and removes everything that is its own.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -109,5 +110,27 @@ func TestAbandonedSocket(t *testing.T) {
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
+	}
+}
+
+// TestDetachLeavesNoDescriptor lets go of an instance, which goes on.
+func TestDetachLeavesNoDescriptor(t *testing.T) {
+	h, dir := newHost(t)
+	i := launch(t, h, filepath.Join(dir, "vsock"))
+	id := i.Worker()
+	if err := i.Detach(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range all {
+		if to, err := os.Readlink(fd); err == nil && strings.HasPrefix(to, dir) {
+			t.Errorf("%s is open still: %s", fd, to)
+		}
+	}
+	if err := supervise.Kill(id); err != nil {
+		t.Error(err)
 	}
 }

@@ -10,20 +10,17 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 )
 
 // aliasPrefix begins the alias of each tap that was made here, by which it is
 // known whose it is: "bulkhead:NODE:SANDBOX".
 const aliasPrefix = "bulkhead:"
 
-// Taps implements node.Taps.
+// Taps are those of a node. Its methods may be called from any goroutine, for
+// different names at the same time.
 type Taps struct {
 	node string
 }
-
-var _ node.Taps = (*Taps)(nil)
 
 // New returns the taps of a node. Other nodes' on the same host are left alone.
 func New(node string) *Taps { return &Taps{node} }
@@ -37,7 +34,9 @@ func (t *Taps) owner(link netlink.Link) (sandbox string, ok bool) {
 	return sandbox, ok && !strings.Contains(sandbox, ":") // no sandbox's name has one, but a node's may go on
 }
 
-// Add implements node.Taps.
+// Add makes a tap called name that belongs to the sandbox, plugged into a bridge.
+// One that is there already is replaced, unless it isn't the node's. An mtu of 0 is
+// the bridge's.
 func (t *Taps) Add(name, sandbox, bridge string, queues int, mtu uint32) error {
 	if err := t.remove(name); err != nil {
 		return err
@@ -117,8 +116,8 @@ func (e *othersError) Error() string {
 		e.name, e.alias, e.name)
 }
 
-// Remove implements node.Taps. One that is somebody else's, who only has the name,
-// stays.
+// Remove removes it; that there is none is no error. One that is somebody else's,
+// who only has the name, stays.
 func (t *Taps) Remove(name string) error {
 	err := t.remove(name)
 	if errors.As(err, new(*othersError)) {
@@ -148,7 +147,7 @@ func (t *Taps) remove(name string) error {
 // while it was read.
 const listTries = 20
 
-// Names implements node.Taps.
+// Names returns the taps there are by the sandboxes they belong to.
 func (t *Taps) Names() (map[string][]string, error) {
 	links, err := netlink.LinkList()
 	for i := 0; errors.Is(err, netlink.ErrDumpInterrupted) && i < listTries; i++ {

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,12 +26,15 @@ type Config struct {
 	RuntimeDir string // for bundles; nobody else's
 	StateDir   string // for what is kept of sandboxes beside the store; default: gone with the node
 	CacheDir   string // for root file systems
-	WorkerPath string // of bulkhead-vmm; default: beside this program
-	GuestDir   string // with vmlinux, initramfs.cpio, userland.erofs; default: guest/ beside this program
+	WorkerPath string // of bulkhead-vmm; default: beside this program or in /usr/lib/bulkhead
+	GuestDir   string // with vmlinux, initramfs.cpio, userland.erofs; default: guest/ there
 
 	// Store keeps sandboxes. It stays the caller's, to be closed after the node.
 	// nil: memory.
 	Store store.Store
+	// Patience is how long the worker of a sandbox that is found again may be silent
+	// until it is ended. 0: two minutes, which is more than a host under load takes.
+	Patience time.Duration
 	// Tied sandboxes end with this process, however it ends.
 	Tied bool
 
@@ -62,18 +67,15 @@ type Limits struct {
 // Cgroups keeps what a sandbox takes of the host within bounds. Its methods may
 // be called from any goroutine, for different names at the same time.
 type Cgroups interface {
-	// Add puts a process into the sandbox's group, which is made if need be.
-	Add(name string, pid int, limits CgroupLimits) error
-	// Remove removes the group; that there is none is no error.
+	// Add puts a process into the sandbox's group, which is made if need be. All in
+	// it take at most memory, in bytes, and where CPUs are too few as much of them
+	// as a sandbox is worth that has so many.
+	Add(name string, pid int, memory uint64, cpus int) error
+	// Remove ends what is in the group, and removes it; that there is none is no
+	// error.
 	Remove(name string) error
 	// Names returns the sandboxes that have one.
 	Names() ([]string, error)
-}
-
-// CgroupLimits is what the processes of a sandbox may take together.
-type CgroupLimits struct {
-	Memory uint64 // bytes
-	CPUs   int    // how many it is worth when there are too few; not a bound
 }
 
 // Taps makes network interfaces for sandboxes. As Cgroups.
@@ -87,7 +89,10 @@ type Taps interface {
 	Names() (map[string][]string, error)
 }
 
-const defaultBootTimeout = time.Minute
+const (
+	defaultBootTimeout = time.Minute
+	defaultPatience    = 2 * time.Minute
+)
 
 // withDefaults fills in what isn't set.
 func (c Config) withDefaults() (Config, error) {
@@ -96,6 +101,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Store == nil {
 		c.Store = store.NewMemory()
+	}
+	if c.Patience == 0 {
+		c.Patience = defaultPatience
 	}
 	if c.RuntimeDir == "" {
 		c.RuntimeDir = supervise.RuntimeDir()
@@ -114,12 +122,24 @@ func (c Config) withDefaults() (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("find this program's own directory: %w", err)
 	}
-	beside := filepath.Dir(self)
 	if c.WorkerPath == "" {
-		c.WorkerPath = filepath.Join(beside, "bulkhead-vmm")
+		c.WorkerPath = installed(filepath.Dir(self), "bulkhead-vmm")
 	}
 	if c.GuestDir == "" {
-		c.GuestDir = filepath.Join(beside, "guest")
+		c.GuestDir = installed(filepath.Dir(self), "guest")
 	}
 	return c, nil
+}
+
+// libDir is where packages put what isn't for users to run.
+const libDir = "/usr/lib/bulkhead"
+
+// installed returns where a part of Bulkhead is: beside the program, as after a
+// build, or else where packages have it.
+func installed(beside, name string) string {
+	path := filepath.Join(beside, name)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return filepath.Join(libDir, name)
+	}
+	return path
 }

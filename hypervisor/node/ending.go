@@ -136,14 +136,17 @@ func (s *sandbox) backOff(ran time.Duration) {
 func (s *sandbox) remove(message string) {
 	s.status().State = bulkheadv1.SandboxState_SANDBOX_STATE_DELETING
 	s.node.ledger.Release(s.name)
-	s.keep(message)
+	if err := s.keep(message); err != nil {
+		return // nothing is removed of a sandbox that may be there again; tryAgain goes on
+	}
 	s.removeKept()
 }
 
 // removeKept is the work of DELETING.
 func (s *sandbox) removeKept() {
+	record := cloneRecord(s.record)
 	s.start(func(context.Context) func() {
-		err := s.removeAll()
+		err := s.node.removeAll(record)
 		return func() { s.removed(err) }
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/capacity"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/image"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -27,6 +26,7 @@ type Node struct {
 	own     *supervise.Bundle // with what is kept of sandboxes; nil: StateDir is configured
 
 	closing chan struct{} // closed by Close
+	finding chan struct{} // has a token of each sandbox that looks for its worker
 	running sync.WaitGroup
 
 	// admission is held while a sandbox is made, so that limits hold.
@@ -49,7 +49,7 @@ func Open(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{config: c, started: time.Now(), closing: make(chan struct{}), sandboxes: map[string]*sandbox{}}
+	n := &Node{config: c, started: time.Now(), closing: make(chan struct{}), finding: make(chan struct{}, finders), sandboxes: map[string]*sandbox{}}
 	if err := n.prepare(); err != nil {
 		return nil, errors.Join(err, n.removeOwn())
 	}
@@ -124,27 +124,6 @@ const keptName = "sandboxes"
 // kept returns the directory with what is kept of a sandbox.
 func (n *Node) kept(name string) string {
 	return filepath.Join(n.config.StateDir, keptName, name)
-}
-
-// Names in GuestDir.
-const (
-	kernelName   = "vmlinux"
-	initrdName   = "initramfs.cpio"
-	userlandName = "userland.erofs"
-)
-
-// guestFile returns the path of a part of the guest that comes with Bulkhead.
-func (n *Node) guestFile(name string) (string, error) {
-	path := filepath.Join(n.config.GuestDir, name)
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("guest's %s: %w (build it with \"make guest\")", name, errors.Unwrap(err))
-	}
-	return path, nil
-}
-
-// images returns the store of root file systems.
-func (n *Node) images() (*image.Store, error) {
-	return image.Open(n.config.CacheDir, n.config.Notify)
 }
 
 // needs is what a sandbox is given of the node.

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -11,7 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/image"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
 
 	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
@@ -26,35 +24,10 @@ const (
 	consoleName = "console.log"
 )
 
-// planUnless returns the plan for a sandbox, or ctx's cause when ctx is done
-// first: packing a root file system takes long, and goes on for the next who
-// asks.
-func (n *Node) planUnless(ctx context.Context, r *storev1.Record) (instance.Plan, error) {
-	type planned struct {
-		instance.Plan
-		err error
-	}
-	done := make(chan planned, 1)
-	go func() {
-		p, err := n.plan(r)
-		done <- planned{p, err}
-	}()
-	select {
-	case p := <-done:
-		return p.Plan, p.err
-	case <-ctx.Done():
-		return instance.Plan{}, context.Cause(ctx)
-	}
-}
-
-// plan finds everything that a sandbox's specification names, and builds what has
-// to be built.
-func (n *Node) plan(r *storev1.Record) (p instance.Plan, err error) {
+// describe returns the plan for a sandbox. Its images aren't looked for yet: for one
+// that is up they needn't be there any more.
+func (n *Node) describe(r *storev1.Record) (p instance.Plan) {
 	name, s := r.GetSandbox().GetName(), r.GetSandbox().GetSpec()
-	root, err := n.rootImage(s.GetRootFs().GetPath())
-	if err != nil {
-		return p, err
-	}
 	p.Name, p.BootTimeout = name, n.bootTimeout(s)
 	p.Machine = &vmmv1.MachineConfig{
 		Cpus:        s.GetCpus(),
@@ -63,24 +36,18 @@ func (n *Node) plan(r *storev1.Record) (p instance.Plan, err error) {
 		Transport:   vmmv1.Transport(s.GetTransport()), // the same numbers
 		Balloon:     true,
 		Console:     &vmmv1.LogFile{Path: filepath.Join(n.kept(name), consoleName)},
+		Disks:       n.disks(name, s.GetDisks()),
 		Networks:    networks(r),
 	}
-	if p.Machine.Kernel, err = n.fileOrOwn(s.GetKernel().GetImage(), kernelName); err != nil {
-		return p, err
-	}
-	if p.Machine.Initrd, err = n.fileOrOwn(s.GetKernel().GetInitrd(), initrdName); err != nil {
-		return p, err
-	}
-	p.Machine.Disks = append([]*vmmv1.Disk{{Path: root.Path, ReadOnly: true}}, n.disks(name, s.GetDisks())...)
 	if path := s.GetVsockPath(); path != "" {
 		p.Machine.Vsock = &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: path}}}
 	}
-	p.Setup = setup(name, s, root)
+	p.Setup, p.Images = setup(name, s), n.imagesOf(s)
 	if c := s.GetCommand(); c != nil {
 		command := Command(c)
 		p.Command, p.Log = &command, &vmmv1.LogFile{Path: filepath.Join(n.kept(name), outputName)}
 	}
-	return p, nil
+	return p
 }
 
 func (n *Node) disks(name string, disks []*bulkheadv1.Disk) (all []*vmmv1.Disk) {
@@ -123,12 +90,11 @@ func limit(l *bulkheadv1.RateLimit) *vmmv1.RateLimit {
 }
 
 // setup returns what the guest is told of itself.
-func setup(name string, s *bulkheadv1.SandboxSpec, root image.Image) *agentv1.SetupRequest {
+func setup(name string, s *bulkheadv1.SandboxSpec) *agentv1.SetupRequest {
 	r := &agentv1.SetupRequest{
 		Hostname: hostname(name),
 		Root: &agentv1.RootFS{
 			Device: "/dev/vda",
-			FsType: root.FSType,
 			Upper:  &agentv1.RootFS_Tmpfs{Tmpfs: &agentv1.TmpfsUpper{}},
 		},
 		Nameservers: s.GetNameservers(),
@@ -156,25 +122,6 @@ func Command(c *bulkheadv1.Command) guest.Command {
 		command.Console = &guest.Size{Rows: t.GetRows(), Columns: t.GetColumns()}
 	}
 	return command
-}
-
-func (n *Node) rootImage(path string) (image.Image, error) {
-	if path == "" {
-		own, err := n.guestFile(userlandName)
-		return image.Image{Path: own, FSType: "erofs"}, err
-	}
-	store, err := n.images()
-	if err != nil {
-		return image.Image{}, err
-	}
-	return store.RootFS(path)
-}
-
-func (n *Node) fileOrOwn(path, own string) (string, error) {
-	if path == "" {
-		return n.guestFile(own)
-	}
-	return path, nil
 }
 
 // newLinks returns what a sandbox with the specification has of its own on the

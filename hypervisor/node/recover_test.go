@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -131,7 +132,7 @@ func TestStrays(t *testing.T) {
 	f.must(err)
 	id := w.Identity()
 	f.must(os.Mkdir(filepath.Join(f.config.StateDir, "sandboxes", "old"), 0o700))
-	f.restart(func() { w.Detach() })
+	f.restart(func() { f.must(errors.Join(w.Detach(), b.Release())) })
 	for _, path := range []string{filepath.Join(f.config.RuntimeDir, "stray"), filepath.Join(f.config.StateDir, "sandboxes", "old")} {
 		if _, err := os.Stat(path); !os.IsNotExist(err) {
 			t.Errorf("%s is still there", path)

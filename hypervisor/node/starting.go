@@ -46,8 +46,17 @@ func (s *sandbox) launch() {
 	r, timings := s.record, new(instance.Timings)
 	timings.Mark("start")
 	record := cloneRecord(r)
-	s.start(func(ctx context.Context) func() {
-		i, err := s.launchOne(ctx, record, timings)
+	var w *work
+	kept := func(id supervise.Identity) {
+		s.post(func() {
+			if s.work == w && s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STARTING) { // or it has ended, or runs
+				s.record.Worker = worker(id)
+				s.keep("worker started")
+			}
+		})
+	}
+	w = s.start(func(ctx context.Context) func() {
+		i, err := s.launchOne(ctx, record, timings, kept)
 		if err != nil {
 			err = s.duringStart(ctx, err) // now: ctx ends with the work
 			return func() { s.started(nil, "", err) }
@@ -56,13 +65,18 @@ func (s *sandbox) launch() {
 	})
 }
 
-// launchOne brings a worker up.
-func (s *sandbox) launchOne(ctx context.Context, r *storev1.Record, t *instance.Timings) (*instance.Instance, error) {
+// launchOne brings a worker up, and tells begun of it.
+func (s *sandbox) launchOne(ctx context.Context, r *storev1.Record, t *instance.Timings, begun func(supervise.Identity)) (*instance.Instance, error) {
+	if s.node.leftovers(r) { // of a run that couldn't be removed when it ended, or was lost
+		if err := s.node.removeRun(r); err != nil {
+			return nil, fmt.Errorf("clear away an earlier run: %w", err)
+		}
+	}
 	if err := s.node.makeRoom(r); err != nil {
 		return nil, err
 	}
-	plan, err := s.node.planUnless(ctx, r)
-	if err != nil {
+	plan := s.node.describe(r)
+	if _, err := plan.Images(ctx); err != nil {
 		return nil, err
 	}
 	t.Mark("images ready")
@@ -70,11 +84,7 @@ func (s *sandbox) launchOne(ctx context.Context, r *storev1.Record, t *instance.
 	if err != nil {
 		return nil, err
 	}
-	// Kept soon, and not waited for: a worker that answers is found without.
-	s.post(func() {
-		s.record.Worker = worker(i.Worker())
-		s.keep("worker started")
-	})
+	begun(i.Worker()) // kept soon, and not waited for: the bundle has it, too
 	return i, nil
 }
 
@@ -105,7 +115,7 @@ func (n *Node) host(r *storev1.Record) instance.Host {
 	if n.config.Cgroups != nil {
 		name, s := r.GetSandbox().GetName(), r.GetSandbox().GetSpec()
 		h.Worker.Contain = func(pid int) error {
-			return n.config.Cgroups.Add(name, pid, CgroupLimits{Memory: needs(s).Memory + cgroupSlack, CPUs: int(s.GetCpus())})
+			return n.config.Cgroups.Add(name, pid, needs(s).Memory+cgroupSlack, int(s.GetCpus()))
 		}
 	}
 	return h
@@ -152,6 +162,7 @@ func (s *sandbox) started(i *instance.Instance, release string, err error) {
 		s.stop()
 		return
 	}
+	s.record.Worker = worker(i.Worker())
 	status := s.status()
 	status.State = bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING
 	status.ReadyTime, status.KernelRelease = timestamppb.Now(), release

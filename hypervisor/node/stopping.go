@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -164,31 +162,4 @@ func machineExit(i *instance.Instance, command bool) *bulkheadv1.SandboxExit {
 		}
 	}
 	return exit
-}
-
-// removeRun removes what a run has on the host when its instance is gone: its
-// bundle, if it has one still, its vsock's socket, its taps and its cgroup.
-func (s *sandbox) removeRun() error {
-	n := s.node
-	var errs []error
-	if b, err := supervise.OpenBundle(n.config.RuntimeDir, s.name); err == nil {
-		errs = append(errs, b.Remove())
-	}
-	if path := s.spec().GetVsockPath(); path != "" {
-		errs = append(errs, instance.RemoveAbandoned(path))
-	}
-	for _, link := range s.record.GetLinks() {
-		if tap := link.GetOwnTap(); tap != "" && n.config.Taps != nil {
-			errs = append(errs, n.config.Taps.Remove(tap))
-		}
-	}
-	if n.config.Cgroups != nil {
-		errs = append(errs, n.config.Cgroups.Remove(s.name))
-	}
-	return errors.Join(errs...)
-}
-
-// removeAll removes what is kept of the sandbox beside its record.
-func (s *sandbox) removeAll() error {
-	return errors.Join(s.removeRun(), os.RemoveAll(s.node.kept(s.name)))
 }

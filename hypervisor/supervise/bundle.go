@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -138,26 +139,52 @@ func CheckName(name string) error {
 // Path returns the path of a file in the bundle.
 func (b *Bundle) Path(name string) string { return filepath.Join(b.Dir, name) }
 
-// Remove deletes the bundle.
+// Release lets go of the bundle, which stays. What else the owner does with it is
+// as for who called OpenBundle.
+func (b *Bundle) Release() error {
+	if b.lock == nil {
+		return nil // it is another owner's
+	}
+	err := b.lock.Close()
+	b.lock = nil
+	return err
+}
+
+// removeTime is how long Remove waits for the bundle to be nobody's: a process
+// that is being started has every descriptor for a moment.
+const removeTime = 2 * time.Second
+
+// Remove deletes the bundle. It fails with ErrHeld, and does nothing, if a worker
+// still has it.
 func (b *Bundle) Remove() error {
+	err := b.Release()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		removed := b.remove()
+		if !errors.Is(removed, ErrHeld) || time.Since(began) > removeTime {
+			return errors.Join(err, removed)
+		}
+	}
+}
+
+func (b *Bundle) remove() error {
 	r, err := openRoot(filepath.Dir(b.Dir))
 	if err != nil {
-		return errors.Join(err, b.unlock())
+		return err
 	}
 	defer r.Close()
 	unlock, err := lockRoot(r)
 	if err != nil {
-		return errors.Join(err, b.unlock())
+		return err
 	}
 	defer unlock()
-	return errors.Join(removeAll(r, filepath.Base(b.Dir)), b.unlock())
-}
-
-func (b *Bundle) unlock() error {
-	if b.lock == nil {
-		return nil // it is another owner's
+	f, err := lock(b.Dir, 0, unix.LOCK_NB)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // swept meanwhile
 	}
-	return b.lock.Close()
+	if err != nil {
+		return err
+	}
+	return errors.Join(removeAll(r, filepath.Base(b.Dir)), f.Close())
 }
 
 // removeAll deletes a bundle, its lock file last: what is left when this process

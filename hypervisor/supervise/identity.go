@@ -2,7 +2,9 @@ package supervise
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/procstat"
@@ -34,4 +36,27 @@ func identify(pid int) (Identity, error) {
 	}
 	ticks, err := procstat.StartTicks(pid)
 	return Identity{PID: pid, StartTicks: ticks, BootID: boot}, err
+}
+
+// idName is where in a bundle the worker's identity is: who owned it may have been
+// killed before anybody else knew.
+const idName = "worker.id"
+
+// writeID keeps the identity of the bundle's worker.
+func (b *Bundle) writeID(id Identity) error {
+	return os.WriteFile(b.Path(idName), fmt.Appendln(nil, id.PID, id.StartTicks, id.BootID), 0o600)
+}
+
+// Worker returns the identity of the worker that was started in the bundle, if
+// it is known: an owner that was killed in between doesn't tell.
+func (b *Bundle) Worker() (id Identity, known bool, err error) {
+	text, err := os.ReadFile(b.Path(idName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Identity{}, false, nil
+	}
+	if err != nil {
+		return Identity{}, false, fmt.Errorf("who the worker is: %w", err)
+	}
+	_, err = fmt.Sscanln(string(text), &id.PID, &id.StartTicks, &id.BootID)
+	return id, err == nil, nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,6 +55,10 @@ func gone(fd uintptr) bool {
 	return n > 0 && err == nil
 }
 
+// killTime is how long a process may take to end that was killed: its memory is
+// given back, and what it has in the kernel.
+const killTime = 30 * time.Second
+
 // kill makes sure that the process is gone.
 func (p *process) kill() error {
 	conn, err := p.fd.SyscallConn()
@@ -65,8 +70,12 @@ func (p *process) kill() error {
 	if err = errors.Join(err, sent); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill the worker: %w", err)
 	}
-	<-p.exited
-	return nil
+	select {
+	case <-p.exited:
+		return nil
+	case <-time.After(killTime):
+		return fmt.Errorf("kill the worker: process %d is still there after %v, stuck in the kernel: see /proc/%[1]d/stack", p.PID, killTime)
+	}
 }
 
 // how says how the process went, once it has; that of another's child is only

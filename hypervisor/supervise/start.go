@@ -45,6 +45,9 @@ func Start(b *Bundle, o Options) (*Worker, error) {
 }
 
 func (w *Worker) begin(o Options) error {
+	if err := w.bundle.writeID(w.process.Identity); err != nil { // before all else: it lives
+		return err
+	}
 	if o.Contain != nil {
 		if err := o.Contain(w.process.PID); err != nil {
 			return err

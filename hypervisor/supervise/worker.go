@@ -35,9 +35,20 @@ type Worker struct {
 	lifeline *os.File // nil if not tied
 }
 
+// ErrGone is wrapped when a bundle's worker has ended.
+var ErrGone = errors.New("the worker is gone")
+
 // Attach connects to the worker of a bundle that somebody else started. It fails
-// if there is none.
+// with ErrGone if there is none; with any other error there may be one that
+// doesn't answer.
 func Attach(ctx context.Context, b *Bundle) (*Worker, error) {
+	held, err := b.held()
+	if err != nil {
+		return nil, fmt.Errorf("reach the worker: %w", err)
+	}
+	if !held {
+		return nil, ErrGone
+	}
 	w := &Worker{bundle: b}
 	if err := w.connect(); err != nil {
 		return nil, fmt.Errorf("reach the worker: %w", err)

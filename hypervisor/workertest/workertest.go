@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/containerd/ttrpc"
+	"golang.org/x/sys/unix"
 
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
@@ -58,6 +59,9 @@ func exit(err error) {
 	os.Exit(0)
 }
 
+// inherited is more than how many descriptors a worker is given.
+const inherited = 8
+
 // serve is bulkhead-vmm's serve.
 func serve(args []string) error {
 	flags := flag.NewFlagSet("fake worker", flag.ContinueOnError)
@@ -66,6 +70,9 @@ func serve(args []string) error {
 	flags.Int("console-fd", -1, "")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	for fd := *control; fd < *control+inherited; fd++ {
+		unix.CloseOnExec(fd) // the guest lives on for a moment, and has none of it
 	}
 	l, err := net.FileListener(os.NewFile(uintptr(*control), "control"))
 	if err != nil {

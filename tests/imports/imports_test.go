@@ -117,7 +117,10 @@ const rules = `
 	hypervisor/nodetest: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat
 	hypervisor/workertest: guestkernel/agent/... guestkernel/agentapi/... vmm/api/v1 vmm/record vmm/logfile vmm/procstat
 	hypervisor/daemon: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat
-	hypervisor/...: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node hypervisor/access guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat
+	hypervisor/cgroup:
+	hypervisor/network:
+	hypervisor/metrics: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat
+	hypervisor/server: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node hypervisor/access guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat
 	cmd/bulkhead: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version vmm/procstat
 	cmd/bulkheadd: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version vmm/procstat
 

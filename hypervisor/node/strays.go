@@ -1,0 +1,97 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
+)
+
+// removeStrays removes what belongs to no sandbox: workers and their bundles,
+// taps, cgroups and files.
+func (n *Node) removeStrays(known map[string]bool) error {
+	bundles, err := supervise.Bundles(n.config.RuntimeDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range bundles {
+		if !known[name] {
+			n.stray("worker", name, n.endStray(name))
+		}
+	}
+	kept, err := os.ReadDir(filepath.Join(n.config.StateDir, keptName))
+	if err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	for _, e := range kept {
+		if !known[e.Name()] {
+			n.stray("directory", e.Name(), os.RemoveAll(n.kept(e.Name())))
+		}
+	}
+	return n.removeStraysOfHost(known)
+}
+
+func (n *Node) removeStraysOfHost(known map[string]bool) error {
+	if n.config.Taps != nil {
+		taps, err := n.config.Taps.Names()
+		if err != nil {
+			return err
+		}
+		for name, all := range taps {
+			for _, tap := range all {
+				if !known[name] {
+					n.stray("tap "+tap, name, n.config.Taps.Remove(tap))
+				}
+			}
+		}
+	}
+	if n.config.Cgroups != nil {
+		names, err := n.config.Cgroups.Names()
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if !known[name] {
+				n.stray("cgroup", name, n.config.Cgroups.Remove(name))
+			}
+		}
+	}
+	return nil
+}
+
+// strayTime is how long a worker that is no sandbox's has to end.
+const strayTime = 10 * time.Second
+
+// endStray ends a worker that is no sandbox's, if it lives, and removes its
+// bundle.
+func (n *Node) endStray(name string) error {
+	b, err := supervise.OpenBundle(n.config.RuntimeDir, name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), min(strayTime, n.config.Patience))
+	defer cancel()
+	if w, err := supervise.Attach(ctx, b); err == nil {
+		if err := w.Shutdown(ctx); err != nil {
+			return err
+		}
+	}
+	return n.removeRun(&storev1.Record{Sandbox: &bulkheadv1.Sandbox{Name: name}})
+}
+
+// stray reports that something was removed.
+func (n *Node) stray(what, name string, err error) {
+	if err != nil {
+		n.config.Log.Error("remove what belongs to no sandbox", zap.String("what", what), zap.String("sandbox", name), zap.Error(err))
+		return
+	}
+	n.config.Log.Info("removed what belongs to no sandbox", zap.String("what", what), zap.String("sandbox", name))
+}
