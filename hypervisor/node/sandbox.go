@@ -180,6 +180,8 @@ func (s *sandbox) is(states ...bulkheadv1.SandboxState) bool {
 // be kept before something is done, the error is the caller's; otherwise it is
 // tried again.
 func (s *sandbox) keep(message string) error {
+	clipStatus(s.status())
+	message = clip(message, maxMessage)
 	r := proto.CloneOf(s.record)
 	version, err := s.node.config.Store.Put(r, store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_MODIFIED, Message: message})
 	if err != nil {

@@ -1,0 +1,40 @@
+package node
+
+import (
+	"strings"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+// The most, in bytes, that a record has of what guests, workers and errors say:
+// every list of sandboxes and every change carries it.
+const (
+	maxRelease   = 256
+	maxMessage   = 4 << 10
+	maxTail      = 16 << 10
+	maxPhases    = 32
+	maxPhaseName = 64
+)
+
+// clipStatus cuts others' words to what a record may have, and to UTF-8.
+func clipStatus(s *bulkheadv1.SandboxStatus) {
+	s.KernelRelease = clip(s.GetKernelRelease(), maxRelease)
+	s.Phases = s.GetPhases()[:min(len(s.GetPhases()), maxPhases)]
+	for _, p := range s.GetPhases() {
+		p.Name = clip(p.GetName(), maxPhaseName)
+	}
+	if e := s.GetExit(); e != nil {
+		e.Message = clip(e.GetMessage(), maxMessage)
+		e.ConsoleTail = e.GetConsoleTail()[max(0, len(e.GetConsoleTail())-maxTail):]
+	}
+}
+
+// clip returns the beginning of a text.
+func clip(s string, most int) string {
+	const more = "…"
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most-len(more)], "") + more // without half a character
+}
