@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
@@ -44,6 +45,9 @@ func (n *Node) Start(ctx context.Context, name string) (*bulkheadv1.Sandbox, err
 		case bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING, bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED:
 			return true, nil
 		}
+		if isFull(s.failure) {
+			return false, fault.NoSpace(name, fmt.Sprintf("sandbox %q did not start", name), s.failure)
+		}
 		return false, fault.New(fault.Aborted, fault.ReasonStartFailed, name, "sandbox %q did not start: %s", name, exitText(s.status().GetExit()))
 	})
 }
@@ -70,7 +74,7 @@ func (s *sandbox) startCommand() error {
 	if err != nil && rested {
 		s.node.ledger.Release(s.name)
 	}
-	return err
+	return noSpace(s.name, fmt.Sprintf("sandbox %q is not started", s.name), err)
 }
 
 // hasStopped is what those wait for who end a sandbox.
@@ -120,8 +124,21 @@ func (n *Node) Delete(ctx context.Context, name, uid string, force bool) error {
 		}
 		s.doom("a client deletes it")
 		return nil
-	}, func(s *sandbox) (bool, error) { return s.deleted, nil })
+	}, (*sandbox).isDeleted)
 	return err
+}
+
+// isDeleted is what those wait for who delete a sandbox. They aren't kept waiting
+// for what may never be.
+func (s *sandbox) isDeleted() (bool, error) {
+	if s.deleted || s.failure == nil || s.work != nil || !s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING) {
+		return s.deleted, nil
+	}
+	what := fmt.Sprintf("sandbox %q is not deleted yet, which is tried again", s.name)
+	if isFull(s.failure) {
+		return false, fault.NoSpace(s.name, what, s.failure)
+	}
+	return false, &fault.Error{Kind: fault.Unavailable, Reason: fault.ReasonState, Subject: s.name, Message: what, Err: s.failure, RetryAfter: keepAgain}
 }
 
 // Pause takes a running sandbox's processors away.

@@ -45,10 +45,10 @@ func (n *Node) Create(r *bulkheadv1.CreateSandboxRequest, client string) (*bulkh
 	if err := n.reserve(name, s); err != nil {
 		return nil, err
 	}
-	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: "created"}
+	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: "created", Optional: true}
 	if _, err := n.config.Store.Put(record, change); err != nil {
 		n.ledger.Release(name)
-		return nil, err
+		return nil, noSpace(name, "the sandbox is not created", err)
 	}
 	made := proto.CloneOf(record.GetSandbox())
 	if _, ok := n.add(cloneRecord(record), func(*sandbox) {}); !ok {

@@ -57,7 +57,7 @@ func (n *Node) setDraining(draining bool) error {
 	n.admission.Lock() // nothing is admitted by the old rule when this returns
 	defer n.admission.Unlock()
 	if err := n.config.Store.SetDraining(draining); err != nil {
-		return err
+		return noSpace(n.config.Name, "the node's draining is as it was", err)
 	}
 	n.draining.Store(draining)
 	return nil

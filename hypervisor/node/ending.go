@@ -144,6 +144,7 @@ func (s *sandbox) remove(message string) {
 
 // removeKept is the work of DELETING.
 func (s *sandbox) removeKept() {
+	s.failure = nil
 	record := cloneRecord(s.record)
 	s.start(func(context.Context) func() {
 		err := s.node.removeAll(record)
@@ -158,7 +159,7 @@ func (s *sandbox) removed(err error) {
 	}
 	if err != nil {
 		s.log.Error("the sandbox could not be deleted", zap.Error(err))
-		s.againAt = time.Now().Add(keepAgain)
+		s.failure, s.againAt = err, time.Now().Add(keepAgain)
 		return
 	}
 	s.log.Info("deleted")

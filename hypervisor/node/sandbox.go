@@ -35,6 +35,7 @@ type sandbox struct {
 	// The rest is the goroutine's.
 	record   *storev1.Record
 	unkept   bool               // the last change couldn't be kept
+	failure  error              // why the last start failed, or the deletion; nil: neither
 	againAt  time.Time          // when to keep it, or delete the sandbox, again; zero: neither failed
 	instance *instance.Instance // nil: nothing runs, or work is at it
 	work     *work              // nil: nothing is being done
@@ -176,9 +177,8 @@ func (s *sandbox) is(states ...bulkheadv1.SandboxState) bool {
 	return false
 }
 
-// keep makes the record as it is now durable, and watchers see it. Where it must
-// be kept before something is done, the error is the caller's; otherwise it is
-// tried again.
+// keep makes the record as it is now durable, and watchers see it. If that fails, it
+// is tried again.
 func (s *sandbox) keep(message string) error {
 	clipStatus(s.status())
 	message = clip(message, maxMessage)
@@ -197,6 +197,24 @@ func (s *sandbox) keep(message string) error {
 	}
 	s.seen.Store(r.GetSandbox())
 	return err
+}
+
+// keepIf is keep for what is only done once it is kept, such as a start. If that
+// fails, nobody sees the record as it is, and it is the caller's to undo it.
+func (s *sandbox) keepIf(message string) error {
+	r := proto.CloneOf(s.record)
+	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_MODIFIED, Message: message, Optional: true}
+	version, err := s.node.config.Store.Put(r, change)
+	if err != nil {
+		return err
+	}
+	if s.unkept { // what wasn't is in this one
+		s.unkept, s.againAt = false, time.Time{}
+	}
+	s.record.Sandbox.ResourceVersion = version
+	s.seen.Store(r.GetSandbox())
+	s.log.Info(message, zap.Stringer("state", s.state()))
+	return nil
 }
 
 // do has the sandbox's goroutine call act, and waits until look is satisfied or

@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -32,11 +31,11 @@ func (s *sandbox) begin(restart bool) error {
 		s.status().Restarts = before.GetRestarts() + 1
 		message = fmt.Sprintf("starting again, restart %d", s.status().Restarts)
 	}
-	if err := s.keep(message); err != nil {
+	if err := s.keepIf(message); err != nil {
 		s.record.Sandbox.Status = before
-		s.seen.Store(proto.CloneOf(s.record.GetSandbox()))
 		return err
 	}
+	s.failure = nil
 	s.launch()
 	return nil
 }
@@ -154,6 +153,7 @@ func (s *sandbox) started(i *instance.Instance, release string, err error) {
 	case errors.Is(err, errNodeClosing):
 		return // the next one goes on
 	case err != nil:
+		s.failure = err
 		s.finish(startExit(s.record, err))
 		return
 	}

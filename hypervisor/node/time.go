@@ -63,8 +63,8 @@ func (s *sandbox) onTime() {
 // sandbox if that is what it is about.
 func (s *sandbox) tryAgain() {
 	s.againAt = time.Time{}
-	if s.unkept && s.keep("kept at last") != nil {
-		return
+	if s.unkept {
+		s.keep("kept at last") // what is deleted needn't be
 	}
 	if s.work == nil && s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING) {
 		s.removeKept()
@@ -107,6 +107,9 @@ func (s *sandbox) doom(message string) {
 	s.record.Doomed = true
 	switch {
 	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING):
+		if s.work == nil {
+			s.removeKept() // who asks again needn't wait until it is time
+		}
 	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING):
 		s.callOff(errKilled)
 		s.keep(message)

@@ -83,7 +83,7 @@ func (w *worker) Create(_ context.Context, r *vmmv1.CreateRequest) (*vmmv1.Creat
 	for _, p := range c.GetVsock().GetPaths() {
 		l, err := net.Listen("unix", p.GetPath())
 		if err != nil {
-			return nil, status.Error(codes.FailedPrecondition, err.Error())
+			return nil, refuse(err)
 		}
 		w.doors = append(w.doors, l)
 		go w.serveDoor(l)
@@ -91,7 +91,7 @@ func (w *worker) Create(_ context.Context, r *vmmv1.CreateRequest) (*vmmv1.Creat
 	for _, d := range c.GetDisks() {
 		if d.GetOverlay() != "" {
 			if err := os.WriteFile(d.GetOverlay(), nil, 0o600); err != nil {
-				return nil, status.Error(codes.FailedPrecondition, err.Error())
+				return nil, refuse(err)
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func (w *worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartRespon
 	w.state = vmmv1.MachineState_MACHINE_STATE_RUNNING
 	if path := w.config.GetConsole().GetPath(); path != "" {
 		if err := w.writeConsole(path); err != nil {
-			return nil, status.Error(codes.FailedPrecondition, err.Error())
+			return nil, refuse(err)
 		}
 	}
 	switch {
@@ -135,7 +135,7 @@ func (w *worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartRespon
 	}
 	g, err := startGuest(w.dir, w.vsockPath(), w.has(w.config, WordSlow))
 	if err != nil {
-		return nil, status.Error(codes.FailedPrecondition, err.Error())
+		return nil, refuse(err)
 	}
 	w.guest = g
 	go func() {
@@ -143,6 +143,14 @@ func (w *worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartRespon
 		w.finish(vmmv1.EndReason_END_REASON_POWER_OFF, "")
 	}()
 	return &vmmv1.StartResponse{}, nil
+}
+
+// refuse says what is to be done about an error of the host's.
+func refuse(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return status.Error(codes.ResourceExhausted, err.Error())
+	}
+	return status.Error(codes.FailedPrecondition, err.Error())
 }
 
 func (w *worker) writeConsole(path string) error {
@@ -243,7 +251,7 @@ func (w *worker) Record(ctx context.Context, r *vmmv1.RecordRequest) (*vmmv1.Rec
 	case errors.Is(err, record.ErrExists):
 		return nil, status.Error(codes.AlreadyExists, err.Error())
 	case err != nil:
-		return nil, status.Error(codes.FailedPrecondition, err.Error())
+		return nil, refuse(err)
 	}
 	return &vmmv1.RecordResponse{}, nil
 }

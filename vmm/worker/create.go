@@ -53,13 +53,21 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 }
 
 // refuse frees what was opened and says whether the configuration is to blame
-// or the host.
+// or the host, whose disk may be full.
 func refuse(err error, res resources) error {
 	code := codes.InvalidArgument
 	if errno := unix.Errno(0); errors.As(err, &errno) {
-		code = codes.FailedPrecondition
+		code = hostCode(errno)
 	}
 	return status.Error(code, errors.Join(err, res.Close()).Error())
+}
+
+// hostCode says what is to be done about an error of the host's.
+func hostCode(err error) codes.Code {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return codes.ResourceExhausted
+	}
+	return codes.FailedPrecondition
 }
 
 // bury waits for the machine's end and gives back what it held.

@@ -61,7 +61,7 @@ func recordCode(err error) codes.Code {
 			return known.code
 		}
 	}
-	return codes.FailedPrecondition // a file of the host's
+	return hostCode(err) // of a file
 }
 
 // socketOf returns the path of the socket that leads to a port of the guest.

@@ -10,6 +10,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
 )
 
 // format is that of the file. A store of a later one isn't opened: who goes back
@@ -24,7 +26,10 @@ const lockTime = 5 * time.Second
 func Open(path string) (*Store, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil {
-			return nil, fmt.Errorf("state in %s: %w", path, full(err))
+			if err = full(err); errors.Is(err, store.ErrFull) {
+				return nil, fmt.Errorf("state in %s: %w: make room on it, and start again", path, err)
+			}
+			return nil, fmt.Errorf("state in %s: %w", path, err)
 		}
 	}
 	s, err := openFile(path)
