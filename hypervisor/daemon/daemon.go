@@ -174,7 +174,7 @@ func (d *daemon) openNode(version string) error {
 	}
 	config.Taps = network.New(c.RuntimeDir) // one node has it
 	if d.config.Cgroups.Enabled {
-		groups, err := cgroup.New(d.config.Cgroups.Parent)
+		groups, err := cgroup.New(d.config.Cgroups.Parent, c.RuntimeDir)
 		if err != nil {
 			return fmt.Errorf("cgroups: %w (set cgroups.enabled = false to do without)", err)
 		}
