@@ -11,6 +11,7 @@ import (
 const (
 	maxLabels       = 64
 	maxRequirements = 64
+	maxSelector     = 16 << 10 // bytes
 )
 
 var (
@@ -55,15 +56,17 @@ type requirement struct {
 // Parse reads a selector: "key=value", "key!=value", "key" and "!key", joined by
 // commas.
 func Parse(text string) (Selector, error) {
+	if len(text) > maxSelector {
+		return nil, fmt.Errorf("a selector of %d bytes, %d is the most", len(text), maxSelector)
+	}
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
-	terms := strings.Split(text, ",")
-	if len(terms) > maxRequirements {
-		return nil, fmt.Errorf("%d terms in a selector, %d is the most", len(terms), maxRequirements)
+	if n := strings.Count(text, ",") + 1; n > maxRequirements {
+		return nil, fmt.Errorf("%d terms in a selector, %d is the most", n, maxRequirements)
 	}
 	var s Selector
-	for _, term := range terms {
+	for term := range strings.SplitSeq(text, ",") {
 		r, err := parse(strings.TrimSpace(term))
 		if err != nil {
 			return nil, fmt.Errorf("selector %.200q: %w", text, err)

@@ -53,6 +53,9 @@ const (
 	maxPage     = 1000
 )
 
+// maxStates is how many states a list may be of: more than there are.
+const maxStates = 16
+
 // List returns a page of the sandboxes that are asked for.
 func (n *Node) List(r *bulkheadv1.ListSandboxesRequest) (*bulkheadv1.ListSandboxesResponse, error) {
 	selector, err := labels.Parse(r.GetLabelSelector())
@@ -65,6 +68,9 @@ func (n *Node) List(r *bulkheadv1.ListSandboxesRequest) (*bulkheadv1.ListSandbox
 		size = defaultPage
 	case size > maxPage:
 		return nil, invalid("page_size", "it is at most "+strconv.Itoa(maxPage))
+	}
+	if len(r.GetStates()) > maxStates {
+		return nil, invalid("states", strconv.Itoa(maxStates)+" are the most")
 	}
 	page := &bulkheadv1.ListSandboxesResponse{ResourceVersion: n.config.Store.Version()} // before anything is read
 	after := ""

@@ -19,7 +19,7 @@ import (
 func onFailure(most uint32) *bulkheadv1.RestartPolicy {
 	return &bulkheadv1.RestartPolicy{
 		Mode: bulkheadv1.RestartMode_RESTART_MODE_ON_FAILURE, MaxRestarts: most,
-		Backoff: durationpb.New(20 * time.Millisecond), MaxBackoff: durationpb.New(50 * time.Millisecond),
+		Backoff: durationpb.New(100 * time.Millisecond), MaxBackoff: durationpb.New(150 * time.Millisecond),
 	}
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
@@ -254,6 +256,9 @@ func (s *sandbox) goneError() error {
 }
 
 func noSandbox(name string) error {
+	if supervise.CheckName(name) != nil {
+		name = fmt.Sprintf("%.64s", name) // nobody's, and as long as a message may be
+	}
 	return fault.New(fault.NotFound, fault.ReasonNoSandbox, name, "there is no sandbox %q", name)
 }
 

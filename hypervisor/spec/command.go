@@ -30,6 +30,7 @@ func (c *checker) command(field string, cmd *bulkheadv1.Command) {
 	for name, list := range map[string][]string{"args": cmd.GetArgs(), "env": cmd.GetEnv()} {
 		if len(list) > maxStrings {
 			c.wrong(field+"."+name, "%d of them, %d is the most", len(list), maxStrings)
+			continue
 		}
 		for i, s := range list {
 			size += len(s)
@@ -102,6 +103,13 @@ func CheckDuration(field string, d *durationpb.Duration, most time.Duration) []f
 func (c *checker) duration(field string, d *durationpb.Duration) {
 	if d != nil && (d.CheckValid() != nil || d.AsDuration() <= 0 || d.AsDuration() > maxTime) {
 		c.wrong(field, "it is not a time between 0 and 10 years")
+	}
+}
+
+// backoff checks how long a restart waits.
+func (c *checker) backoff(field string, d *durationpb.Duration) {
+	if d != nil && (d.CheckValid() != nil || d.AsDuration() < minBackoff || d.AsDuration() > maxTime) {
+		c.wrong(field, "it is not a time between %v and 10 years", minBackoff)
 	}
 }
 

@@ -15,6 +15,7 @@ var interfaceName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,15}$`)
 func (c *checker) networks(networks []*bulkheadv1.Network) {
 	if n := len(networks); n > maxNetworks {
 		c.wrong("spec.networks", "%d, a sandbox has up to %d", n, maxNetworks)
+		return
 	}
 	for i, n := range networks {
 		c.network(fmt.Sprintf("spec.networks[%d]", i), n)

@@ -26,6 +26,7 @@ const (
 	maxCmdline  = 1024
 	maxRestarts = 1 << 20
 	maxTime     = 10 * 365 * 24 * time.Hour
+	minBackoff  = 100 * time.Millisecond // each restart is several changes of the state, kept on disk
 
 	defaultMemory = 128 << 20
 	pageSize      = 4096
@@ -37,7 +38,14 @@ type checker struct {
 	violations []fault.Violation
 }
 
+// maxViolations is how many are told. Who made so many mistakes finds the others
+// when these are mended.
+const maxViolations = 16
+
 func (c *checker) wrong(field, format string, args ...any) {
+	if len(c.violations) == maxViolations {
+		return
+	}
 	c.violations = append(c.violations, fault.Violation{Field: field, Description: fmt.Sprintf(format, args...)})
 }
 
@@ -113,6 +121,7 @@ func (c *checker) machine(s *bulkheadv1.SandboxSpec) {
 func (c *checker) disks(disks []*bulkheadv1.Disk) {
 	if n := len(disks); n > maxDisks {
 		c.wrong("spec.disks", "%d, a sandbox has up to %d", n, maxDisks)
+		return
 	}
 	for i, d := range disks {
 		field := fmt.Sprintf("spec.disks[%d]", i)
@@ -141,6 +150,6 @@ func (c *checker) life(s *bulkheadv1.SandboxSpec) {
 	if r.GetMaxRestarts() > maxRestarts {
 		c.wrong("spec.restart.max_restarts", "%d, %d is the most", r.GetMaxRestarts(), maxRestarts)
 	}
-	c.duration("spec.restart.backoff", r.GetBackoff())
-	c.duration("spec.restart.max_backoff", r.GetMaxBackoff())
+	c.backoff("spec.restart.backoff", r.GetBackoff())
+	c.backoff("spec.restart.max_backoff", r.GetMaxBackoff())
 }

@@ -100,7 +100,7 @@ func TestWrong(t *testing.T) {
 		"spec.command.terminal":     func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Command.Terminal.Rows = 1 << 16 },
 		"spec.restart.mode":         func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Restart.Mode = 9 },
 		"spec.restart.max_restarts": func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Restart.MaxRestarts = 1 << 31 },
-		"spec.restart.backoff":      func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Restart.Backoff = durationpb.New(-1) },
+		"spec.restart.backoff":      func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Restart.Backoff = durationpb.New(1) },
 		"spec.restart.max_backoff": func(_ *bulkheadv1.CreateSandboxRequest, s *spec) {
 			s.Restart.MaxBackoff = &durationpb.Duration{Nanos: 2e9}
 		},
@@ -137,6 +137,28 @@ func TestLinkOut(t *testing.T) {
 	r.Spec.RootFs.Path = link + "/shadow"
 	if v := Check(r, p); len(v) != 1 || v[0].Field != "spec.root_fs.path" {
 		t.Errorf("violations %v", v)
+	}
+}
+
+// TestFloods has more than may be of whatever there can be several of: a few words
+// say so, whatever it is.
+func TestFloods(t *testing.T) {
+	const many = 100_000
+	for name, spoil := range map[string]func(*bulkheadv1.SandboxSpec){
+		"disks":     func(s *bulkheadv1.SandboxSpec) { s.Disks = make([]*bulkheadv1.Disk, many) },
+		"networks":  func(s *bulkheadv1.SandboxSpec) { s.Networks = make([]*bulkheadv1.Network, many) },
+		"variables": func(s *bulkheadv1.SandboxSpec) { s.Command.Env = make([]string, many) },
+		"NUL bytes": func(s *bulkheadv1.SandboxSpec) { s.Command.Args = strings.Split(strings.Repeat("\x00,", 4000), ",") },
+	} {
+		r, p := full(t)
+		spoil(r.GetSpec())
+		size, all := 0, Check(r, p)
+		for _, v := range all {
+			size += len(v.Field) + len(v.Description)
+		}
+		if len(all) == 0 || len(all) > 16 || size > 4096 {
+			t.Errorf("%s: %d violations of %d bytes", name, len(all), size)
+		}
 	}
 }
 

@@ -1139,7 +1139,7 @@ type RestartPolicy struct {
 	// end.
 	MaxRestarts uint32 `protobuf:"varint,2,opt,name=max_restarts,json=maxRestarts,proto3" json:"max_restarts,omitempty"`
 	// How long to wait the first time; twice as long each further time, up to the
-	// most. Not set: 1 s, up to 5 min.
+	// most. Both are at least 100 ms. Not set: 1 s, up to 5 min.
 	Backoff       *durationpb.Duration `protobuf:"bytes,3,opt,name=backoff,proto3" json:"backoff,omitempty"`
 	MaxBackoff    *durationpb.Duration `protobuf:"bytes,4,opt,name=max_backoff,json=maxBackoff,proto3" json:"max_backoff,omitempty"`
 	unknownFields protoimpl.UnknownFields
