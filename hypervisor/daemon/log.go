@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -50,6 +51,21 @@ func newLog(c LogConfig) (*zap.Logger, zap.AtomicLevel, error) {
 
 // accessLog logs each call: who called what, and how it ended.
 type accessLog struct{ log *zap.Logger }
+
+// Bounds of what a client can have a line of the log carry, in bytes before they
+// are escaped.
+const (
+	maxWord = 200
+	maxText = 2 << 10
+)
+
+// clip returns what fits of s, with a sign if that isn't all.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}
 
 // about is what a request is about, if it says so.
 type about interface{ GetSandbox() string }
@@ -117,17 +133,17 @@ func (a accessLog) write(ctx context.Context, method, sandbox string, start time
 		return
 	}
 	fields := []zap.Field{
-		zap.String("method", method), zap.String("client", access.FromContext(ctx).Name),
+		zap.String("method", clip(method, maxWord)), zap.String("client", clip(access.FromContext(ctx).Name, maxWord)),
 		zap.Stringer("code", code), zap.Duration("took", time.Since(start)),
 	}
 	if sandbox != "" {
-		fields = append(fields, zap.String("sandbox", sandbox))
+		fields = append(fields, zap.String("sandbox", clip(sandbox, maxWord)))
 	}
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil && p.Addr.Network() != "unix" {
 		fields = append(fields, zap.Stringer("peer", p.Addr))
 	}
 	if err != nil {
-		fields = append(fields, zap.String("error", status.Convert(err).Message()))
+		fields = append(fields, zap.String("error", clip(status.Convert(err).Message(), maxText)))
 	}
 	entry.Write(fields...)
 }

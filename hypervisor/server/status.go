@@ -96,12 +96,13 @@ func reasonOf(c codes.Code) string {
 // withDetails returns e as a status.
 func withDetails(e *fault.Error) error {
 	if e.Kind == kindOfContext {
-		if s, ok := status.FromError(e.Err); ok {
-			return s.Err()
+		s, ok := status.FromError(e.Err)
+		if !ok {
+			s = status.FromContextError(e.Err)
 		}
-		return status.FromContextError(e.Err).Err()
+		return status.Error(s.Code(), clip(s.Message(), maxMessage)) // a guest's own details are nobody's
 	}
-	s := status.New(kinds[e.Kind], e.Error())
+	s := status.New(kinds[e.Kind], clip(e.Error(), maxMessage))
 	with, err := s.WithDetails(details(e)...)
 	if err != nil {
 		return s.Err() // without them, then
@@ -111,25 +112,20 @@ func withDetails(e *fault.Error) error {
 
 func details(e *fault.Error) []protoadapt.MessageV1 {
 	info := &errdetails.ErrorInfo{Reason: e.Reason, Domain: domain}
-	if e.Subject != "" {
-		info.Metadata = map[string]string{"subject": e.Subject}
+	subject := clip(e.Subject, maxWord)
+	if subject != "" {
+		info.Metadata = map[string]string{"subject": subject}
 	}
 	all := []protoadapt.MessageV1{info}
 	switch e.Kind {
 	case fault.Invalid:
-		bad := &errdetails.BadRequest{}
-		for _, v := range e.Violations {
-			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: v.Field, Description: v.Description})
-		}
-		all = append(all, bad)
+		all = append(all, badRequest(e.Violations))
 	case fault.NotFound, fault.Exists:
-		all = append(all, &errdetails.ResourceInfo{ResourceType: "sandbox", ResourceName: e.Subject, Description: e.Error()})
+		all = append(all, &errdetails.ResourceInfo{ResourceType: "sandbox", ResourceName: subject})
 	case fault.Exhausted:
-		all = append(all, &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: e.Subject, Description: e.Error()}}})
+		all = append(all, &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: subject}}})
 	case fault.Precondition:
-		all = append(all, &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{
-			{Type: e.Reason, Subject: e.Subject, Description: e.Error()},
-		}})
+		all = append(all, &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Type: e.Reason, Subject: subject}}})
 	}
 	if e.RetryAfter > 0 {
 		all = append(all, &errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryAfter)})

@@ -1,0 +1,29 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+// TestLongWordsInTheLog has a client send as much as it may, which comes back in
+// the error, too.
+func TestLongWordsInTheLog(t *testing.T) {
+	long := strings.Repeat("\x1b", 4<<20)
+	var out bytes.Buffer
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&out), zap.InfoLevel))
+	_, err := accessLog{log}.unary(context.Background(), &bulkheadv1.GetSandboxRequest{Name: long}, &grpc.UnaryServerInfo{FullMethod: "/x"},
+		func(context.Context, any) (any, error) { return nil, status.Error(codes.NotFound, long) })
+	if status.Code(err) != codes.NotFound || out.Len() == 0 || out.Len() > 16<<10 {
+		t.Errorf("%d bytes are logged", out.Len())
+	}
+}
