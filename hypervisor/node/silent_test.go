@@ -9,7 +9,6 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
@@ -133,27 +132,5 @@ func TestFrozenStray(t *testing.T) {
 	f.hasEnded(id)
 	if _, err := os.Stat(bundleOf(f, "box")); !os.IsNotExist(err) {
 		t.Errorf("its bundle: %v", err)
-	}
-}
-
-// TestNothingAfterTheEnd has starts fail as soon as there is a worker: that there is
-// one is no news any more then.
-func TestNothingAfterTheEnd(t *testing.T) {
-	f := open(t)
-	f.create("panics", &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordBadMachine}})
-	for range 20 {
-		f.Start(t.Context(), "panics")
-		f.until("panics", stopped)
-	}
-	time.Sleep(50 * time.Millisecond) // for what comes late
-	if w := f.recordOf("panics").GetWorker(); w != nil {
-		t.Errorf("one that is stopped has a worker: %v", w)
-	}
-	events, err := f.config.Store.Events(0, 1000)
-	f.must(err)
-	for _, e := range events {
-		if state := e.GetSandbox().GetStatus().GetState(); e.GetMessage() == "worker started" && state != starting {
-			t.Errorf("event %d: worker started in %v", e.GetSandbox().GetResourceVersion(), state)
-		}
 	}
 }
