@@ -127,11 +127,11 @@ const maxName = 48
 // CheckName fails unless a sandbox may be called name.
 func CheckName(name string) error {
 	ok := name != "" && len(name) <= maxName && name[0] != '.' && name[0] != '-'
-	for _, r := range name {
+	for _, r := range name[:min(len(name), maxName)] {
 		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r))
 	}
 	if !ok {
-		return fmt.Errorf("invalid sandbox name %q: use 1 to %d letters, digits, '_', '.' and '-', not '.' or '-' first", name, maxName)
+		return fmt.Errorf("invalid sandbox name %.64q: use 1 to %d letters, digits, '_', '.' and '-', not '.' or '-' first", name, maxName)
 	}
 	return nil
 }
