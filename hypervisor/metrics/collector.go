@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -103,12 +104,30 @@ func report(sandbox string, s *bulkheadv1.SandboxStats, out chan<- prometheus.Me
 	send(cpuTime, prometheus.CounterValue, (s.GetUserTime().AsDuration() + s.GetSystemTime().AsDuration()).Seconds())
 	send(memory, prometheus.GaugeValue, float64(s.GetMemoryBytes()))
 	send(overhead, prometheus.GaugeValue, float64(s.GetOverheadBytes()))
-	for _, d := range s.GetDevices() {
+	for _, d := range devices(s.GetDevices()) {
 		send(requests, prometheus.CounterValue, float64(d.GetRequests()), d.GetName())
 		send(sent, prometheus.CounterValue, float64(d.GetTransmittedBytes()), d.GetName())
 		send(received, prometheus.CounterValue, float64(d.GetReceivedBytes()), d.GetName())
 		send(breaches, prometheus.CounterValue, float64(d.GetBreaches()), d.GetName())
 	}
+}
+
+// What a worker says of its devices: it may be a guest's by now.
+const (
+	maxDevices    = 64 // more than the machine has places for
+	maxDeviceName = 32 // bytes
+)
+
+// devices returns those that can be reported: one of each name.
+func devices(all []*bulkheadv1.DeviceStats) (good []*bulkheadv1.DeviceStats) {
+	seen := map[string]bool{}
+	for _, d := range all[:min(len(all), maxDevices)] {
+		if name := d.GetName(); !seen[name] && len(name) <= maxDeviceName && utf8.ValidString(name) {
+			seen[name] = true
+			good = append(good, d)
+		}
+	}
+	return good
 }
 
 // label is an enum's name as labels have it.

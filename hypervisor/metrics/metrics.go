@@ -53,9 +53,14 @@ func New() *Metrics {
 // Watch adds what can be seen of a node.
 func (m *Metrics) Watch(n *node.Node) { m.registry.MustRegister(&collector{node: n}) }
 
-// Handler serves what was counted.
+// maxScrapes is how many may ask at once: each has all workers asked.
+const maxScrapes = 4
+
+// Handler serves what was counted. What can't be told of one sandbox is left out.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		Registry: m.registry, ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: maxScrapes,
+	})
 }
 
 // Started implements node.Observer.
