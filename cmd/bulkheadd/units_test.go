@@ -111,6 +111,25 @@ func TestUnitsAreGood(t *testing.T) {
 	}
 }
 
+// TestServiceHasItsSocket: started without, the daemon would make one of its own, and
+// the socket unit could not make its.
+func TestServiceHasItsSocket(t *testing.T) {
+	text, err := os.ReadFile(serviceUnit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"Requires", "After"} {
+		found := false
+		for line := range strings.Lines(string(text)) {
+			value, ok := strings.CutPrefix(line, key+"=")
+			found = found || ok && slices.Contains(strings.Fields(value), socketUnit)
+		}
+		if !found {
+			t.Errorf("%s doesn't have %s", key, socketUnit)
+		}
+	}
+}
+
 // TestServiceIsTight fails when the service is given more than it was, or when
 // what is written here of it isn't so.
 func TestServiceIsTight(t *testing.T) {
