@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/containerd/ttrpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 
@@ -195,8 +197,11 @@ func (i *Instance) powerOff(ctx context.Context, grace time.Duration) error {
 		return err
 	}
 	_, err = agent.PowerOff(ctx, &agentv1.PowerOffRequest{GraceNs: uint64(grace)})
-	if errors.Is(err, ttrpc.ErrClosed) {
+	switch {
+	case errors.Is(err, ttrpc.ErrClosed):
 		return nil // it was faster than its answer
+	case status.Code(err) == codes.FailedPrecondition:
+		return nil // it was asked before, by an owner that is gone
 	}
 	return plain(err)
 }

@@ -10,8 +10,8 @@ import (
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
-// defaultGrace is how long a command has from SIGTERM to SIGKILL.
-const defaultGrace = 10 * time.Second
+// DefaultGrace is how long a command has from SIGTERM to SIGKILL if nobody says.
+const DefaultGrace = 10 * time.Second
 
 // command has a sandbox do something, and returns it as it is when that is done.
 func (n *Node) command(ctx context.Context, name string, act func(*sandbox) error, look func(*sandbox) (done bool, err error)) (*bulkheadv1.Sandbox, error) {
@@ -83,33 +83,36 @@ func hasStopped(s *sandbox) (bool, error) {
 }
 
 // Stop asks a sandbox to end, its command by SIGTERM and when grace is over by
-// SIGKILL, and waits for that. 0: 10 seconds.
+// SIGKILL, and waits for that.
 func (n *Node) Stop(ctx context.Context, name string, grace time.Duration) (*bulkheadv1.Sandbox, error) {
-	if grace == 0 {
-		grace = defaultGrace
-	}
 	return n.command(ctx, name, func(s *sandbox) error {
-		return s.endCommand(bulkheadv1.ExitReason_EXIT_REASON_STOPPED, grace)
+		if s.alive() {
+			s.end(bulkheadv1.ExitReason_EXIT_REASON_STOPPED, grace, "stopping: "+reasonText(bulkheadv1.ExitReason_EXIT_REASON_STOPPED))
+		}
+		s.stayDown()
+		return nil
 	}, hasStopped)
 }
 
 // Kill ends a sandbox at once, and waits for that.
 func (n *Node) Kill(ctx context.Context, name string) (*bulkheadv1.Sandbox, error) {
 	return n.command(ctx, name, func(s *sandbox) error {
-		return s.endCommand(bulkheadv1.ExitReason_EXIT_REASON_KILLED, 0)
+		switch {
+		case s.alive():
+			s.kill("stopping: " + reasonText(bulkheadv1.ExitReason_EXIT_REASON_KILLED))
+		case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING) && !s.record.GetKilled():
+			s.killNow("killed while it was stopping")
+		}
+		s.stayDown()
+		return nil
 	}, hasStopped)
 }
 
-func (s *sandbox) endCommand(reason bulkheadv1.ExitReason, grace time.Duration) error {
-	switch {
-	case s.alive():
-		s.end(reason, grace, "stopping: "+reasonText(reason))
-	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING) && grace == 0:
-		s.callOff(errKilled)
-	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF):
+// stayDown has a sandbox that waits for its restart wait no more.
+func (s *sandbox) stayDown() {
+	if s.is(bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF) {
 		s.rest("stopped: it is not to be restarted")
 	}
-	return nil
 }
 
 // Delete removes a sandbox, and waits for that. One that is running is only
@@ -145,17 +148,18 @@ func (s *sandbox) isDeleted() (bool, error) {
 func (n *Node) Pause(ctx context.Context, name string) (*bulkheadv1.Sandbox, error) {
 	return n.command(ctx, name, func(s *sandbox) error {
 		return s.turn(ctx, bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING, bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED)
-	}, now)
+	}, func(*sandbox) (bool, error) { return now() })
 }
 
 // Resume undoes Pause.
 func (n *Node) Resume(ctx context.Context, name string) (*bulkheadv1.Sandbox, error) {
 	return n.command(ctx, name, func(s *sandbox) error {
 		return s.turn(ctx, bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED, bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING)
-	}, now)
+	}, func(*sandbox) (bool, error) { return now() })
 }
 
-func now(*sandbox) (bool, error) { return true, nil }
+// now is for who waits for nothing.
+func now() (bool, error) { return true, nil }
 
 // turnTime is how long a worker may take to pause or resume its machine.
 const turnTime = 10 * time.Second

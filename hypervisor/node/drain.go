@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -13,23 +15,35 @@ func (n *Node) Drain(ctx context.Context, stop bool, grace time.Duration) (stopp
 	if err := n.setDraining(true); err != nil {
 		return 0, err
 	}
-	if grace == 0 {
-		grace = defaultGrace
-	}
+	// Each sandbox is told, and nobody is waited for before all have heard: what
+	// was about to start has begun by then, or never will.
+	var told sync.WaitGroup
+	var count atomic.Int64
 	for _, s := range n.all() {
-		s.post(func() {
-			switch {
-			case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF):
-				s.rest("not restarted: the node is being drained")
-			case stop && s.alive():
-				s.end(bulkheadv1.ExitReason_EXIT_REASON_DRAINED, grace, "stopping: the node is being drained")
-			}
+		told.Go(func() {
+			s.do(ctx, func() error {
+				if s.drain(stop, grace) {
+					count.Add(1)
+				}
+				return nil
+			}, now) // one that is gone needn't hear; ctx and the node's end are heard below
 		})
-		if stop && runs(s.seen.Load()) {
-			stopped++
-		}
 	}
-	return stopped, n.untilIdle(ctx)
+	told.Wait()
+	return int(count.Load()), n.untilIdle(ctx)
+}
+
+// drain has a sandbox heed that the node is being drained, and reports whether
+// that stopped it.
+func (s *sandbox) drain(stop bool, grace time.Duration) bool {
+	switch {
+	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF):
+		s.rest("not restarted: the node is being drained")
+	case stop && s.alive():
+		s.end(bulkheadv1.ExitReason_EXIT_REASON_DRAINED, grace, "stopping: the node is being drained")
+		return true
+	}
+	return false
 }
 
 // untilIdle waits until no sandbox runs.

@@ -49,7 +49,7 @@ func (s *sandbox) finish(exit *bulkheadv1.SandboxExit) {
 	status := s.status()
 	status.Exit, status.ReadyTime = exit, nil
 	stopping := s.record.GetStopping()
-	s.record.Worker, s.record.Stopping = nil, 0
+	s.record.Worker, s.record.Stopping, s.record.GraceUntil, s.record.Killed = nil, 0, nil, false
 	s.node.observeExit(exit)
 	switch {
 	case s.record.GetDoomed():

@@ -90,8 +90,16 @@ const (
 	paused   = bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED
 	stopped  = bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED
 	backing  = bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF
+	stopping = bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING
 	deleting = bulkheadv1.SandboxState_SANDBOX_STATE_DELETING
 )
+
+// deaf makes and starts a sandbox whose command doesn't heed SIGTERM.
+func (f *fixture) deaf(name string) {
+	f.t.Helper()
+	f.start(name, nil, "sh", "-c", "trap '' TERM; touch "+filepath.Join(f.config.StateDir, name)+"; while :; do sleep 1; done")
+	f.untilFile(filepath.Join(f.config.StateDir, name))
+}
 
 // until waits for a sandbox's state.
 func (f *fixture) until(name string, want bulkheadv1.SandboxState) *bulkheadv1.Sandbox {
@@ -172,7 +180,7 @@ func TestLife(t *testing.T) {
 	if _, err := f.Start(t.Context(), "web"); err != nil {
 		t.Errorf("start again: %v", err)
 	}
-	box, err = f.Stop(t.Context(), "web", 0)
+	box, err = f.Stop(t.Context(), "web", node.DefaultGrace)
 	f.must(err)
 	if s := box.GetStatus(); s.GetState() != stopped || s.GetExit().GetReason() != bulkheadv1.ExitReason_EXIT_REASON_STOPPED || s.GetExit().GetForced() {
 		t.Errorf("stopped: %v", s)
@@ -216,11 +224,45 @@ func TestStopEndsTheCommand(t *testing.T) {
 	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_STOPPED || e.GetExitCode() != 5 {
 		t.Errorf("exit %v", e)
 	}
-	f.start("deaf", nil, "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
-	box, err = f.Kill(t.Context(), "deaf")
+}
+
+// TestNoGrace has a command be ended at once, and its guest still end by itself.
+func TestNoGrace(t *testing.T) {
+	f := open(t)
+	f.deaf("deaf")
+	began := time.Now()
+	box, err := f.Stop(t.Context(), "deaf", 0)
 	f.must(err)
-	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_KILLED || e.GetExitCode() != 137 {
+	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_STOPPED || e.GetExitCode() != 137 || e.GetForced() {
 		t.Errorf("exit %v", e)
+	}
+	if took := time.Since(began); took > node.DefaultGrace*9/10 {
+		t.Errorf("no grace took %v", took)
+	}
+}
+
+// TestKill ends a sandbox at once: no news of its command is waited for.
+func TestKill(t *testing.T) {
+	f := open(t)
+	fastest := func(code int32, args ...string) time.Duration {
+		took := time.Hour
+		for range 4 {
+			box := f.create("", nil, args...)
+			_, err := f.Start(t.Context(), box.GetName())
+			f.must(err)
+			began := time.Now()
+			box, err = f.Kill(t.Context(), box.GetName())
+			f.must(err)
+			took = min(took, time.Since(began))
+			if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_KILLED || e.GetExitCode() != code {
+				t.Errorf("exit %v", e)
+			}
+		}
+		return took
+	}
+	without, with := fastest(0), fastest(137, "sleep", "1000")
+	if with > without+300*time.Millisecond {
+		t.Errorf("the fastest of four took %v, without a command %v", with, without)
 	}
 }
 
@@ -322,7 +364,7 @@ func TestPause(t *testing.T) {
 	}
 	_, err = f.Pause(t.Context(), "box")
 	f.must(err)
-	box, err = f.Stop(t.Context(), "box", 0)
+	box, err = f.Stop(t.Context(), "box", node.DefaultGrace)
 	f.must(err)
 	if e := box.GetStatus().GetExit(); e.GetForced() {
 		t.Errorf("a paused sandbox was not asked to end: %v", e)
@@ -335,7 +377,7 @@ func TestPause(t *testing.T) {
 func TestCallOffAStart(t *testing.T) {
 	f := open(t)
 	for name, end := range map[string]func(string) error{
-		"stop":   func(n string) error { _, err := f.Stop(t.Context(), n, 0); return err },
+		"stop":   func(n string) error { _, err := f.Stop(t.Context(), n, node.DefaultGrace); return err },
 		"kill":   func(n string) error { _, err := f.Kill(t.Context(), n); return err },
 		"delete": func(n string) error { return f.Delete(t.Context(), n, "", true) },
 	} {
@@ -370,7 +412,7 @@ func TestCapacity(t *testing.T) {
 	f.kindIs(err, fault.Exhausted, fault.ReasonNoRoom)
 	_, err = f.Start(t.Context(), "all")
 	f.must(err)
-	_, err = f.Stop(t.Context(), "all", 0)
+	_, err = f.Stop(t.Context(), "all", node.DefaultGrace)
 	f.must(err)
 	f.create("more", nil) // a sandbox that has stopped has nothing
 	_, err = f.Start(t.Context(), "all")

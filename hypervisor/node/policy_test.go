@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -57,7 +59,7 @@ func TestBackOffCanBeStopped(t *testing.T) {
 	if at := box.GetStatus().GetRestartTime().AsTime(); time.Until(at) > 5*time.Minute || time.Until(at) < 4*time.Minute {
 		t.Errorf("to be restarted at %v, want 5 minutes, which is the most", at)
 	}
-	_, err := f.Stop(t.Context(), "fails", 0)
+	_, err := f.Stop(t.Context(), "fails", node.DefaultGrace)
 	f.must(err)
 	f.until("fails", stopped)
 }
@@ -106,9 +108,16 @@ func TestDrain(t *testing.T) {
 	f.start("job", nil, "sleep", "0.5")
 	f.start("service", nil, "sleep", "1000")
 	f.create("waiting", nil)
+	later := onFailure(0)
+	later.Backoff, later.MaxBackoff = durationpb.New(time.Hour), durationpb.New(time.Hour)
+	f.start("fails", &bulkheadv1.SandboxSpec{Restart: later}, "false")
+	f.until("fails", backing)
+	f.deaf("leaving")
+	go f.Stop(t.Context(), "leaving", time.Hour)
+	f.until("leaving", stopping)
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := f.Drain(short, false, 0); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := f.Drain(short, false, node.DefaultGrace); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("drained while a service runs: %v", err)
 	}
 	_, err := f.Create(&bulkheadv1.CreateSandboxRequest{Name: "new"}, "tester")
@@ -116,9 +125,23 @@ func TestDrain(t *testing.T) {
 	_, err = f.Start(t.Context(), "waiting")
 	f.kindIs(err, fault.Unavailable, fault.ReasonDraining)
 	f.until("job", stopped)
-	stopped, err := f.Drain(t.Context(), true, time.Millisecond)
-	if err != nil || stopped != 1 {
-		t.Errorf("%d stopped, %v", stopped, err)
+	told := make(chan error, 1)
+	go func() {
+		f.until("service", stopped)
+		_, err := f.Kill(t.Context(), "leaving") // the drain waits for it
+		told <- err
+	}()
+	count, err := f.Drain(t.Context(), true, time.Millisecond)
+	if err != nil || count != 1 {
+		t.Errorf("%d stopped, %v; want the service", count, err)
+	}
+	f.must(<-told)
+	for name, want := range map[string]bulkheadv1.ExitReason{
+		"leaving": bulkheadv1.ExitReason_EXIT_REASON_STOPPED, "fails": bulkheadv1.ExitReason_EXIT_REASON_COMPLETED,
+	} {
+		if e := f.until(name, stopped).GetStatus().GetExit(); e.GetReason() != want {
+			t.Errorf("%s: exit %v, want %v", name, e, want)
+		}
 	}
 	box, err := f.Get("service")
 	f.must(err)
@@ -132,6 +155,40 @@ func TestDrain(t *testing.T) {
 	f.must(f.Undrain())
 	_, err = f.Start(t.Context(), "waiting")
 	f.must(err)
+}
+
+// TestDrainMeetsStarts has sandboxes be started while the node is told to take no
+// more work: none runs once it has been drained.
+func TestDrainMeetsStarts(t *testing.T) {
+	f := open(t)
+	var names []string
+	for i := range 8 {
+		names = append(names, fmt.Sprint("box", i))
+		f.create(names[i], nil)
+	}
+	for round := range 5 {
+		var starts sync.WaitGroup
+		for _, name := range names {
+			starts.Go(func() { f.Start(t.Context(), name) })
+		}
+		time.Sleep(time.Duration(round) * time.Millisecond)
+		_, err := f.Drain(t.Context(), true, 0)
+		f.must(err)
+		check := func() {
+			t.Helper()
+			for _, name := range names {
+				box, err := f.Get(name)
+				f.must(err)
+				if s := box.GetStatus().GetState(); s != created && s != stopped {
+					t.Errorf("%s is %v on a node that was drained", name, s)
+				}
+			}
+		}
+		check()
+		starts.Wait()
+		check()
+		f.must(f.Undrain())
+	}
 }
 
 func TestList(t *testing.T) {

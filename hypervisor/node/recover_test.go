@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -120,6 +121,67 @@ func TestStartGoesOn(t *testing.T) {
 	f.exec("slow", "true")
 	f.restart(nil)
 	f.settled("slow")
+}
+
+// TestStopGoesOn has the node go away while a command has time to end, which it
+// still has then.
+func TestStopGoesOn(t *testing.T) {
+	f := open(t)
+	dir := f.config.StateDir
+	f.start("job", nil, "sh", "-c", "cd "+dir+"; trap 'touch asked; while [ ! -e end ]; do sleep 0.05; done; exit 5' TERM; touch ready; while :; do sleep 0.05; done")
+	f.untilFile(filepath.Join(dir, "ready"))
+	go f.Node.Stop(t.Context(), "job", time.Hour)
+	f.untilFile(filepath.Join(dir, "asked"))
+	f.restart(nil)
+	f.until("job", stopping)
+	records, err := f.config.Store.Records()
+	f.must(err)
+	if left := time.Until(records[0].GetGraceUntil().AsTime()); left < 50*time.Minute || left > time.Hour {
+		t.Errorf("%v are left of an hour", left)
+	}
+	f.must(os.WriteFile(filepath.Join(dir, "end"), nil, 0o600))
+	if e := f.until("job", stopped).GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_STOPPED || e.GetExitCode() != 5 || e.GetForced() {
+		t.Errorf("exit %v", e)
+	}
+}
+
+// TestKillWhileFoundAgain kills a sandbox of which the node doesn't know yet
+// whether it is there.
+func TestKillWhileFoundAgain(t *testing.T) {
+	f := open(t)
+	f.deaf("deaf")
+	worker := f.workerOf("deaf").PID
+	go f.Node.Stop(t.Context(), "deaf", time.Hour)
+	f.until("deaf", stopping)
+	f.restart(func() { f.must(syscall.Kill(worker, syscall.SIGSTOP)) })
+	killed := make(chan error, 1)
+	before := f.config.Store.Version()
+	go func() {
+		_, err := f.Kill(t.Context(), "deaf")
+		killed <- err
+	}()
+	for began := time.Now(); f.config.Store.Version() == before && time.Since(began) < 2*time.Second; {
+		time.Sleep(5 * time.Millisecond) // until it is known that it is to be killed
+	}
+	f.must(syscall.Kill(worker, syscall.SIGCONT))
+	box := f.until("deaf", stopped)
+	f.must(<-killed)
+	if e := box.GetStatus().GetExit(); e.GetExitCode() != 137 {
+		t.Errorf("exit %v", e)
+	}
+}
+
+// untilFile waits until a file is there.
+func (f *fixture) untilFile(path string) {
+	f.t.Helper()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		if time.Since(began) > 20*time.Second {
+			f.t.Fatalf("%s is not made", path)
+		}
+	}
 }
 
 // TestStrays leaves a worker and files that no record knows.

@@ -36,10 +36,29 @@ var errCalledOff = errors.New("called off")
 // errKilled ends the wait for a guest that is asked to end.
 var errKilled = errors.New("killed")
 
-// end has a sandbox that is STARTING, RUNNING or PAUSED stop, for a reason. A
-// grace of 0 doesn't ask the guest. That it can't be kept stops nobody: what is
-// stopped may be what fills the disk.
+// end has a sandbox that is STARTING, RUNNING or PAUSED stop, for a reason: its
+// guest is asked to end, its processes have grace.
 func (s *sandbox) end(reason bulkheadv1.ExitReason, grace time.Duration, message string) {
+	s.record.Killed, s.record.GraceUntil = false, timestamppb.New(time.Now().Add(grace))
+	s.leave(reason, message)
+}
+
+// kill has it stop without asking its guest.
+func (s *sandbox) kill(message string) {
+	s.record.Killed, s.record.GraceUntil = true, nil
+	s.leave(bulkheadv1.ExitReason_EXIT_REASON_KILLED, message)
+}
+
+// killNow has one that is STOPPING already not be waited for.
+func (s *sandbox) killNow(message string) {
+	s.record.Killed = true // for who finds it again in this state
+	s.keep(message)
+	s.callOff(errKilled)
+}
+
+// leave is STOPPING. That it can't be kept stops nobody: what is stopped may be
+// what fills the disk.
+func (s *sandbox) leave(reason bulkheadv1.ExitReason, message string) {
 	s.status().State, s.record.Stopping = bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING, reason
 	s.usable.Store(nil)
 	s.keep(message)
@@ -47,29 +66,23 @@ func (s *sandbox) end(reason bulkheadv1.ExitReason, grace time.Duration, message
 		s.callOff(errCalledOff) // it is starting, or being found again, or its machine has ended
 		return
 	}
-	s.stopWithin(grace)
+	s.stop()
 }
 
-// stop is the work of STOPPING, as for who finds a sandbox in that state.
+// stop is the work of STOPPING, as the record has it: also for who finds a
+// sandbox in that state.
 func (s *sandbox) stop() {
-	grace := defaultGrace
-	if s.record.GetStopping() == bulkheadv1.ExitReason_EXIT_REASON_KILLED {
-		grace = 0
-	}
-	s.stopWithin(grace)
-}
-
-func (s *sandbox) stopWithin(grace time.Duration) {
 	i, reason, completed := s.instance, s.record.GetStopping(), proto.CloneOf(s.status().GetExit())
+	asked, grace := !s.record.GetKilled(), s.graceLeft()
 	s.instance = nil
 	s.start(func(ctx context.Context) func() {
-		forced := grace > 0 && !s.askToEnd(ctx, i, grace)
+		forced := asked && !s.askToEnd(ctx, i, grace)
 		if errors.Is(context.Cause(ctx), errNodeClosing) && !s.node.config.Tied {
 			return func() { s.instance = i }
 		}
 		exit := completed // kept when the command ended
 		if reason != bulkheadv1.ExitReason_EXIT_REASON_COMPLETED {
-			exit = stopExit(i, reason, s.spec().GetCommand() != nil)
+			exit = stopExit(i, reason, s.spec().GetCommand() != nil, asked && !forced)
 		}
 		exit.Forced = forced
 		if err := i.Close(); err != nil {
@@ -77,6 +90,14 @@ func (s *sandbox) stopWithin(grace time.Duration) {
 		}
 		return func() { s.finish(exit) }
 	})
+}
+
+// graceLeft is how long the processes of a sandbox that is STOPPING have.
+func (s *sandbox) graceLeft() time.Duration {
+	if s.record.GetGraceUntil() == nil {
+		return DefaultGrace // kept by a node that didn't say
+	}
+	return max(0, time.Until(s.record.GetGraceUntil().AsTime()))
 }
 
 // askToEnd has the guest end by itself, and reports whether it did.
@@ -89,26 +110,45 @@ func (s *sandbox) askToEnd(ctx context.Context, i *instance.Instance, grace time
 	defer cancel()
 	i.Resume(ctx) // one that is paused couldn't; others don't notice
 	err := i.PowerOff(ctx, grace)
-	if err != nil {
+	if err != nil && !errors.Is(context.Cause(ctx), errNodeClosing) {
 		s.log.Warn("the guest is ended without its doing", zap.Error(err))
 	}
 	return err == nil
 }
 
 // stopExit is the exit of a run that was stopped for a reason, before its
-// instance is closed.
-func stopExit(i *instance.Instance, reason bulkheadv1.ExitReason, command bool) *bulkheadv1.SandboxExit {
+// instance is closed. byItself says that the guest has ended.
+func stopExit(i *instance.Instance, reason bulkheadv1.ExitReason, command, byItself bool) *bulkheadv1.SandboxExit {
 	exit := &bulkheadv1.SandboxExit{Reason: reason, Time: timestamppb.Now()}
 	if !command {
 		return exit
 	}
-	select {
-	case <-i.Exited():
+	if exited(i, byItself) {
 		exit.ExitCode, exit.Signal = i.Exit().GetExitCode(), i.Exit().GetSignal()
-	case <-time.After(exitTime):
+	} else {
 		exit.ExitCode, exit.Signal = exitKilled, signalKill
 	}
 	return exit
+}
+
+// exited reports whether the command of an instance has ended, and waits for the
+// news of that if it is on its way.
+func exited(i *instance.Instance, wait bool) bool {
+	timeout := time.Duration(0)
+	if wait {
+		timeout = exitTime
+	}
+	select {
+	case <-i.Exited():
+		return true
+	default:
+	}
+	select {
+	case <-i.Exited():
+		return true
+	case <-time.After(timeout):
+		return false
+	}
 }
 
 // What ends a command that isn't asked.
@@ -155,10 +195,8 @@ func machineExit(i *instance.Instance, command bool) *bulkheadv1.SandboxExit {
 		exit.ConsoleTail = end.GetConsoleTail()
 	}
 	if command && exit.Reason == bulkheadv1.ExitReason_EXIT_REASON_POWER_OFF {
-		select {
-		case <-i.Exited():
+		if exited(i, true) {
 			exit.ExitCode, exit.Signal = i.Exit().GetExitCode(), i.Exit().GetSignal()
-		case <-time.After(exitTime):
 		}
 	}
 	return exit

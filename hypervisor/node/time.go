@@ -55,7 +55,7 @@ func (s *sandbox) onTime() {
 			s.status().RestartTime = timestamppb.New(now.Add(keepAgain))
 		}
 	case over(s.idleUntil()):
-		s.end(bulkheadv1.ExitReason_EXIT_REASON_IDLE, defaultGrace, "stopping: idle for too long")
+		s.end(bulkheadv1.ExitReason_EXIT_REASON_IDLE, DefaultGrace, "stopping: idle for too long")
 	}
 }
 
@@ -111,10 +111,9 @@ func (s *sandbox) doom(message string) {
 			s.removeKept() // who asks again needn't wait until it is time
 		}
 	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING):
-		s.callOff(errKilled)
-		s.keep(message)
+		s.killNow(message)
 	case s.alive():
-		s.end(bulkheadv1.ExitReason_EXIT_REASON_KILLED, 0, "ending: "+message)
+		s.kill("ending: " + message)
 	default:
 		s.remove(message)
 	}

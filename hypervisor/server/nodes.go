@@ -34,7 +34,7 @@ func (s *nodes) Drain(ctx context.Context, r *bulkheadv1.DrainRequest) (*bulkhea
 	if err := fault.InvalidRequest(violations); err != nil {
 		return nil, toStatus(err)
 	}
-	stopped, err := s.node.Drain(ctx, r.GetMode() == bulkheadv1.DrainMode_DRAIN_MODE_STOP, r.GetGracePeriod().AsDuration())
+	stopped, err := s.node.Drain(ctx, r.GetMode() == bulkheadv1.DrainMode_DRAIN_MODE_STOP, grace(r.GetGracePeriod()))
 	if err != nil {
 		return nil, toStatus(err)
 	}

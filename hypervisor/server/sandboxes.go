@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
@@ -43,11 +45,19 @@ func (s *sandboxes) StopSandbox(ctx context.Context, r *bulkheadv1.StopSandboxRe
 	if err := fault.InvalidRequest(spec.CheckDuration("grace_period", r.GetGracePeriod(), maxGrace)); err != nil {
 		return nil, toStatus(err)
 	}
-	box, err := s.node.Stop(ctx, r.GetName(), r.GetGracePeriod().AsDuration())
+	box, err := s.node.Stop(ctx, r.GetName(), grace(r.GetGracePeriod()))
 	if err != nil {
 		return nil, toStatus(err)
 	}
 	return &bulkheadv1.StopSandboxResponse{Sandbox: box}, nil
+}
+
+// grace is how long a command has: no time, if a client says so.
+func grace(d *durationpb.Duration) time.Duration {
+	if d == nil {
+		return node.DefaultGrace
+	}
+	return d.AsDuration()
 }
 
 // KillSandbox implements bulkheadv1.SandboxesServer.
