@@ -374,6 +374,31 @@ func TestPause(t *testing.T) {
 	f.kindIs(err, fault.Precondition, fault.ReasonState)
 }
 
+// TestPauseCancelled has the caller not wait for it: the sandbox is what it is
+// said to be all the same.
+func TestPauseCancelled(t *testing.T) {
+	f := open(t)
+	f.start("box", &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordSlowPause}})
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := f.Pause(short, "box"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("paused in no time: %v", err)
+	}
+	f.until("box", paused)
+	_, err := f.Resume(t.Context(), "box")
+	f.must(err)
+	f.exec("box", "true")
+}
+
+// TestPauseUnanswered has the worker pause without saying so.
+func TestPauseUnanswered(t *testing.T) {
+	f := open(t)
+	f.start("box", &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordLostPause}})
+	_, err := f.Pause(t.Context(), "box")
+	f.must(err)
+	f.until("box", paused)
+}
+
 func TestCallOffAStart(t *testing.T) {
 	f := open(t)
 	for name, end := range map[string]func(string) error{

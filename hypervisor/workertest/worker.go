@@ -196,7 +196,14 @@ func (w *worker) Wait(ctx context.Context, _ *vmmv1.WaitRequest) (*vmmv1.WaitRes
 
 // Pause implements vmmv1.WorkerService.
 func (w *worker) Pause(context.Context, *vmmv1.PauseRequest) (*vmmv1.PauseResponse, error) {
-	return &vmmv1.PauseResponse{}, w.turn(vmmv1.MachineState_MACHINE_STATE_PAUSED, syscall.SIGSTOP)
+	if w.has(w.config, WordSlowPause) {
+		time.Sleep(500 * time.Millisecond)
+	}
+	err := w.turn(vmmv1.MachineState_MACHINE_STATE_PAUSED, syscall.SIGSTOP)
+	if err == nil && w.has(w.config, WordLostPause) {
+		err = status.Error(codes.Unavailable, "the answer is lost")
+	}
+	return &vmmv1.PauseResponse{}, err
 }
 
 // Resume implements vmmv1.WorkerService.

@@ -31,6 +31,10 @@ const (
 	WordBadMachine = "fake.bad"
 	// WordSlow has the guest take half a second to come up.
 	WordSlow = "fake.slow"
+	// WordSlowPause has a pause take half a second, and WordLostPause its answer
+	// not arrive.
+	WordSlowPause = "fake.slowpause"
+	WordLostPause = "fake.lostpause"
 )
 
 // envGuest is set in the guest's process, to the directory of its sockets.
