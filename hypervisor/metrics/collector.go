@@ -56,9 +56,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	if info, err := c.node.Info(); err == nil {
-		gauge(draining, map[bool]float64{true: 1}[info.GetDraining()])
-		for d, r := range map[*prometheus.Desc]*bulkheadv1.Resources{allocatable: info.GetAllocatable(), allocated: info.GetAllocated()} {
+	if total, given, drains, err := c.node.Share(); err == nil {
+		gauge(draining, map[bool]float64{true: 1}[drains])
+		for d, r := range map[*prometheus.Desc]*bulkheadv1.Resources{allocatable: total, allocated: given} {
 			gauge(d, r.GetCpus(), "cpus")
 			gauge(d, float64(r.GetMemoryBytes()), "memory")
 		}

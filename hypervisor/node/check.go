@@ -1,12 +1,14 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 )
 
 // Check is one thing that running sandboxes takes.
@@ -72,7 +74,7 @@ func (c Check) problem() string {
 // checkKVM asks the worker, which is the one that will use KVM.
 func (n *Node) checkKVM() Check {
 	c := Check{Name: checkKVMName, Required: true}
-	out, err := exec.Command(n.config.WorkerPath, "probe").Output()
+	out, err := n.probe()
 	var r probeReport
 	if err == nil {
 		err = json.Unmarshal(out, &r)
@@ -86,6 +88,21 @@ func (n *Node) checkKVM() Check {
 		c.OK, c.Detail = true, r.Profile
 	}
 	return c
+}
+
+// probeTime is how long the worker may take to look at the host.
+const probeTime = 10 * time.Second
+
+func (n *Node) probe() ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), probeTime, fmt.Errorf("it has not answered within %v", probeTime))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, n.config.WorkerPath, "probe")
+	cmd.WaitDelay = time.Second // for what it may have started
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return out, err
 }
 
 func (n *Node) checkGuest(name string) Check {

@@ -18,14 +18,11 @@ func (n *Node) Info() (*bulkheadv1.NodeInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	total, given := n.ledger.Totals()
-	if n.limits.Load().Capacity == nil {
-		total = host
-	}
+	total, given := n.share(host)
 	info := &bulkheadv1.NodeInfo{
 		Name: n.config.Name, Version: n.config.Version,
 		HostKernelRelease: kernelRelease(),
-		Capacity:          resources(host), Allocatable: resources(total), Allocated: resources(given),
+		Capacity:          resources(host), Allocatable: total, Allocated: given,
 		Sandboxes: uint32(n.count(func(*bulkheadv1.Sandbox) bool { return true })), Running: uint32(n.count(runs)),
 		Draining: n.draining.Load(), StartTime: timestamppb.New(n.started),
 		ResourceVersion: n.config.Store.Version(),
@@ -39,6 +36,25 @@ func (n *Node) Info() (*bulkheadv1.NodeInfo, error) {
 		}
 	}
 	return info, nil
+}
+
+// Share returns what sandboxes may be given, what they were given, and whether
+// that is to become less. Unlike Info it waits for nothing.
+func (n *Node) Share() (allocatable, allocated *bulkheadv1.Resources, draining bool, err error) {
+	host, err := capacity.Host()
+	if err != nil {
+		return nil, nil, false, err
+	}
+	allocatable, allocated = n.share(host)
+	return allocatable, allocated, n.draining.Load(), nil
+}
+
+func (n *Node) share(host capacity.Resources) (allocatable, allocated *bulkheadv1.Resources) {
+	total, given := n.ledger.Totals()
+	if n.limits.Load().Capacity == nil {
+		total = host
+	}
+	return resources(total), resources(given)
 }
 
 // checkTime is how long checks are good for: one starts a process.
