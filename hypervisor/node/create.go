@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -65,6 +66,9 @@ var errDraining = fault.New(fault.Unavailable, fault.ReasonDraining, "", "the no
 func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, s *bulkheadv1.SandboxSpec, client string) (*bulkheadv1.Sandbox, error) {
 	if box := n.lookup(r.GetName()); box != nil {
 		before := box.seen.Load()
+		if err := box.leaving(); err != nil {
+			return nil, err
+		}
 		if before.GetClient() == client && sameSpec(before.GetSpec(), s) && box.requestID == r.GetRequestId() {
 			return before, nil
 		}
@@ -79,6 +83,9 @@ func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, s *bulkheadv1.Sandbo
 		if box.requestID != r.GetRequestId() || before.GetClient() != client {
 			continue
 		}
+		if err := box.leaving(); err != nil {
+			return nil, err
+		}
 		if sameSpec(before.GetSpec(), s) && r.GetName() == "" {
 			return before, nil
 		}
@@ -86,6 +93,16 @@ func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, s *bulkheadv1.Sandbo
 			"request ID %q made sandbox %q, which is another one: use each ID for one request", r.GetRequestId(), before.GetName())
 	}
 	return nil, nil
+}
+
+// leaving is the error of who asks for a sandbox like one that is being deleted,
+// whose name and request ID are free soon.
+func (s *sandbox) leaving() error {
+	if !s.doomed.Load() && s.seen.Load().GetStatus().GetState() != bulkheadv1.SandboxState_SANDBOX_STATE_DELETING {
+		return nil
+	}
+	return &fault.Error{Kind: fault.Unavailable, Reason: fault.ReasonState, Subject: s.name,
+		Message: fmt.Sprintf("sandbox %q is being deleted: try again when it is gone", s.name), RetryAfter: time.Second}
 }
 
 // checkCount fails if the client has as many sandboxes as it may have.

@@ -77,9 +77,19 @@ func TestTimeToLive(t *testing.T) {
 func TestIdle(t *testing.T) {
 	f := open(t)
 	idle := &bulkheadv1.SandboxSpec{IdleTimeout: durationpb.New(300 * time.Millisecond)}
-	f.start("box", idle)
-	_, end, err := f.Use("box")
-	f.must(err)
+	f.create("box", idle)
+	var end func()
+	for range 10 { // it may be idle for too long before it is used
+		_, err := f.Start(t.Context(), "box")
+		f.must(err)
+		if _, end, err = f.Use("box"); err == nil {
+			break
+		}
+		f.until("box", stopped)
+	}
+	if end == nil {
+		t.Fatal("a sandbox that is idle can't be used at all")
+	}
 	time.Sleep(600 * time.Millisecond)
 	f.until("box", running) // somebody is in it
 	end()
@@ -93,6 +103,26 @@ func TestIdle(t *testing.T) {
 	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_COMPLETED {
 		t.Errorf("a sandbox with a command was idle: %v", e)
 	}
+}
+
+// TestNeverStarted has sandboxes that nobody starts give back what is theirs.
+func TestNeverStarted(t *testing.T) {
+	f := open(t)
+	idle := durationpb.New(100 * time.Millisecond)
+	f.create("box", &bulkheadv1.SandboxSpec{IdleTimeout: idle}, "true")
+	f.create("passing", &bulkheadv1.SandboxSpec{IdleTimeout: idle, AutoDelete: true})
+	if e := f.until("box", stopped).GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_IDLE {
+		t.Errorf("exit %v", e)
+	}
+	f.untilGone("passing")
+	info, err := f.Info()
+	f.must(err)
+	if info.GetAllocated().GetCpus() != 0 {
+		t.Errorf("allocated: %v", info.GetAllocated())
+	}
+	_, err = f.Start(t.Context(), "box")
+	f.must(err)
+	f.until("box", stopped)
 }
 
 func TestAutoDelete(t *testing.T) {

@@ -32,6 +32,8 @@ type sandbox struct {
 	// usable is the instance while it is running, for calls that don't change
 	// the state.
 	usable atomic.Pointer[instance.Instance]
+	// doomed is whether it is to be deleted, as soon as it has stopped.
+	doomed atomic.Bool
 	usage  usage
 
 	// The rest is the goroutine's.
@@ -72,6 +74,7 @@ func (n *Node) add(r *storev1.Record, begin func(*sandbox)) (*sandbox, bool) {
 		timer: time.NewTimer(0),
 	}
 	s.seen.Store(proto.CloneOf(r.GetSandbox()))
+	s.doomed.Store(r.GetDoomed())
 	s.usage.changed = make(chan struct{}, 1)
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -54,6 +54,8 @@ func (s *sandbox) onTime() {
 			s.log.Error("restart", zap.Error(err))
 			s.status().RestartTime = timestamppb.New(now.Add(keepAgain))
 		}
+	case over(s.idleUntil()) && s.is(bulkheadv1.SandboxState_SANDBOX_STATE_CREATED):
+		s.abandon()
 	case over(s.idleUntil()):
 		s.end(bulkheadv1.ExitReason_EXIT_REASON_IDLE, DefaultGrace, "stopping: idle for too long")
 	}
@@ -92,6 +94,9 @@ func (s *sandbox) liveUntil() time.Time {
 // Zero: never.
 func (s *sandbox) idleUntil() time.Time {
 	d := s.spec().GetIdleTimeout()
+	if d != nil && s.is(bulkheadv1.SandboxState_SANDBOX_STATE_CREATED) {
+		return s.record.GetSandbox().GetCreateTime().AsTime().Add(d.AsDuration())
+	}
 	if d == nil || s.spec().GetCommand() != nil || s.instance == nil {
 		return time.Time{}
 	}
@@ -102,9 +107,22 @@ func (s *sandbox) idleUntil() time.Time {
 	return since.Add(d.AsDuration())
 }
 
+// abandon takes its share of the node from a sandbox that nobody has started.
+func (s *sandbox) abandon() {
+	s.status().Exit = &bulkheadv1.SandboxExit{
+		Reason: bulkheadv1.ExitReason_EXIT_REASON_IDLE, ExitCode: exitFailure, Message: "nobody started it", Time: timestamppb.Now(),
+	}
+	if s.spec().GetAutoDelete() {
+		s.remove("deleted: nobody started it")
+		return
+	}
+	s.rest("stopped: " + exitText(s.status().GetExit()))
+}
+
 // doom has the sandbox deleted, as soon as it has stopped.
 func (s *sandbox) doom(message string) {
 	s.record.Doomed = true
+	s.doomed.Store(true)
 	switch {
 	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING):
 		if s.work == nil {
