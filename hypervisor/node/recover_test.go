@@ -123,9 +123,9 @@ func TestStartGoesOn(t *testing.T) {
 	f.settled("slow")
 }
 
-// TestStopGoesOn has the node go away while a command has time to end, which it
+// TestGraceGoesOn has the node go away while a command has time to end, which it
 // still has then.
-func TestStopGoesOn(t *testing.T) {
+func TestGraceGoesOn(t *testing.T) {
 	f := open(t)
 	dir := f.config.StateDir
 	f.start("job", nil, "sh", "-c", "cd "+dir+"; trap 'touch asked; while [ ! -e end ]; do sleep 0.05; done; exit 5' TERM; touch ready; while :; do sleep 0.05; done")
