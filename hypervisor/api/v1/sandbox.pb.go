@@ -136,7 +136,8 @@ const (
 	SandboxState_SANDBOX_STATE_RUNNING  SandboxState = 3
 	SandboxState_SANDBOX_STATE_PAUSED   SandboxState = 4
 	SandboxState_SANDBOX_STATE_STOPPING SandboxState = 5
-	// It has run; exit says how that ended.
+	// It has run, or waited to be started for longer than its idle_timeout; exit
+	// says how that ended.
 	SandboxState_SANDBOX_STATE_STOPPED SandboxState = 6
 	// Stopped, and to be restarted at restart_time.
 	SandboxState_SANDBOX_STATE_BACKING_OFF SandboxState = 7
@@ -409,8 +410,8 @@ type SandboxSpec struct {
 	// set: never.
 	Ttl *durationpb.Duration `protobuf:"bytes,9,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// How long the sandbox may run with nothing of its clients' in it - no command,
-	// file transfer or forwarded connection - before it is stopped. Not set: for
-	// ever.
+	// file transfer or forwarded connection - before it is stopped; and how long
+	// after it was made it may wait to be started. Not set: for ever.
 	IdleTimeout *durationpb.Duration `protobuf:"bytes,10,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
 	// Delete the sandbox once it has stopped and isn't to be restarted.
 	AutoDelete bool    `protobuf:"varint,11,opt,name=auto_delete,json=autoDelete,proto3" json:"auto_delete,omitempty"`

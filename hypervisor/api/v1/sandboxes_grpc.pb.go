@@ -48,10 +48,11 @@ const (
 // FAILED_PRECONDITION, RetryInfo where trying again makes sense.
 type SandboxesClient interface {
 	// CreateSandbox admits a sandbox: its CPUs and memory are its own from then on,
-	// until it has stopped. A second call with the same name or request_id and the
-	// same specification returns the sandbox that the first one made.
-	// RESOURCE_EXHAUSTED: the node has no room for it. ALREADY_EXISTS: another
-	// sandbox has the name. UNAVAILABLE: the node is being drained.
+	// until it has stopped. A second call with the same name, request_id and
+	// specification returns the sandbox that the first one made; one without a name
+	// needs a request_id for that. RESOURCE_EXHAUSTED: the node has no room for it.
+	// ALREADY_EXISTS: another sandbox has the name, or was made with the request_id.
+	// UNAVAILABLE: the node is being drained, or that sandbox is being deleted.
 	CreateSandbox(ctx context.Context, in *CreateSandboxRequest, opts ...grpc.CallOption) (*CreateSandboxResponse, error)
 	// StartSandbox runs a sandbox and answers when its guest is ready and its
 	// command started. FAILED_PRECONDITION: it is being stopped or deleted.
@@ -221,10 +222,11 @@ func (c *sandboxesClient) GetSandboxStats(ctx context.Context, in *GetSandboxSta
 // FAILED_PRECONDITION, RetryInfo where trying again makes sense.
 type SandboxesServer interface {
 	// CreateSandbox admits a sandbox: its CPUs and memory are its own from then on,
-	// until it has stopped. A second call with the same name or request_id and the
-	// same specification returns the sandbox that the first one made.
-	// RESOURCE_EXHAUSTED: the node has no room for it. ALREADY_EXISTS: another
-	// sandbox has the name. UNAVAILABLE: the node is being drained.
+	// until it has stopped. A second call with the same name, request_id and
+	// specification returns the sandbox that the first one made; one without a name
+	// needs a request_id for that. RESOURCE_EXHAUSTED: the node has no room for it.
+	// ALREADY_EXISTS: another sandbox has the name, or was made with the request_id.
+	// UNAVAILABLE: the node is being drained, or that sandbox is being deleted.
 	CreateSandbox(context.Context, *CreateSandboxRequest) (*CreateSandboxResponse, error)
 	// StartSandbox runs a sandbox and answers when its guest is ready and its
 	// command started. FAILED_PRECONDITION: it is being stopped or deleted.
