@@ -47,7 +47,7 @@ func (s *processes) attach(stream bulkheadv1.Processes_AttachServer) error {
 	if err != nil {
 		return err
 	}
-	a := &attachment{instance: i, command: node.Command(box.GetSpec().GetCommand()), stream: stream}
+	a := &attachment{instance: i, command: node.Command(box.GetSpec().GetCommand()), watches: s.watches, stream: stream}
 	since := time.Now()
 	if start.GetLogs() {
 		since = box.GetStatus().GetStartTime().AsTime()
@@ -59,6 +59,7 @@ func (s *processes) attach(stream bulkheadv1.Processes_AttachServer) error {
 type attachment struct {
 	instance *instance.Instance
 	command  guest.Command
+	watches  *logfile.Watches
 
 	sending sync.Mutex // of stream
 	stream  bulkheadv1.Processes_AttachServer
@@ -81,7 +82,7 @@ func (a *attachment) run(ctx context.Context, path string, since time.Time) erro
 		a.instance.UntilRecorded(ctx)
 		close(written)
 	}()
-	err := readLog(ctx, path, logfile.Options{Since: since, Follow: true, Done: written}, a.deliver)
+	err := readLog(ctx, path, logfile.Options{Since: since, Follow: true, Done: written, Watches: a.watches}, a.deliver)
 	if err != nil {
 		return err
 	}

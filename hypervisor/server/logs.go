@@ -38,7 +38,7 @@ func (s *processes) getLogs(r *bulkheadv1.GetLogsRequest, stream bulkheadv1.Proc
 	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	o := logfile.Options{Follow: r.GetFollow()}
+	o := logfile.Options{Follow: r.GetFollow(), Watches: s.watches}
 	if r.Since != nil {
 		if r.Since.CheckValid() != nil {
 			return invalid("since", "it is no time")

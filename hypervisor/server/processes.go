@@ -7,6 +7,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
+	"github.com/bulkhead-vm/bulkhead/vmm/logfile"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -14,7 +15,8 @@ import (
 // processes implements bulkheadv1.ProcessesServer.
 type processes struct {
 	bulkheadv1.UnimplementedProcessesServer
-	node *node.Node
+	node    *node.Node
+	watches *logfile.Watches
 }
 
 // maxInput is how much input a message may carry.

@@ -49,6 +49,38 @@ func TestFollowPromptly(t *testing.T) {
 	}
 }
 
+// TestManyFollowers has more followers than may have a watch: all hear of a line,
+// and one that ends leaves its watch to another.
+func TestManyFollowers(t *testing.T) {
+	path := newLog(t)
+	s := openStream(t, openWriter(t, Config{Path: path}), "out")
+	few := NewWatches(2)
+	var readers []*Reader
+	for range 5 {
+		readers = append(readers, openReader(t, path, Options{Follow: true, Watches: few}))
+	}
+	instances := 0
+	for _, r := range readers {
+		if r.watch.f != nil {
+			instances++
+		}
+	}
+	if instances > 2 {
+		t.Errorf("%d followers have inotify instances", instances)
+	}
+	io.WriteString(s, "x\n")
+	for _, r := range readers {
+		if got := next(t, r); got != "x\n" {
+			t.Errorf("read %q", got)
+		}
+	}
+	had := readers[0].watch.f != nil // there may be no inotify at all
+	readers[0].Close()
+	if r := openReader(t, path, Options{Follow: true, Watches: few}); had && r.watch.f == nil {
+		t.Error("a follower that ended keeps its watch")
+	}
+}
+
 // TestFollowWithoutInotify looks again and again.
 func TestFollowWithoutInotify(t *testing.T) {
 	path := newLog(t)

@@ -28,9 +28,10 @@ type part struct {
 	long bool // inside of a line that is longer than any of ours
 }
 
-// openPart opens the part at path; nil if there is none.
+// openPart opens the part at path; nil if there is none. Who writes the log may
+// have put anything there: a pipe isn't waited for, and a link not followed.
 func openPart(path string) (*part, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe would be waited for
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

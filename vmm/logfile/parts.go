@@ -44,7 +44,7 @@ func (p parts) close() {
 
 // at reports whether p is at path now, where nil stands for nothing.
 func (p *part) at(path string) (bool, error) {
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p == nil, nil
 	}

@@ -19,6 +19,8 @@ type Options struct {
 	// Done is closed once nothing more will be written: what there is then is
 	// the end. nil: nobody says so.
 	Done <-chan struct{}
+	// Watches bound what followers take of the host.
+	Watches *Watches
 }
 
 // Reader reads a log that may be written to and rotated at the same time. It
@@ -42,7 +44,7 @@ type Reader struct {
 func NewReader(path string, o Options) (*Reader, error) {
 	r := &Reader{path: path, o: o, buf: make([]byte, bufferSize)}
 	if o.Follow {
-		r.watch = newWatch()
+		r.watch = newWatch(o.Watches)
 	}
 	if err := r.begin(); err != nil {
 		r.Close()

@@ -2,10 +2,27 @@ package logfile
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 )
+
+// TestLinksAreNotRead: who writes a log can put links in its place.
+func TestLinksAreNotRead(t *testing.T) {
+	secret, path := newLog(t), newLog(t)
+	put(t, Config{Path: secret}, "key\n")
+	for _, name := range []string{path, older(path)} {
+		if err := os.Symlink(secret, name); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := NewReader(path, Options{}); err == nil {
+			r.Close()
+			t.Errorf("%s is read through a link", name)
+		}
+		os.Remove(name)
+	}
+}
 
 func TestSince(t *testing.T) {
 	path := newLog(t)

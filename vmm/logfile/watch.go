@@ -22,16 +22,22 @@ type watch struct {
 	changed  chan struct{} // has one after a change
 	watching bool
 
+	of   *Watches
 	f    *os.File // nil: there is no inotify
 	id   int      // of what is watched
 	done chan struct{}
 }
 
 // newWatch watches nothing yet. The caller closes it.
-func newWatch() *watch {
-	w := &watch{changed: make(chan struct{}, 1), id: -1, done: make(chan struct{})}
+func newWatch(of *Watches) *watch {
+	w := &watch{changed: make(chan struct{}, 1), of: of, id: -1, done: make(chan struct{})}
+	if !of.take() {
+		close(w.done)
+		return w
+	}
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
+		of.put()
 		close(w.done)
 		return w
 	}
@@ -86,8 +92,11 @@ func (w *watch) close() {
 	if w == nil {
 		return
 	}
-	if w.f != nil {
-		w.f.Close()
+	if w.f == nil {
+		return
 	}
+	w.f.Close()
 	<-w.done
+	w.f = nil
+	w.of.put()
 }
