@@ -78,23 +78,32 @@ func (s *sandboxes) DeleteSandbox(ctx context.Context, r *bulkheadv1.DeleteSandb
 }
 
 // GetSandbox implements bulkheadv1.SandboxesServer.
-func (s *sandboxes) GetSandbox(_ context.Context, r *bulkheadv1.GetSandboxRequest) (*bulkheadv1.GetSandboxResponse, error) {
+func (s *sandboxes) GetSandbox(ctx context.Context, r *bulkheadv1.GetSandboxRequest) (*bulkheadv1.GetSandboxResponse, error) {
 	box, err := s.node.Get(r.GetName())
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	return &bulkheadv1.GetSandboxResponse{Sandbox: box}, nil
+	return &bulkheadv1.GetSandboxResponse{Sandbox: shown(ctx, box)}, nil
 }
 
 // ListSandboxes implements bulkheadv1.SandboxesServer.
-func (s *sandboxes) ListSandboxes(_ context.Context, r *bulkheadv1.ListSandboxesRequest) (*bulkheadv1.ListSandboxesResponse, error) {
+func (s *sandboxes) ListSandboxes(ctx context.Context, r *bulkheadv1.ListSandboxesRequest) (*bulkheadv1.ListSandboxesResponse, error) {
 	page, err := s.node.List(r)
+	for i, box := range page.GetSandboxes() {
+		page.Sandboxes[i] = shown(ctx, box)
+	}
 	return page, toStatus(err)
 }
 
 // WatchSandboxes implements bulkheadv1.SandboxesServer.
 func (s *sandboxes) WatchSandboxes(r *bulkheadv1.WatchSandboxesRequest, stream bulkheadv1.Sandboxes_WatchSandboxesServer) error {
-	return toStatus(s.node.Watch(stream.Context(), r, stream.Send))
+	ctx := stream.Context()
+	return toStatus(s.node.Watch(ctx, r, func(m *bulkheadv1.WatchSandboxesResponse) error {
+		if m.Sandbox != nil {
+			m.Sandbox = shown(ctx, m.Sandbox)
+		}
+		return stream.Send(m)
+	}))
 }
 
 // PauseSandbox implements bulkheadv1.SandboxesServer.

@@ -106,10 +106,11 @@ func (f *fixture) collect(p *client.Process, stdin bool, input string) (stdout, 
 		errors <- string(b)
 	}()
 	out, err := io.ReadAll(p.Stdout)
-	f.must(err)
 	stderr = <-errors
-	exit, err = p.Wait()
-	f.must(err)
+	exit, waited := p.Wait()
+	if err != nil || waited != nil { // and go on: this may be another goroutine than the test's
+		f.t.Errorf("output: %v, exit: %v", err, waited)
+	}
 	return string(out), stderr, exit
 }
 
@@ -351,25 +352,6 @@ func TestAttachAndLogs(t *testing.T) {
 	f.must(err)
 	second, err := f.Attach(t.Context(), "cat", true)
 	f.must(err)
-	go func() {
-		io.WriteString(first.Stdin, "from the first\n")
-		io.WriteString(second.Stdin, "from the second\n")
-		second.Stdin.Close()
-	}()
-	both := make(chan [2]string, 2)
-	for _, p := range []*client.Process{first, second} {
-		go func() {
-			out, stderr, exit := f.collect(p, false, "")
-			both <- [2]string{out, fmt.Sprint(stderr, exit.GetExitCode())}
-		}()
-	}
-	for range 2 {
-		got := <-both
-		lines := strings.Fields(strings.ReplaceAll(got[0], " ", "_"))
-		if len(lines) != 3 || lines[0] != "begin" || !strings.Contains(got[0], "from the first\n") || !strings.Contains(got[0], "from the second\n") || got[1] != "err\n2" {
-			t.Errorf("attached: %q", got)
-		}
-	}
 	logs := func(r *bulkheadv1.GetLogsRequest) (all string) {
 		t.Helper()
 		r.Sandbox = "cat"
@@ -386,11 +368,35 @@ func TestAttachAndLogs(t *testing.T) {
 			}
 		}
 	}
-	if got := logs(&bulkheadv1.GetLogsRequest{Follow: true}); !strings.HasPrefix(got, "STDOUT begin\n") || !strings.HasSuffix(got, "STDERR err\n") {
-		t.Errorf("logs: %q", got)
+	both := make(chan [2]string, 2)
+	for _, p := range []*client.Process{first, second} {
+		go func() {
+			out, stderr, exit := f.collect(p, false, "")
+			both <- [2]string{out, fmt.Sprint(stderr, exit.GetExitCode())}
+		}()
 	}
-	if got := logs(&bulkheadv1.GetLogsRequest{Tail: proto.Uint32(1)}); got != "STDERR err\n" {
-		t.Errorf("the last line: %q", got)
+	io.WriteString(first.Stdin, "from the first\n")
+	for !strings.Contains(logs(&bulkheadv1.GetLogsRequest{}), "first") { // the input's end doesn't wait for what others write
+		time.Sleep(10 * time.Millisecond)
+	}
+	io.WriteString(second.Stdin, "from the second\n")
+	second.Stdin.Close()
+	for range 2 {
+		got := <-both
+		lines := strings.Fields(strings.ReplaceAll(got[0], " ", "_"))
+		if len(lines) != 3 || lines[0] != "begin" || !strings.Contains(got[0], "from the first\n") || !strings.Contains(got[0], "from the second\n") || got[1] != "err\n2" {
+			t.Errorf("attached: %q", got)
+		}
+	}
+	all := logs(&bulkheadv1.GetLogsRequest{Follow: true})
+	lines := strings.SplitAfter(strings.TrimSuffix(all, "\n"), "\n")
+	last := lines[len(lines)-1] + "\n"
+	// Two streams come in any order.
+	if !strings.HasPrefix(all, "STDOUT begin\n") || len(lines) != 4 || !strings.Contains(all, "STDERR err\n") {
+		t.Errorf("logs: %q", all)
+	}
+	if got := logs(&bulkheadv1.GetLogsRequest{Tail: proto.Uint32(1)}); got != last {
+		t.Errorf("the last line: %q, want %q", got, last)
 	}
 	if got := logs(&bulkheadv1.GetLogsRequest{Tail: proto.Uint32(0)}); got != "" {
 		t.Errorf("no line: %q", got)

@@ -74,8 +74,16 @@ groups = ["%d"]
 		t.Error("a reader may create")
 	}
 	h.mustSay("the answer", out, "read-only role")
-	if out, err := h.as(friend, "create", "--name", "his"); err != nil {
+	if out, err := h.as(friend, "create", "--name", "his", "-e", "TOKEN=s3cret", "--", "true"); err != nil {
 		t.Errorf("a friend may not create: %s", out)
+	}
+	for _, look := range [][]string{{"inspect", "his"}, {"ps", "-a", "-o", "json"}} {
+		if out, err := h.as(friend, look...); err != nil || !strings.Contains(out, "TOKEN=s3cret") {
+			t.Errorf("a friend doesn't see what he has set, %v: %s", err, out)
+		}
+		if out, err := h.as(reader, look...); err != nil || !strings.Contains(out, "TOKEN=***") || strings.Contains(out, "s3cret") {
+			t.Errorf("a reader sees, %v: %s", err, out)
+		}
 	}
 	// The new rules are for connections that are there, too.
 	c := h.dial()

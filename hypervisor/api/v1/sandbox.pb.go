@@ -929,6 +929,7 @@ type Command struct {
 	// The program and its arguments; one without a slash is looked up in PATH.
 	Args []string `protobuf:"bytes,1,rep,name=args,proto3" json:"args,omitempty"`
 	// "NAME=VALUE", on top of PATH, HOME, USER and, with a terminal, TERM.
+	// Clients that may only look get "NAME=***" in a specification.
 	Env []string `protobuf:"bytes,2,rep,name=env,proto3" json:"env,omitempty"`
 	// Empty: the user's home, or "/".
 	WorkingDir string `protobuf:"bytes,3,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
