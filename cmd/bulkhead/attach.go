@@ -20,6 +20,11 @@ import (
 type attachment struct {
 	*session
 	terminal *terminal
+	// looks has signals end this process, and not reach the command.
+	looks bool
+	// keys leave a command with a terminal. detached is closed when they came.
+	keys     []byte
+	detached chan struct{}
 }
 
 // run runs the command with this process's stdio.
@@ -42,7 +47,27 @@ func (a *attachment) attach(ctx context.Context, logs bool) error {
 	if err != nil {
 		return a.explain(ctx, err)
 	}
-	return a.stay(ctx, p, nil)
+	a.detached = make(chan struct{})
+	go a.redraw(ctx, p)
+	err = a.stay(ctx, p, nil)
+	if errors.Is(err, errDetached) {
+		fmt.Fprintf(os.Stderr, "\nbulkhead: detached from %s, whose command goes on\n", a.sandbox)
+		return nil
+	}
+	return err
+}
+
+// redraw gives the command's terminal this one's size. What draws there does so
+// anew when the size changes, so it does.
+func (a *attachment) redraw(ctx context.Context, p *client.Process) {
+	size := a.terminal.ownSize()
+	if size == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	p.Resize(ctx, &bulkheadv1.TerminalSize{Rows: size.Rows + 1, Columns: size.Columns}) // as far as the guest does
+	p.Resize(ctx, size)
 }
 
 // stay is this process until the command's end.
@@ -56,7 +81,9 @@ func (a *attachment) stay(ctx context.Context, p *client.Process, clock <-chan t
 	defer a.terminal.restore()
 	exit, err := a.supervise(ctx, p, clock)
 	if err != nil {
-		copied.waitFor(lastWordsTime)
+		if !errors.Is(err, errDetached) {
+			copied.waitFor(lastWordsTime)
+		}
 		return err
 	}
 	a.result.mark("command ended")
@@ -110,10 +137,7 @@ func (a *attachment) connectTo(p *client.Process) (*copying, error) {
 		if err := a.terminal.makeRaw(); err != nil {
 			return nil, err
 		}
-		go func() {
-			io.Copy(p.Stdin, os.Stdin) // ends with either side
-			p.Stdin.Close()
-		}()
+		go a.carryInput(p)
 	}
 	c := &copying{done: make(chan struct{})}
 	first := sync.OnceFunc(func() { a.result.mark("first output") })
@@ -125,6 +149,19 @@ func (a *attachment) connectTo(p *client.Process) (*copying, error) {
 		close(c.done)
 	}()
 	return c, nil
+}
+
+// carryInput carries what this process is given, until either side ends.
+func (a *attachment) carryInput(p *client.Process) {
+	from := io.Reader(os.Stdin)
+	if a.detached != nil && len(a.keys) > 0 && a.terminal.isRaw() {
+		from = &detachReader{from: os.Stdin, keys: a.keys}
+	}
+	if _, err := io.Copy(p.Stdin, from); errors.Is(err, errDetached) {
+		close(a.detached)
+		return
+	}
+	p.Stdin.Close()
 }
 
 // lineKeeper remembers whether what was written ends within a line.

@@ -28,8 +28,9 @@ func startConsole(ctx context.Context, c *client.Client, sandbox string, want bo
 	}
 	go func() {
 		defer close(shown.done)
-		showLogs(ctx, c, &bulkheadv1.GetLogsRequest{Sandbox: sandbox, Follow: true, Console: true}, func(e *bulkheadv1.LogEntry) {
-			os.Stderr.Write(e.GetData())
+		c.Logs(ctx, &bulkheadv1.GetLogsRequest{Sandbox: sandbox, Follow: true, Console: true}, func(e *bulkheadv1.LogEntry) error {
+			_, err := os.Stderr.Write(e.GetData())
+			return err
 		})
 	}()
 	return shown

@@ -13,14 +13,6 @@ import (
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
-// Reasons of the API's errors that mean something here.
-const (
-	reasonEnded         = "SANDBOX_ENDED"
-	reasonStartFailed   = "START_FAILED"
-	reasonNotFound      = "COMMAND_NOT_FOUND"
-	reasonNotExecutable = "COMMAND_NOT_EXECUTABLE"
-)
-
 // reasonOf returns why a call failed, empty if it doesn't say.
 func reasonOf(err error) string {
 	var called *callError
@@ -115,6 +107,16 @@ func (e *endedError) reason() string {
 		return "host error"
 	}
 	return words(e.exit.GetReason().String(), "EXIT_REASON_")
+}
+
+// code returns the exit code of who waited for the sandbox: that there is no such
+// command, or that it can't be executed, is the command's own.
+func (e *endedError) code() int {
+	c := int(e.exit.GetExitCode())
+	if e.exit.GetReason() == bulkheadv1.ExitReason_EXIT_REASON_START_FAILED && (c == exitNotFound || c == exitNotExecutable) {
+		return c
+	}
+	return exitFailure
 }
 
 // byGuest reports whether the guest turned itself off. A reboot is no such end: it

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
+
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
@@ -26,11 +28,11 @@ func newEvents(h *hostOptions) *cobra.Command {
 			}
 			defer c.Close()
 			r := &bulkheadv1.WatchSandboxesRequest{LabelSelector: selector, Name: name}
+			info, err := c.Node.GetNodeInfo(cmd.Context(), &bulkheadv1.GetNodeInfoRequest{})
+			if err != nil { // where a watch would wait for the node
+				return plain(err)
+			}
 			if after < 0 {
-				info, err := c.Node.GetNodeInfo(cmd.Context(), &bulkheadv1.GetNodeInfoRequest{})
-				if err != nil {
-					return plain(err)
-				}
 				after = int64(info.GetInfo().GetResourceVersion())
 			}
 			r.ResourceVersion = proto.Uint64(uint64(after))
@@ -46,6 +48,9 @@ func newEvents(h *hostOptions) *cobra.Command {
 
 func (o *output) event(cmd *cobra.Command, m *bulkheadv1.WatchSandboxesResponse) error {
 	if m.GetType() == bulkheadv1.EventType_EVENT_TYPE_BOOKMARK {
+		if client.Forgotten(m) {
+			fmt.Fprintln(cmd.ErrOrStderr(), "bulkhead: the node has forgotten what happened meanwhile: the sandboxes there are follow")
+		}
 		return nil
 	}
 	if o.format == formatJSON {

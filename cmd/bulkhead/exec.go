@@ -22,7 +22,7 @@ func newExec(h *hostOptions) *cobra.Command {
 	o := &execOptions{hostOptions: h}
 	cmd := &cobra.Command{
 		Use: "exec [flags] SANDBOX [--] COMMAND [ARG...]", Short: "Run a command in a running sandbox", Args: cobra.MinimumNArgs(2),
-		ValidArgsFunction: h.completeFirst,
+		ValidArgsFunction: h.completeFirst, Annotations: map[string]string{runsCommand: ""},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			command := args[1:]
 			if command[0] == "--" {
@@ -42,6 +42,9 @@ func newExec(h *hostOptions) *cobra.Command {
 }
 
 func (o *execOptions) run(ctx context.Context, sandbox string, args []string) error {
+	if err := checkTerminal(o.interactive, o.tty); err != nil {
+		return err
+	}
 	c, err := o.connect()
 	if err != nil {
 		return err
@@ -52,32 +55,6 @@ func (o *execOptions) run(ctx context.Context, sandbox string, args []string) er
 	return exitWith(a.result, a.run(ctx, &bulkheadv1.Command{
 		Args: args, Env: environment(o.env), WorkingDir: o.workdir, User: o.user, Stdin: o.interactive, Terminal: a.terminal.size(),
 	}))
-}
-
-func newAttach(h *hostOptions) *cobra.Command {
-	var logs, noStdin bool
-	cmd := &cobra.Command{
-		Use: "attach SANDBOX", Short: "Connect to a sandbox's own command", Args: cobra.ExactArgs(1), ValidArgsFunction: h.completeFirst,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := h.connect()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			box, err := c.GetSandbox(cmd.Context(), &bulkheadv1.GetSandboxRequest{Name: args[0]})
-			if err != nil {
-				return plain(err)
-			}
-			command := box.GetSandbox().GetSpec().GetCommand()
-			tty := command.GetTerminal() != nil
-			a := newAttachment(c, args[0], !noStdin && (command.GetStdin() || tty), tty)
-			defer a.signals.release()
-			return exitWith(a.result, a.attach(cmd.Context(), logs))
-		},
-	}
-	cmd.Flags().BoolVar(&logs, "logs", false, "what it has written so far comes first")
-	cmd.Flags().BoolVar(&noStdin, "no-stdin", false, "leave its standard input alone")
-	return cmd
 }
 
 // newAttachment ties a command of a sandbox that is there already to this process.

@@ -2,38 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
-
-// each returns what calls do for each sandbox that is named, and prints the names
-// of those for which it succeeded.
-func each(h *hostOptions, do func(context.Context, *client.Client, string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, names []string) error {
-		c, err := h.connect()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		var errs []error
-		for _, name := range names {
-			if err := do(cmd.Context(), c, name); err != nil {
-				errs = append(errs, plain(err))
-				continue
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), name)
-		}
-		return errors.Join(errs...)
-	}
-}
 
 func newCreate(h *hostOptions) *cobra.Command {
 	o := &specOptions{}
@@ -55,12 +35,12 @@ func newCreate(h *hostOptions) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			r, err := c.CreateSandbox(cmd.Context(), &bulkheadv1.CreateSandboxRequest{Name: o.name, Spec: spec})
+			box, err := c.Create(cmd.Context(), &bulkheadv1.CreateSandboxRequest{Name: o.name, Spec: spec})
 			if err != nil {
 				return plain(err)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), r.GetSandbox().GetName())
-			return nil
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), box.GetName())
+			return err
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
@@ -80,15 +60,15 @@ func newStart(h *hostOptions) *cobra.Command {
 }
 
 func newStop(h *hostOptions) *cobra.Command {
-	var grace time.Duration
+	grace := graceTime(defaultGrace)
 	cmd := &cobra.Command{
 		Use: "stop SANDBOX...", Short: "Ask sandboxes to end, and wait until they have", Args: cobra.MinimumNArgs(1), ValidArgsFunction: h.complete,
 		RunE: each(h, func(ctx context.Context, c *client.Client, name string) error {
-			_, err := c.StopSandbox(ctx, &bulkheadv1.StopSandboxRequest{Name: name, GracePeriod: durationpb.New(grace)})
+			_, err := c.StopSandbox(ctx, &bulkheadv1.StopSandboxRequest{Name: name, GracePeriod: durationpb.New(time.Duration(grace))})
 			return err
 		}),
 	}
-	cmd.Flags().DurationVarP(&grace, "time", "t", 10*time.Second, "how long a command has from SIGTERM to SIGKILL")
+	cmd.Flags().VarP(&grace, "time", "t", "how long a command has from SIGTERM to SIGKILL: seconds, or such as 1m30s")
 	return cmd
 }
 
@@ -128,9 +108,12 @@ func newRm(h *hostOptions) *cobra.Command {
 		Use: "rm SANDBOX...", Short: "Delete sandboxes and all that is kept of them", Args: cobra.MinimumNArgs(1), ValidArgsFunction: h.complete,
 		RunE: each(h, func(ctx context.Context, c *client.Client, name string) error {
 			_, err := c.DeleteSandbox(ctx, &bulkheadv1.DeleteSandboxRequest{Name: name, Force: force})
+			if force && status.Code(err) == codes.NotFound {
+				return errNothingToDo
+			}
 			return err
 		}),
 	}
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "kill those that are running")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "kill those that are running, and don't mind those that aren't there")
 	return cmd
 }

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"time"
@@ -12,8 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -38,7 +33,13 @@ func newLogs(h *hostOptions) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			return showLogs(cmd.Context(), c, r, o.show)
+			if o.follow { // which else waits for the node
+				if _, err := c.GetSandbox(cmd.Context(), &bulkheadv1.GetSandboxRequest{Name: args[0]}); err != nil {
+					return plain(err)
+				}
+			}
+			p := &logPrinter{stdout: os.Stdout, stderr: os.Stderr, timestamps: o.timestamps}
+			return plain(c.Logs(cmd.Context(), r, p.print))
 		},
 	}
 	f := cmd.Flags()
@@ -79,36 +80,4 @@ func parseTime(s string) (time.Time, error) {
 		return t, fmt.Errorf("%q is neither a time such as 2026-11-27T18:00:00Z nor a length of time such as 10m", s)
 	}
 	return t, nil
-}
-
-func (o *logsOptions) show(e *bulkheadv1.LogEntry) {
-	out := os.Stdout
-	switch e.GetStream() {
-	case bulkheadv1.LogStream_LOG_STREAM_STDERR, bulkheadv1.LogStream_LOG_STREAM_NOTICE:
-		out = os.Stderr
-	}
-	if o.timestamps {
-		fmt.Fprint(out, e.GetTime().AsTime().Format(time.RFC3339Nano), " ")
-	}
-	out.Write(e.GetData())
-}
-
-// showLogs calls show with each entry.
-func showLogs(ctx context.Context, c *client.Client, r *bulkheadv1.GetLogsRequest, show func(*bulkheadv1.LogEntry)) error {
-	stream, err := c.Processes.GetLogs(ctx, r)
-	if err != nil {
-		return plain(err)
-	}
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return plain(err)
-		}
-		for _, e := range m.GetEntries() {
-			show(e)
-		}
-	}
 }

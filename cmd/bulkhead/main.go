@@ -22,13 +22,13 @@ func main() {
 func execute(args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
 	if err == nil {
 		return 0
 	}
 	var exit *exitError
 	if !errors.As(err, &exit) {
-		exit = &exitError{code: exitUsage, err: err}
+		exit = &exitError{code: failureOf(cmd), err: err}
 	}
 	if exit.err != nil {
 		fmt.Fprintln(os.Stderr, "bulkhead:", oneLine(exit.err))
@@ -58,10 +58,10 @@ const rootLong = `Run workloads in microVMs, each with a Linux kernel of its own
 
 "bulkhead run" needs no daemon. All other commands but doctor are for sandboxes
 of a node: of the daemon on this host, unless --host or $BULKHEAD_HOST names
-another. With either, run is for that node, too.
+another. With either, or with --detach, run is for that node, too.
 
-Exit codes: those of run, exec and attach are the command's; see "bulkhead run
---help". All others end with 0, or with 1 and one line on standard error that
+Exit codes: those of run, exec and attach are the command's, and 125 where
+Bulkhead failed; see "bulkhead run --help". All others end with 0, or with 1 and one line on standard error that
 says what failed and what to do about it.`
 
 func newRoot() *cobra.Command {

@@ -76,7 +76,7 @@ func showNode(cmd *cobra.Command, n *bulkheadv1.NodeInfo) error {
 
 func newNodeDrain(h *hostOptions) *cobra.Command {
 	var stop bool
-	var grace time.Duration
+	grace := graceTime(defaultGrace)
 	cmd := &cobra.Command{
 		Use: "drain", Short: "Have the node take no more sandboxes, and wait until none runs", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -85,7 +85,7 @@ func newNodeDrain(h *hostOptions) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			r := &bulkheadv1.DrainRequest{Mode: bulkheadv1.DrainMode_DRAIN_MODE_FINISH, GracePeriod: durationpb.New(grace)}
+			r := &bulkheadv1.DrainRequest{Mode: bulkheadv1.DrainMode_DRAIN_MODE_FINISH, GracePeriod: durationpb.New(time.Duration(grace))}
 			if stop {
 				r.Mode = bulkheadv1.DrainMode_DRAIN_MODE_STOP
 			}
@@ -99,7 +99,7 @@ func newNodeDrain(h *hostOptions) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&stop, "stop", false, "stop those that run")
-	cmd.Flags().DurationVarP(&grace, "time", "t", 10*time.Second, "how long each command has from SIGTERM to SIGKILL")
+	cmd.Flags().VarP(&grace, "time", "t", "how long each command has from SIGTERM to SIGKILL: seconds, or such as 1m30s")
 	return cmd
 }
 

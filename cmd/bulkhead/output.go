@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
@@ -58,7 +60,7 @@ func printJSON(out io.Writer, m proto.Message, indent bool) error {
 // printNamed is printJSON with the name of what the message is about, if it is
 // given and not in it.
 func printNamed(out io.Writer, name string, m proto.Message, indent bool) error {
-	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	b, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(m)
 	if err != nil {
 		return err
 	}
@@ -69,12 +71,31 @@ func printNamed(out io.Writer, name string, m proto.Message, indent bool) error 
 	if name != "" {
 		value["name"] = name
 	}
-	e := json.NewEncoder(out)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	if indent {
 		e.SetIndent("", "  ")
 	}
-	return e.Encode(value)
+	if err := e.Encode(value); err != nil {
+		return err
+	}
+	_, err = out.Write(escapeControls(text.Bytes()))
+	return err
+}
+
+// escapeControls escapes in JSON what its encoder leaves as it is and could move a
+// terminal's cursor: it can only be within strings.
+func escapeControls(text []byte) []byte {
+	var out []byte
+	for _, r := range string(text) {
+		if r >= 0x7f && unicode.IsControl(r) {
+			out = fmt.Appendf(out, `\u%04x`, r)
+			continue
+		}
+		out = utf8.AppendRune(out, r)
+	}
+	return out
 }
 
 // printable drops what could move a terminal's cursor: parts of it may come from

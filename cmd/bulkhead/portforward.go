@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
 func newPortForward(h *hostOptions) *cobra.Command {
@@ -32,11 +35,26 @@ func newPortForward(h *hostOptions) *cobra.Command {
 			defer c.Close()
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			if err := checkForward(ctx, c, args[0]); err != nil {
+				return err
+			}
 			return forwardAll(ctx, c, args[0], address, args[1:])
 		},
 	}
 	cmd.Flags().StringVar(&address, "address", "127.0.0.1", "address to listen on")
 	return cmd
+}
+
+// checkForward fails where no connection would come about.
+func checkForward(ctx context.Context, c *client.Client, sandbox string) error {
+	r, err := c.GetSandbox(ctx, &bulkheadv1.GetSandboxRequest{Name: sandbox})
+	if err != nil {
+		return plain(err)
+	}
+	if state := r.GetSandbox().GetStatus().GetState(); !slices.Contains(running, state) {
+		return fmt.Errorf("sandbox %q is %s: start it first", sandbox, words(state.String(), "SANDBOX_STATE_"))
+	}
+	return nil
 }
 
 // forwardAll listens on all ports, until ctx is done.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -118,9 +119,9 @@ func (r *result) conclude(err error) {
 		if errors.Is(err, errTimeout) {
 			r.EndReason = endTimeout
 		}
-	case reason == reasonNotFound:
+	case reason == fault.ReasonCommandNotFound:
 		r.ExitCode, r.EndReason = exitNotFound, endError
-	case reason == reasonNotExecutable:
+	case reason == fault.ReasonCommandNotAllowed:
 		r.ExitCode, r.EndReason = exitNotExecutable, endError
 	case errors.As(err, &ended):
 		r.EndReason = ended.reason()
@@ -128,7 +129,7 @@ func (r *result) conclude(err error) {
 			r.err, r.Error = nil, ""
 			return
 		}
-		r.ExitCode = exitFailure
+		r.ExitCode = ended.code()
 	default:
 		r.ExitCode, r.EndReason = exitFailure, endError
 	}

@@ -9,11 +9,18 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
 func endedBy(reason bulkheadv1.ExitReason) error {
 	return &endedError{&bulkheadv1.SandboxExit{Reason: reason}, errors.New("the sandbox ended")}
+}
+
+// startFailed is how a sandbox ended whose own command didn't start.
+func startFailed(code int32) error {
+	return &endedError{&bulkheadv1.SandboxExit{Reason: bulkheadv1.ExitReason_EXIT_REASON_START_FAILED, ExitCode: code}, errors.New("the sandbox did not start")}
 }
 
 // called is what a node answers, for a reason.
@@ -39,12 +46,14 @@ func TestConclude(t *testing.T) {
 		{"power-off before the command", powerOff, false, 125, "power off", true},
 		{"reboot", reboot, true, 125, "reboot", true},
 		{"panic", endedBy(bulkheadv1.ExitReason_EXIT_REASON_GUEST_PANIC), true, 125, "guest panic", true},
+		{"no such command at the start", startFailed(127), false, 127, "start failed", true},
+		{"start failed", startFailed(125), false, 125, "start failed", true},
 		{"worker killed", endedBy(bulkheadv1.ExitReason_EXIT_REASON_WORKER_LOST), true, 125, "host error", true},
 		{"timeout", &exitError{exitTimeout, errTimeout}, true, 124, endTimeout, true},
 		{"second SIGINT", &exitError{130, errSignalled}, true, 130, endKilled, true},
-		{"not found", called(codes.NotFound, reasonNotFound), false, 127, endError, true},
-		{"not executable", called(codes.PermissionDenied, reasonNotExecutable), false, 126, endError, true},
-		{"no such sandbox", called(codes.NotFound, "SANDBOX_NOT_FOUND"), false, 125, endError, true},
+		{"not found", called(codes.NotFound, fault.ReasonCommandNotFound), false, 127, endError, true},
+		{"not executable", called(codes.PermissionDenied, fault.ReasonCommandNotAllowed), false, 126, endError, true},
+		{"no such sandbox", called(codes.NotFound, fault.ReasonNoSandbox), false, 125, endError, true},
 		{"no node", plain(status.Error(codes.Unavailable, "connection refused")), false, 125, endError, true},
 		{"anything else", errors.New("disk full"), true, 125, endError, true},
 	}

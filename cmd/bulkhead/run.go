@@ -30,7 +30,7 @@ const runExample = `  # A shell in a kernel of its own
   tar c . | bulkhead run -i -- sha256sum
 
   # On a daemon, which goes on with it
-  bulkhead run --host unix:///run/bulkheadd/bulkheadd.sock -d --name clock -- sh -c "while sleep 1; do date; done"`
+  bulkhead run -d --name clock -- sh -c "while sleep 1; do date; done"`
 
 func newRun(h *hostOptions) *cobra.Command {
 	o := &runOptions{hostOptions: h}
@@ -39,6 +39,8 @@ func newRun(h *hostOptions) *cobra.Command {
 		Short:   "Run a command in a microVM of its own",
 		Long:    runLong,
 		Example: runExample,
+
+		Annotations: map[string]string{runsCommand: ""},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args)
 		},
@@ -52,15 +54,12 @@ func newRun(h *hostOptions) *cobra.Command {
 	f.BoolVar(&o.console, "console", false, "show the guest's console on standard error")
 	f.StringVar(&o.json, "json", "", "print a result object as the last line of standard output, or write it to `FILE` with --json=FILE")
 	f.Lookup("json").NoOptDefVal = jsonToStdout
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &exitError{exitFailure, flagError(cmd, err)}
-	})
 	return cmd
 }
 
 const runLong = `Run a command in a microVM of its own: a Linux kernel that nothing else on
-this machine shares. Without --host no daemon is needed, and the microVM ends
-with this command.
+this machine shares. Without --host and --detach no daemon is needed, and the
+microVM ends with this command.
 
 The root file system is mounted read-only; what the command writes goes to
 memory and is gone when it ends, except on disks given with --disk.
@@ -89,10 +88,12 @@ func (o *runOptions) check() error {
 	switch {
 	case o.timeout < 0:
 		return fmt.Errorf("--timeout %v is in the past: give a time such as 90s, or none", o.timeout)
-	case o.detach && o.host == "":
-		return fmt.Errorf("--detach: name the daemon that is to go on with it with --host, or $%s", envHost)
 	case o.detach && o.timeout != 0:
 		return fmt.Errorf("--timeout: nobody is here to end the command; give --ttl")
+	case o.detach:
+		return nil
+	case o.restart != "" && o.restart != "no":
+		return fmt.Errorf("--restart: the sandbox goes with this command; give --detach")
 	}
-	return nil
+	return checkTerminal(o.interactive, o.tty)
 }

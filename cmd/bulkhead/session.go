@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -62,7 +64,7 @@ func (s *session) run(ctx context.Context, args []string) (err error) {
 
 // connect finds a node: the daemon that is named, or one within this process.
 func (s *session) connect() (end func() error, err error) {
-	if s.options.host != "" {
+	if s.options.host != "" || s.options.detach {
 		s.client, err = s.options.connect()
 		if err != nil {
 			return nil, err
@@ -81,10 +83,13 @@ func (s *session) detach(ctx context.Context, spec *bulkheadv1.SandboxSpec, args
 	if err := s.create(ctx, spec); err != nil {
 		return err
 	}
-	if _, err := s.client.StartSandbox(ctx, &bulkheadv1.StartSandboxRequest{Name: s.sandbox}); err != nil {
-		return orCause(ctx, err)
+	defer s.watch.stop()
+	if err := s.start(ctx); err != nil {
+		return err
 	}
-	fmt.Println(s.sandbox)
+	if _, err := fmt.Println(s.sandbox); err != nil {
+		return err
+	}
 	s.result.EndReason = endDetached
 	return nil
 }
@@ -114,13 +119,14 @@ func (s *session) attached(ctx context.Context, spec *bulkheadv1.SandboxSpec, ar
 }
 
 func (s *session) create(ctx context.Context, spec *bulkheadv1.SandboxSpec) error {
-	r, err := s.client.CreateSandbox(ctx, &bulkheadv1.CreateSandboxRequest{Name: s.options.name, Spec: spec})
+	// The ID keeps two such commands of one name from sharing a sandbox.
+	box, err := s.client.Create(ctx, &bulkheadv1.CreateSandboxRequest{Name: s.options.name, Spec: spec, RequestId: rand.Text()})
 	if err != nil {
 		return orCause(ctx, err)
 	}
-	s.sandbox = r.GetSandbox().GetName()
+	s.sandbox = box.GetName()
 	s.result.Name = s.sandbox
-	s.watch = startWatch(s.client, r.GetSandbox())
+	s.watch = startWatch(s.client, box)
 	return nil
 }
 
@@ -141,7 +147,7 @@ func (s *session) explain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	if reason := reasonOf(err); reason == reasonEnded || reason == reasonStartFailed {
+	if reason := reasonOf(err); reason == fault.ReasonEnded || reason == fault.ReasonStartFailed {
 		if s.watch == nil {
 			return plain(err)
 		}

@@ -44,6 +44,25 @@ func catchSignals() *signals {
 	return s
 }
 
+// untilSignal returns a context that ends with a signal that would end this process,
+// for who has to put away something first. Its cause has the exit code.
+func untilSignal(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		select {
+		case sig := <-came:
+			cancel(&exitError{exitSignal + int(sig.(syscall.Signal)), errSignalled})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(came)
+		cancel(nil)
+	}
+}
+
 func (s *signals) release() {
 	signal.Stop(s.raw)
 	signal.Stop(s.resize)

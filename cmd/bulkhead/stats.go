@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
 
@@ -16,7 +19,11 @@ import (
 type statsOptions struct {
 	output
 	noStream bool
+	screen   bool // each table takes the place of the last
 }
+
+// clearScreen takes the cursor to the top, and drops all below it.
+const clearScreen = "\x1b[H\x1b[J"
 
 func newStats(h *hostOptions) *cobra.Command {
 	o := &statsOptions{}
@@ -26,6 +33,7 @@ func newStats(h *hostOptions) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
+			o.screen = !o.noStream && term.IsTerminal(int(os.Stdout.Fd()))
 			c, err := h.connect()
 			if err != nil {
 				return err
@@ -98,14 +106,16 @@ func (o *statsOptions) show(cmd *cobra.Command, before, now []sandboxStats) erro
 	for _, s := range before {
 		earlier[s.name] = s.SandboxStats
 	}
-	var rows [][]string
-	for _, s := range now {
-		if o.format == formatJSON {
+	if o.format == formatJSON {
+		for _, s := range now {
 			if err := printNamed(cmd.OutOrStdout(), s.name, s.SandboxStats, false); err != nil {
 				return err
 			}
-			continue
 		}
+		return nil
+	}
+	var rows [][]string
+	for _, s := range now {
 		var in, out uint64
 		for _, d := range s.GetDevices() {
 			in, out = in+d.GetReceivedBytes(), out+d.GetTransmittedBytes()
@@ -115,10 +125,15 @@ func (o *statsOptions) show(cmd *cobra.Command, before, now []sandboxStats) erro
 			bytesText(in) + " / " + bytesText(out),
 		})
 	}
-	if o.format == formatJSON {
-		return nil
+	var text bytes.Buffer // printed at once, or the screen would flicker
+	if o.screen {
+		text.WriteString(clearScreen)
 	}
-	return table(cmd.OutOrStdout(), []string{"NAME", "CPU", "MEMORY", "OVERHEAD", "I/O IN / OUT"}, rows)
+	if err := table(&text, []string{"NAME", "CPU", "MEMORY", "OVERHEAD", "I/O IN / OUT"}, rows); err != nil {
+		return err
+	}
+	_, err := cmd.OutOrStdout().Write(text.Bytes())
+	return err
 }
 
 // percent is how busy one processor was between two looks.

@@ -21,6 +21,7 @@ const (
 var (
 	errTimeout   = errors.New("the command ran out of its time")
 	errSignalled = errors.New("ended by a signal")
+	errLeft      = errors.New("left by a signal; the command goes on")
 )
 
 // clock returns what ticks when the command's time is up: nil if never.
@@ -56,11 +57,16 @@ func (a *attachment) supervise(ctx context.Context, p *client.Process, clock <-c
 			case <-time.After(termTime):
 			}
 			return nil, a.timedOut()
+		case <-a.detached:
+			return nil, errDetached
 		case <-a.signals.resize:
-			if size := a.terminal.size(); size != nil {
+			if size := a.terminal.ownSize(); size != nil {
 				ask(func(ctx context.Context) { p.Resize(ctx, size) })
 			}
 		case s := <-a.signals.forward:
+			if a.looks {
+				return nil, &exitError{exitSignal + int(s), errLeft}
+			}
 			if endsAtSecond(s) {
 				interrupts++
 			}

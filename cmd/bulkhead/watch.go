@@ -26,7 +26,7 @@ func startWatch(c *client.Client, box *bulkheadv1.Sandbox) *watch {
 	request := &bulkheadv1.WatchSandboxesRequest{Name: box.GetName(), ResourceVersion: proto.Uint64(box.GetResourceVersion())}
 	go c.Watch(ctx, request, func(m *bulkheadv1.WatchSandboxesResponse) error {
 		switch s := m.GetSandbox().GetStatus(); s.GetState() {
-		case bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED, bulkheadv1.SandboxState_SANDBOX_STATE_DELETING:
+		case bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED, bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF, bulkheadv1.SandboxState_SANDBOX_STATE_DELETING:
 			select {
 			case w.ended <- s.GetExit():
 			default: // it is known

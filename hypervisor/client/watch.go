@@ -17,8 +17,8 @@ const watchAgain = time.Second
 // Watch calls do with each change, as WatchSandboxes has it, until ctx is done or
 // do fails. It outlives restarts of the node: it goes on after the last change
 // that do has seen. Where the node has forgotten what came next, do is first told
-// of BOOKMARK with version 0 and then of all sandboxes there are, as ADDED: what it
-// knows besides is gone.
+// of a BOOKMARK for which Forgotten holds, and then of all sandboxes there are, as
+// ADDED: what it knows besides is gone.
 func (c *Client) Watch(ctx context.Context, r *bulkheadv1.WatchSandboxesRequest, do func(*bulkheadv1.WatchSandboxesResponse) error) error {
 	r = proto.CloneOf(r)
 	for {
@@ -68,4 +68,10 @@ func (c *Client) watch(ctx context.Context, r *bulkheadv1.WatchSandboxesRequest,
 			r.ResourceVersion = proto.Uint64(m.GetResourceVersion())
 		}
 	}
+}
+
+// Forgotten reports whether a message of Watch says that the node has forgotten
+// changes.
+func Forgotten(m *bulkheadv1.WatchSandboxesResponse) bool {
+	return m.GetType() == bulkheadv1.EventType_EVENT_TYPE_BOOKMARK && m.GetTime() == nil
 }
