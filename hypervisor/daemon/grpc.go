@@ -39,7 +39,6 @@ func (d *daemon) newServer(creds credentials.TransportCredentials) *grpc.Server 
 	options := []grpc.ServerOption{
 		grpc.Creds(creds),
 		grpc.MaxRecvMsgSize(int(l.MessageBytes)),
-		grpc.MaxSendMsgSize(int(l.MessageBytes)),
 		grpc.MaxConcurrentStreams(uint32(l.CallsPerConnection)),
 		grpc.MaxHeaderListSize(maxHeader),
 		grpc.InTapHandle(d.arrivals.tap),

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/labels"
 
@@ -51,6 +53,7 @@ func (n *Node) Get(name string) (*bulkheadv1.Sandbox, error) {
 const (
 	defaultPage = 100
 	maxPage     = 1000
+	pageBytes   = 1 << 20 // up to the sandbox with which it is as much or more
 )
 
 // maxStates is how many states a list may be of: more than there are.
@@ -79,16 +82,17 @@ func (n *Node) List(r *bulkheadv1.ListSandboxesRequest) (*bulkheadv1.ListSandbox
 			return nil, invalid("page_token", "it is none that this node gave: begin with the first page")
 		}
 	}
+	bytes := 0
 	for _, s := range n.all() {
 		seen := s.seen.Load()
 		if s.name <= after || !selector.Matches(seen.GetSpec().GetLabels()) || !inState(seen, r.GetStates()) {
 			continue
 		}
-		if len(page.Sandboxes) == size {
-			page.NextPageToken = token(page.Sandboxes[size-1].GetName(), page.ResourceVersion)
+		if got := len(page.Sandboxes); got == size || bytes >= pageBytes {
+			page.NextPageToken = token(page.Sandboxes[got-1].GetName(), page.ResourceVersion)
 			break
 		}
-		page.Sandboxes = append(page.Sandboxes, seen)
+		page.Sandboxes, bytes = append(page.Sandboxes, seen), bytes+proto.Size(seen)
 	}
 	return page, nil
 }

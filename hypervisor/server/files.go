@@ -7,6 +7,7 @@ import (
 	"path"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,9 @@ const (
 	maxData = 1 << 20
 	// maxFiles is how many files a page has.
 	maxFiles = 1000
+	// pageBytes is how much is in one, up to the file with which it is as much or
+	// more: paths may be long.
+	pageBytes = 1 << 20
 	// permissions are the bits of a mode that a client may set.
 	permissions = 0o7777
 )
@@ -139,11 +143,16 @@ func (s *files) ListFiles(ctx context.Context, r *bulkheadv1.ListFilesRequest) (
 		if err != nil {
 			return err
 		}
+		size, taken := 0, 0
 		for _, f := range list.GetFiles() {
-			page.Files = append(page.Files, infoOf(path.Join(r.GetPath(), f.GetName()), f))
+			if size >= pageBytes {
+				break
+			}
+			info := infoOf(path.Join(r.GetPath(), f.GetName()), f)
+			page.Files, size, taken = append(page.Files, info), size+proto.Size(info), taken+1
 		}
-		if n := len(list.GetFiles()); list.GetMore() && n > 0 {
-			page.NextPageToken = list.GetFiles()[n-1].GetName()
+		if taken > 0 && (list.GetMore() || taken < len(list.GetFiles())) {
+			page.NextPageToken = list.GetFiles()[taken-1].GetName()
 		}
 		return nil
 	})

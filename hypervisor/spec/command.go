@@ -18,11 +18,12 @@ import (
 // request.
 func CheckCommand(field string, c *bulkheadv1.Command) []fault.Violation {
 	check := new(checker)
-	check.command(field, c)
+	check.command(field, c, maxText)
 	return check.violations
 }
 
-func (c *checker) command(field string, cmd *bulkheadv1.Command) {
+// command checks one with up to most bytes of arguments and environment.
+func (c *checker) command(field string, cmd *bulkheadv1.Command, most int) {
 	if len(cmd.GetArgs()) == 0 || cmd.GetArgs()[0] == "" {
 		c.wrong(field+".args", "no command is given")
 	}
@@ -42,8 +43,8 @@ func (c *checker) command(field string, cmd *bulkheadv1.Command) {
 			}
 		}
 	}
-	if size > maxText {
-		c.wrong(field, "%d bytes of arguments and environment, %d is the most", size, maxText)
+	if size > most {
+		c.wrong(field, "%d bytes of arguments and environment, %d is the most", size, most)
 	}
 	if dir := cmd.GetWorkingDir(); dir != "" {
 		c.guestPath(field+".working_dir", dir)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/labels"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
@@ -22,6 +24,8 @@ const (
 	maxNetworks = 8
 	maxStrings  = 4096    // arguments, or variables of an environment
 	maxText     = 1 << 20 // of all of them, as Linux has it for most stacks
+	maxOwnText  = 1 << 17 // likewise, of a sandbox's own command: it is kept with each change
+	maxSpec     = 1 << 18 // of everything
 	maxPath     = 4095
 	maxCmdline  = 1024
 	maxRestarts = 1 << 20
@@ -84,7 +88,10 @@ func Check(r *bulkheadv1.CreateSandboxRequest, p Policy) []fault.Violation {
 	c.addresses("spec.nameservers", s.GetNameservers(), parseAddress)
 	c.life(s)
 	if s.GetCommand() != nil {
-		c.command("spec.command", s.GetCommand())
+		c.command("spec.command", s.GetCommand(), maxOwnText)
+	}
+	if n := proto.Size(s); n > maxSpec {
+		c.wrong("spec", "%d bytes in all, %d is the most: put what is large into an image, or into files once it runs", n, maxSpec)
 	}
 	return c.violations
 }

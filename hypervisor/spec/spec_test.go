@@ -94,7 +94,8 @@ func TestWrong(t *testing.T) {
 		"spec.command.args[1]":      func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Command.Args[1] = "a\x00" },
 		"spec.command.env[0]":       func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Command.Env[0] = "=x" },
 		"spec.command.env":          func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Command.Env = make([]string, 4097) },
-		"spec.command":              func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Command.Args[2] = strings.Repeat(long, 300) },
+		"spec.command":              func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Command.Args[2] = strings.Repeat(long, 30) },
+		"spec":                      func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.RootFs.Path += "/" + strings.Repeat(long, 60) },
 		"spec.command.working_dir":  func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Command.WorkingDir = "tmp" },
 		"spec.command.user":         func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Command.User = long },
 		"spec.command.terminal":     func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Command.Terminal.Rows = 1 << 16 },
@@ -159,6 +160,14 @@ func TestFloods(t *testing.T) {
 		if len(all) == 0 || len(all) > 16 || size > 4096 {
 			t.Errorf("%s: %d violations of %d bytes", name, len(all), size)
 		}
+	}
+}
+
+// TestLongCommand: one that is run in a sandbox isn't kept.
+func TestLongCommand(t *testing.T) {
+	c := &bulkheadv1.Command{Args: []string{"echo", strings.Repeat("x", 1<<19)}}
+	if v := CheckCommand("command", c); v != nil {
+		t.Errorf("refused: %v", v)
 	}
 }
 

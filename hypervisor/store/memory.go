@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
@@ -16,6 +18,7 @@ type Memory struct {
 	mu       sync.Mutex
 	records  map[string]*storev1.Record
 	events   []*storev1.Event // the last of them, which is number version
+	size     int              // of events
 	draining bool
 }
 
@@ -51,8 +54,11 @@ func (m *Memory) Delete(r *storev1.Record, message string) (uint64, error) {
 func (m *Memory) remember(e *storev1.Event) uint64 {
 	version := m.Version() + 1
 	e.Sandbox.ResourceVersion = version
-	if m.events = append(m.events, e); len(m.events) > 2*MaxEvents {
-		m.events = slices.Clone(m.events[len(m.events)-MaxEvents:])
+	m.events, m.size = append(m.events, e), m.size+proto.Size(e)
+	for len(m.events) > MaxEvents || m.size > MaxEventBytes && len(m.events) > 1 {
+		m.size -= proto.Size(m.events[0])
+		m.events[0] = nil
+		m.events = m.events[1:]
 	}
 	m.Notify(version)
 	return version
@@ -68,7 +74,12 @@ func (m *Memory) Events(after uint64, limit int) ([]*storev1.Event, error) {
 		return nil, ErrForgotten
 	}
 	events := m.events[uint64(len(m.events))-behind:]
-	return slices.Clone(events[:min(len(events), limit)]), nil
+	n, size := 0, 0
+	for n < min(len(events), limit) && size < BatchBytes {
+		size += proto.Size(events[n])
+		n++
+	}
+	return slices.Clone(events[:n]), nil
 }
 
 // Draining implements Store.

@@ -12,8 +12,16 @@ import (
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
-// MaxEvents is how many changes are remembered.
-const MaxEvents = 10_000
+// Changes are remembered until there are MaxEvents later ones, or these have
+// MaxEventBytes as messages; the last one always is.
+const (
+	MaxEvents     = 10_000
+	MaxEventBytes = 32 << 20
+)
+
+// BatchBytes is how much of changes is read at once, up to the one with which it is
+// as much or more.
+const BatchBytes = 1 << 20
 
 // ErrForgotten is returned for changes that a store doesn't remember any more,
 // or hasn't seen yet.
@@ -38,7 +46,8 @@ type Store interface {
 	// Changed returns a channel that is closed at the next change.
 	Changed() <-chan struct{}
 	// Events returns the changes after a version, in order: at least one if there
-	// is any, and at most limit. It fails with ErrForgotten.
+	// is any, at most limit, and no more after BatchBytes. It fails with
+	// ErrForgotten.
 	Events(after uint64, limit int) ([]*storev1.Event, error)
 	// Draining and SetDraining keep whether the node is being drained.
 	Draining() (bool, error)

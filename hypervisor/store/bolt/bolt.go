@@ -37,7 +37,8 @@ type Store struct {
 
 	// changing is held over a whole change: its number, its being kept, and its
 	// being told are one step. No other lock is taken before it.
-	changing sync.Mutex
+	changing   sync.Mutex
+	remembered int // bytes of changes; under changing
 }
 
 var _ store.Store = (*Store)(nil)
@@ -75,7 +76,8 @@ func (s *Store) Put(r *storev1.Record, c store.Change) (uint64, error) {
 func (s *Store) Delete(r *storev1.Record, message string) (uint64, error) {
 	e := store.Event(r, bulkheadv1.EventType_EVENT_TYPE_DELETED, message)
 	return s.change(e, false, func(sandboxes *bbolt.Bucket) error {
-		return remove(sandboxes, []byte(r.GetSandbox().GetName()))
+		_, err := remove(sandboxes, []byte(r.GetSandbox().GetName()))
+		return err
 	})
 }
 
@@ -83,6 +85,7 @@ func (s *Store) Delete(r *storev1.Record, message string) (uint64, error) {
 func (s *Store) change(e *storev1.Event, optional bool, do func(sandboxes *bbolt.Bucket) error) (version uint64, err error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	var remembered int
 	err = s.update(proto.Size(e), optional, func(tx *bbolt.Tx) error {
 		version = s.Version() + 1
 		e.Sandbox.ResourceVersion = version
@@ -94,18 +97,30 @@ func (s *Store) change(e *storev1.Event, optional bool, do func(sandboxes *bbolt
 		if err := put(events, key(version), b); err != nil {
 			return err
 		}
-		if version > store.MaxEvents {
-			if err := remove(events, key(version-store.MaxEvents)); err != nil {
-				return err
-			}
+		if remembered, err = forget(events, version, s.remembered+len(b)); err != nil {
+			return err
 		}
 		return do(tx.Bucket(bucketSandboxes))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("keep the state of sandbox %q: %w", e.GetSandbox().GetName(), err)
 	}
+	s.remembered = remembered
 	s.Notify(version)
 	return version, nil
+}
+
+// forget forgets the oldest changes up to number last that are too many, or too much
+// with size bytes in all. It returns how much is left.
+func forget(events *bbolt.Bucket, last uint64, size int) (left int, err error) {
+	for first, _ := bounds(events); first < last && (last-first >= store.MaxEvents || size > store.MaxEventBytes); first++ {
+		n, err := remove(events, key(first))
+		if err != nil {
+			return 0, err
+		}
+		size -= n
+	}
+	return size, nil
 }
 
 // bounds returns the numbers of the first and the last change that are remembered,
@@ -135,10 +150,12 @@ func (s *Store) Events(after uint64, limit int) (all []*storev1.Event, err error
 		if after > last || after < last && after+1 < first {
 			return store.ErrForgotten
 		}
+		size := 0
 		return each(events, key(after+1), func(version, b []byte) (bool, error) {
-			if len(all) == limit {
+			if len(all) == limit || size >= store.BatchBytes {
 				return false, nil
 			}
+			size += len(b)
 			e := new(storev1.Event)
 			if err := proto.Unmarshal(b, e); err != nil {
 				return false, fmt.Errorf("change %d: %w", number(version), err)

@@ -101,9 +101,13 @@ func (s *Store) look(tx *bbolt.Tx) error {
 	if b := node.Get(keyFormat); len(b) != 8 || number(b) != format {
 		return fmt.Errorf("format %x is unknown to this version, which has format %d: update, or move the file away", b, format)
 	}
-	_, last := bounds(tx.Bucket(bucketEvents))
+	events := tx.Bucket(bucketEvents)
+	_, last := bounds(events)
 	s.Notify(last)
-	return nil
+	return events.ForEach(func(_, piece []byte) error {
+		s.remembered += len(piece)
+		return nil
+	})
 }
 
 // prepare makes what every store has.

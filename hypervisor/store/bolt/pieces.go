@@ -30,20 +30,23 @@ func put(b *bbolt.Bucket, key, value []byte) error {
 		}
 		rest = rest[size:]
 	}
-	return removeFrom(b, key, n)
+	_, err := removeFrom(b, key, n)
+	return err
 }
 
-// remove forgets a value, if there is one.
-func remove(b *bbolt.Bucket, key []byte) error { return removeFrom(b, key, 0) }
+// remove forgets a value, if there is one, and returns how many bytes it had.
+func remove(b *bbolt.Bucket, key []byte) (size int, err error) { return removeFrom(b, key, 0) }
 
-func removeFrom(b *bbolt.Bucket, key []byte, index int) error {
+func removeFrom(b *bbolt.Bucket, key []byte, index int) (size int, err error) {
 	for ; ; index++ {
 		k := pieceKey(key, index)
-		if b.Get(k) == nil {
-			return nil
+		piece := b.Get(k)
+		if piece == nil {
+			return size, nil
 		}
+		size += len(piece)
 		if err := b.Delete(k); err != nil {
-			return err
+			return size, err
 		}
 	}
 }

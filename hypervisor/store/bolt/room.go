@@ -101,17 +101,24 @@ func full(err error) error {
 // forget forgets the older half of the changes that are remembered, and reports
 // whether there were any to forget. The last one stays: it has the store's version.
 func (s *Store) forget() (some bool) {
+	size := s.remembered
 	err := s.db.Update(func(tx *bbolt.Tx) error {
 		events := tx.Bucket(bucketEvents)
 		first, last := bounds(events)
 		end := (first + last) / 2
 		some = end > first
 		for version := first; version < end; version++ {
-			if err := remove(events, key(version)); err != nil {
+			n, err := remove(events, key(version))
+			if err != nil {
 				return err
 			}
+			size -= n
 		}
 		return nil
 	})
-	return some && err == nil
+	if err != nil {
+		return false
+	}
+	s.remembered = size
+	return some
 }
