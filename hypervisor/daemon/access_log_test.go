@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -25,5 +26,21 @@ func TestLongWordsInTheLog(t *testing.T) {
 		func(context.Context, any) (any, error) { return nil, status.Error(codes.NotFound, long) })
 	if status.Code(err) != codes.NotFound || out.Len() == 0 || out.Len() > 16<<10 {
 		t.Errorf("%d bytes are logged", out.Len())
+	}
+}
+
+// TestFloodOfLines: those that anybody can cause are few, and hide no others.
+func TestFloodOfLines(t *testing.T) {
+	core, logs := observer.New(zapcore.InfoLevel)
+	log := seldom(zap.New(core))
+	for range 10_000 {
+		log.Warn("connection refused")
+	}
+	log.Error("certificates stay as they were")
+	if n := logs.FilterMessage("connection refused").Len(); n == 0 || n > 3*seldomLines {
+		t.Errorf("%d lines", n)
+	}
+	if logs.FilterMessage("certificates stay as they were").Len() != 1 {
+		t.Error("a flood of one kind hides another")
 	}
 }

@@ -37,7 +37,7 @@ func (d *daemon) newServer(creds credentials.TransportCredentials) *grpc.Server 
 	l := d.config.Limits
 	calls := accessLog{d.log.Named("access")}
 	options := []grpc.ServerOption{
-		grpc.Creds(creds),
+		grpc.Creds(newSeats(l.Connections).seated(creds)),
 		grpc.MaxRecvMsgSize(int(l.MessageBytes)),
 		grpc.MaxConcurrentStreams(uint32(l.CallsPerConnection)),
 		grpc.MaxHeaderListSize(maxHeader),

@@ -1,54 +1,118 @@
 package daemon
 
 import (
+	"container/list"
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
-// limited returns a listener that lets so many clients be connected at once; more
-// wait to be accepted. Its connections are still the system's, for who asks the
-// kernel about them.
-func limited(l net.Listener, connections int) net.Listener {
-	return &limitListener{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
+// Bounds of clients on TCP that haven't said who they are. The oldest gives way to
+// the next: those who mean it are done in a moment, and whoever fills the places
+// can't keep them.
+const (
+	handshakeTime   = 3 * time.Second
+	handshakes      = 512
+	handshakesOfOne = 128 // address
+)
+
+// limited returns a listener whose connections are closed unless their handshakes
+// end in time, and before many others'. Its connections are still the system's,
+// for who asks the kernel about them.
+func limited(l net.Listener) net.Listener {
+	return &limitListener{Listener: l, time: handshakeTime, of: map[string]*list.List{}}
 }
 
 type limitListener struct {
 	net.Listener
-	places chan struct{}
-	once   sync.Once
-	closed chan struct{}
+	time time.Duration
+
+	mu  sync.Mutex            // the rest; no other lock is taken under it
+	all list.List             // of *limitConn, the oldest first
+	of  map[string]*list.List // the same, by address
 }
 
 // Accept implements net.Listener.
 func (l *limitListener) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
-		<-l.places
 		return nil, err
 	}
-	return &limitConn{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
+	c := &limitConn{Conn: conn, listener: l}
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		c.address = a.IP.String()
+		if old := l.enter(c); old != nil {
+			old.Close()
+		}
+	}
+	return c, nil
 }
 
-// Close implements net.Listener.
-func (l *limitListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+// enter gives a connection a place, and returns the one that loses its own for it,
+// if any.
+func (l *limitListener) enter(c *limitConn) (old *limitConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	its := l.of[c.address]
+	if its == nil {
+		its = list.New()
+		l.of[c.address] = its
+	}
+	switch {
+	case its.Len() >= handshakesOfOne:
+		old = its.Front().Value.(*limitConn)
+	case l.all.Len() >= handshakes:
+		old = l.all.Front().Value.(*limitConn)
+	}
+	if old != nil {
+		l.remove(old)
+		l.of[c.address] = its // if it was the last one's
+	}
+	c.inAll, c.inIts = l.all.PushBack(c), its.PushBack(c)
+	c.late = time.AfterFunc(l.time, func() { c.Close() })
+	return old
+}
+
+// leave frees the place of a connection, if it has one.
+func (l *limitListener) leave(c *limitConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remove(c)
+}
+
+// remove is leave for who holds l.mu.
+func (l *limitListener) remove(c *limitConn) {
+	if c.inAll == nil {
+		return
+	}
+	c.late.Stop()
+	its := l.of[c.address]
+	l.all.Remove(c.inAll)
+	its.Remove(c.inIts)
+	if its.Len() == 0 {
+		delete(l.of, c.address)
+	}
+	c.inAll, c.inIts = nil, nil
 }
 
 type limitConn struct {
 	net.Conn
-	leave func()
+	listener *limitListener
+	address  string
+
+	// The rest is the listener's, under its lock: the place among those that are
+	// unknown.
+	inAll, inIts *list.Element
+	late         *time.Timer
 }
+
+// known is called when the handshake is over.
+func (c *limitConn) known() { c.listener.leave(c) }
 
 // Close implements net.Conn.
 func (c *limitConn) Close() error {
-	defer c.leave()
+	c.listener.leave(c)
 	return c.Conn.Close()
 }
 

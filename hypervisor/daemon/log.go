@@ -52,6 +52,20 @@ func newLog(c LogConfig) (*zap.Logger, zap.AtomicLevel, error) {
 // accessLog logs each call: who called what, and how it ended.
 type accessLog struct{ log *zap.Logger }
 
+// How many lines of a kind a log has in a time, where anybody who can connect has
+// them written.
+const (
+	seldomTime  = time.Minute
+	seldomLines = 20
+)
+
+// seldom returns a log with few lines of a kind.
+func seldom(log *zap.Logger) *zap.Logger {
+	return log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, seldomTime, seldomLines, 0)
+	}))
+}
+
 // Bounds of what a client can have a line of the log carry, in bytes before they
 // are escaped.
 const (

@@ -91,7 +91,7 @@ func (d *daemon) serve() error {
 	if files == (access.TLSFiles{}) {
 		return fmt.Errorf("systemd passed the TCP socket %s: %s", tcp[0].Addr(), needsTLS)
 	}
-	if d.tls, err = access.NewTLSCredentials(d.rules, files, d.log.Named("tls")); err != nil {
+	if d.tls, err = access.NewTLSCredentials(d.rules, files, seldom(d.log.Named("tls"))); err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}
 	d.serveOn(d.newServer(d.tls), tcp)
@@ -102,7 +102,7 @@ func (d *daemon) serveOn(s *grpc.Server, listeners []net.Listener) {
 	d.servers = append(d.servers, s)
 	for _, l := range listeners {
 		d.log.Info("serving", zap.String("network", l.Addr().Network()), zap.Stringer("address", l.Addr()))
-		l := limited(l, d.config.Limits.Connections)
+		l := limited(l)
 		d.serving.Go(func() {
 			if err := s.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 				d.failed <- fmt.Errorf("serve the API: %w", err)
