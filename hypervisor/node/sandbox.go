@@ -53,7 +53,7 @@ type sandbox struct {
 type work struct {
 	cancel context.CancelCauseFunc
 	done   chan func() // has what the sandbox's goroutine is to call then
-	steady bool        // only the end of the node calls it off
+	steady bool        // only the end of the node calls it off, or Kill
 }
 
 // waiter is a call that waits for a state.
@@ -288,7 +288,7 @@ func (s *sandbox) settle() {
 
 // callOff ends the work that is being done, or lets it end.
 func (s *sandbox) callOff(cause error) {
-	if s.work != nil && !s.work.steady {
+	if s.work != nil && (!s.work.steady || s.record.GetKilled()) {
 		s.work.cancel(cause)
 	}
 }

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,22 @@ func TestWorkerNobodyKnows(t *testing.T) {
 	f.must(supervise.Kill(id))
 	f.until("box", running)
 	f.settled("box")
+}
+
+// TestKillSilent kills a sandbox whose worker the node still waits for.
+func TestKillSilent(t *testing.T) {
+	f := open(t)
+	f.start("box", nil)
+	id := f.workerOf("box")
+	f.restart(func() { f.freeze(id) })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // much less than patience
+	defer cancel()
+	box, err := f.Kill(ctx, "box")
+	f.must(err)
+	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_KILLED {
+		t.Errorf("exit %v", e)
+	}
+	f.hasEnded(id)
 }
 
 // TestTwoWorkers starts a sandbox whose last worker lives, unknown to the record.
