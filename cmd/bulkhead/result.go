@@ -121,7 +121,7 @@ func (r *result) conclude(err error) {
 		}
 	case reason == fault.ReasonCommandNotFound:
 		r.ExitCode, r.EndReason = exitNotFound, endError
-	case reason == fault.ReasonCommandNotAllowed:
+	case reason == fault.ReasonCommandNotExecutable:
 		r.ExitCode, r.EndReason = exitNotExecutable, endError
 	case errors.As(err, &ended):
 		r.EndReason = ended.reason()

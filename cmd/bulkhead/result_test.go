@@ -52,7 +52,7 @@ func TestConclude(t *testing.T) {
 		{"timeout", &exitError{exitTimeout, errTimeout}, true, 124, endTimeout, true},
 		{"second SIGINT", &exitError{130, errSignalled}, true, 130, endKilled, true},
 		{"not found", called(codes.NotFound, fault.ReasonCommandNotFound), false, 127, endError, true},
-		{"not executable", called(codes.PermissionDenied, fault.ReasonCommandNotAllowed), false, 126, endError, true},
+		{"not executable", called(codes.PermissionDenied, fault.ReasonCommandNotExecutable), false, 126, endError, true},
 		{"no such sandbox", called(codes.NotFound, fault.ReasonNoSandbox), false, 125, endError, true},
 		{"no node", plain(status.Error(codes.Unavailable, "connection refused")), false, 125, endError, true},
 		{"anything else", errors.New("disk full"), true, 125, endError, true},

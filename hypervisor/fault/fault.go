@@ -29,26 +29,26 @@ const (
 
 // Reasons, for programs, of errors that share their kind with others.
 const (
-	ReasonInvalid           = "INVALID_REQUEST"
-	ReasonNoSandbox         = "SANDBOX_NOT_FOUND"
-	ReasonNameTaken         = "NAME_TAKEN"
-	ReasonRequestIDUsed     = "REQUEST_ID_USED"
-	ReasonVsockPathTaken    = "VSOCK_PATH_TAKEN"
-	ReasonState             = "WRONG_STATE"
-	ReasonNoRoom            = "NO_ROOM"
-	ReasonTooMany           = "TOO_MANY_SANDBOXES"
-	ReasonDraining          = "NODE_DRAINING"
-	ReasonClosing           = "NODE_CLOSING"
-	ReasonStartFailed       = "START_FAILED"
-	ReasonEnded             = "SANDBOX_ENDED"
-	ReasonNoCommand         = "NO_COMMAND"
-	ReasonCommandNotFound   = "COMMAND_NOT_FOUND"
-	ReasonCommandNotAllowed = "COMMAND_NOT_EXECUTABLE"
-	ReasonForgotten         = "CHANGES_FORGOTTEN"
-	ReasonPortRefused       = "PORT_REFUSED"
-	ReasonGuest             = "GUEST" // the guest answered so
-	ReasonNotAllowed        = "NOT_ALLOWED"
-	ReasonInternal          = "INTERNAL"
+	ReasonInvalid              = "INVALID_REQUEST"
+	ReasonNoSandbox            = "SANDBOX_NOT_FOUND"
+	ReasonNameTaken            = "NAME_TAKEN"
+	ReasonRequestIDUsed        = "REQUEST_ID_USED"
+	ReasonVsockPathTaken       = "VSOCK_PATH_TAKEN"
+	ReasonState                = "WRONG_STATE"
+	ReasonNoRoom               = "NO_ROOM"
+	ReasonTooMany              = "TOO_MANY_SANDBOXES"
+	ReasonDraining             = "NODE_DRAINING"
+	ReasonClosing              = "NODE_CLOSING"
+	ReasonStartFailed          = "START_FAILED"
+	ReasonEnded                = "SANDBOX_ENDED"
+	ReasonNoCommand            = "NO_COMMAND"
+	ReasonCommandNotFound      = "COMMAND_NOT_FOUND"
+	ReasonCommandNotExecutable = "COMMAND_NOT_EXECUTABLE"
+	ReasonForgotten            = "CHANGES_FORGOTTEN"
+	ReasonPortRefused          = "PORT_REFUSED"
+	ReasonGuest                = "GUEST" // the guest answered so
+	ReasonNotAllowed           = "NOT_ALLOWED"
+	ReasonInternal             = "INTERNAL"
 )
 
 // Error is an error with what a client needs to know.
@@ -98,6 +98,11 @@ func InvalidRequest(violations []Violation) error {
 		text = append(text, v.Field+": "+v.Description)
 	}
 	return &Error{Kind: Invalid, Reason: ReasonInvalid, Message: strings.Join(text, "; "), Violations: violations}
+}
+
+// InvalidField returns the error of a request with one field that is wrong.
+func InvalidField(field, description string) error {
+	return InvalidRequest([]Violation{{Field: field, Description: description}})
 }
 
 // KindOf returns an error's kind: Internal if it says nothing.

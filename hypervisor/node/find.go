@@ -63,23 +63,23 @@ const maxStates = 16
 func (n *Node) List(r *bulkheadv1.ListSandboxesRequest) (*bulkheadv1.ListSandboxesResponse, error) {
 	selector, err := labels.Parse(r.GetLabelSelector())
 	if err != nil {
-		return nil, invalid("label_selector", err.Error())
+		return nil, fault.InvalidField("label_selector", err.Error())
 	}
 	size := int(r.GetPageSize())
 	switch {
 	case size == 0:
 		size = defaultPage
 	case size > maxPage:
-		return nil, invalid("page_size", "it is at most "+strconv.Itoa(maxPage))
+		return nil, fault.InvalidField("page_size", "it is at most "+strconv.Itoa(maxPage))
 	}
 	if len(r.GetStates()) > maxStates {
-		return nil, invalid("states", strconv.Itoa(maxStates)+" are the most")
+		return nil, fault.InvalidField("states", strconv.Itoa(maxStates)+" are the most")
 	}
 	page := &bulkheadv1.ListSandboxesResponse{ResourceVersion: n.config.Store.Version()} // before anything is read
 	after := ""
 	if r.GetPageToken() != "" {
 		if after, page.ResourceVersion, err = readToken(r.GetPageToken()); err != nil {
-			return nil, invalid("page_token", "it is none that this node gave: begin with the first page")
+			return nil, fault.InvalidField("page_token", "it is none that this node gave: begin with the first page")
 		}
 	}
 	bytes := 0
@@ -114,11 +114,6 @@ func readToken(token string) (name string, version uint64, err error) {
 	number, name, _ := strings.Cut(string(b), "/")
 	version, err = strconv.ParseUint(number, 10, 64)
 	return name, version, err
-}
-
-// invalid is the error of a request with one bad field.
-func invalid(field, description string) error {
-	return fault.InvalidRequest([]fault.Violation{{Field: field, Description: description}})
 }
 
 // All returns every sandbox, in the order of names. The caller changes none.

@@ -38,7 +38,7 @@ type watcher struct {
 func (n *Node) Watch(ctx context.Context, r *bulkheadv1.WatchSandboxesRequest, send func(*bulkheadv1.WatchSandboxesResponse) error) error {
 	selector, err := labels.Parse(r.GetLabelSelector())
 	if err != nil {
-		return invalid("label_selector", err.Error())
+		return fault.InvalidField("label_selector", err.Error())
 	}
 	w := &watcher{node: n, selector: selector, name: r.GetName(), version: n.config.Store.Version(), send: send}
 	if r.ResourceVersion == nil {

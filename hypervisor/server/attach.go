@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
@@ -29,7 +30,7 @@ func (s *processes) attach(stream bulkheadv1.Processes_AttachServer) error {
 	}
 	start := first.GetStart()
 	if start == nil {
-		return invalid("start", "the first message must be it")
+		return fault.InvalidField("start", "the first message must be it")
 	}
 	i, end, err := s.node.Use(start.GetSandbox())
 	if err != nil {
@@ -152,7 +153,7 @@ func (a *attachment) obey(ctx context.Context, m *bulkheadv1.AttachRequest) erro
 		}
 		return a.with(ctx, func(ctx context.Context, p *guest.Process) error { return p.Signal(ctx, int(r.Signal)) })
 	}
-	return invalid("request", "start comes first, and once; then stdin, close_stdin, resize and signal")
+	return fault.InvalidField("request", "start comes first, and once; then stdin, close_stdin, resize and signal")
 }
 
 // with calls do with the command, which may have ended.

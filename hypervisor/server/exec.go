@@ -30,7 +30,7 @@ func (s *processes) exec(stream bulkheadv1.Processes_ExecServer) error {
 	}
 	start := first.GetStart()
 	if start == nil {
-		return invalid("start", "the first message must be it")
+		return fault.InvalidField("start", "the first message must be it")
 	}
 	if err := fault.InvalidRequest(spec.CheckCommand("start.command", start.GetCommand())); err != nil {
 		return err
@@ -184,14 +184,14 @@ func (e *execution) obey(ctx context.Context, m *bulkheadv1.ExecRequest) error {
 		}
 		return ignoreEnded(e.process.Signal(ctx, int(r.Signal)))
 	default:
-		return invalid("request", "start comes first, and once; then stdin, close_stdin, resize and signal")
+		return fault.InvalidField("request", "start comes first, and once; then stdin, close_stdin, resize and signal")
 	}
 	return nil
 }
 
 func checkInput(c guest.Command, data []byte) error {
 	if len(data) > maxInput {
-		return invalid("stdin", "64 KiB is the most in a message")
+		return fault.InvalidField("stdin", "64 KiB is the most in a message")
 	}
 	if !c.Stdin && c.Console == nil {
 		return fault.New(fault.Precondition, fault.ReasonState, "", "the command has no standard input: set stdin in it")

@@ -88,10 +88,10 @@ func (s *files) WriteFile(stream bulkheadv1.Files_WriteFileServer) error {
 	}
 	h := first.GetHeader()
 	if h == nil {
-		return toStatus(invalid("header", "the first message must be it"))
+		return toStatus(fault.InvalidField("header", "the first message must be it"))
 	}
 	if h.Mode != nil && h.GetMode()&^permissions != 0 {
-		return toStatus(invalid("header.mode", "only permission bits can be set"))
+		return toStatus(fault.InvalidField("header.mode", "only permission bits can be set"))
 	}
 	var info *agentv1.FileInfo
 	err = s.with(stream.Context(), h.GetSandbox(), "header.path", h.GetPath(), func(ctx context.Context, a *guest.Agent) (err error) {
@@ -123,7 +123,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 		}
 		data, ok := m.GetPart().(*bulkheadv1.WriteFileRequest_Data)
 		if !ok || len(data.Data) > maxData {
-			return 0, invalid("part", "after the header comes data, up to 1 MiB in a message")
+			return 0, fault.InvalidField("part", "after the header comes data, up to 1 MiB in a message")
 		}
 		r.rest = data.Data
 	}
@@ -135,7 +135,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 // ListFiles implements bulkheadv1.FilesServer.
 func (s *files) ListFiles(ctx context.Context, r *bulkheadv1.ListFilesRequest) (*bulkheadv1.ListFilesResponse, error) {
 	if r.GetPageSize() > maxFiles {
-		return nil, toStatus(invalid("page_size", "1000 is the most"))
+		return nil, toStatus(fault.InvalidField("page_size", "1000 is the most"))
 	}
 	page := &bulkheadv1.ListFilesResponse{}
 	err := s.with(ctx, r.GetSandbox(), "path", r.GetPath(), func(ctx context.Context, a *guest.Agent) error {
@@ -191,7 +191,7 @@ func (s *files) MakeDirectory(ctx context.Context, r *bulkheadv1.MakeDirectoryRe
 		mode = r.GetMode()
 	}
 	if mode&^permissions != 0 {
-		return nil, toStatus(invalid("mode", "only permission bits can be set"))
+		return nil, toStatus(fault.InvalidField("mode", "only permission bits can be set"))
 	}
 	err := s.with(ctx, r.GetSandbox(), "path", r.GetPath(), func(ctx context.Context, a *guest.Agent) error {
 		_, err := a.MakeDir(ctx, &agentv1.MakeDirRequest{Path: r.GetPath(), Mode: mode, Parents: r.GetParents()})
@@ -203,7 +203,7 @@ func (s *files) MakeDirectory(ctx context.Context, r *bulkheadv1.MakeDirectoryRe
 // MakeSymlink implements bulkheadv1.FilesServer.
 func (s *files) MakeSymlink(ctx context.Context, r *bulkheadv1.MakeSymlinkRequest) (*bulkheadv1.MakeSymlinkResponse, error) {
 	if r.GetTarget() == "" {
-		return nil, toStatus(invalid("target", "a link leads somewhere"))
+		return nil, toStatus(fault.InvalidField("target", "a link leads somewhere"))
 	}
 	err := s.with(ctx, r.GetSandbox(), "path", r.GetPath(), func(ctx context.Context, a *guest.Agent) error {
 		_, err := a.Symlink(ctx, &agentv1.SymlinkRequest{Path: r.GetPath(), Target: r.GetTarget()})

@@ -41,13 +41,13 @@ func (s *processes) getLogs(r *bulkheadv1.GetLogsRequest, stream bulkheadv1.Proc
 	o := logfile.Options{Follow: r.GetFollow(), Watches: s.watches}
 	if r.Since != nil {
 		if r.Since.CheckValid() != nil {
-			return invalid("since", "it is no time")
+			return fault.InvalidField("since", "it is no time")
 		}
 		o.Since = r.GetSince().AsTime()
 	}
 	if r.Tail != nil {
 		if r.GetTail() > maxTail {
-			return invalid("tail", "1048576 is the most")
+			return fault.InvalidField("tail", "1048576 is the most")
 		}
 		if o.Tail = int(r.GetTail()); o.Tail == 0 {
 			o.Tail = -1 // none, where the options have 0 for all

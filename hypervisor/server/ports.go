@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 
@@ -31,9 +32,9 @@ func (s *ports) forward(stream bulkheadv1.Ports_PortForwardServer) error {
 	start := first.GetStart()
 	switch {
 	case start == nil:
-		return invalid("start", "the first message must be it")
+		return fault.InvalidField("start", "the first message must be it")
 	case start.GetPort() < 1 || start.GetPort() > 65535:
-		return invalid("start.port", "ports are 1 to 65535")
+		return fault.InvalidField("start.port", "ports are 1 to 65535")
 	}
 	i, end, err := s.node.Use(start.GetSandbox())
 	if err != nil {
@@ -119,7 +120,7 @@ func (f *forwarding) fromClient() error {
 		switch r := m.GetRequest().(type) {
 		case *bulkheadv1.PortForwardRequest_Data:
 			if len(r.Data) > maxInput {
-				return f.refuse(invalid("data", "64 KiB is the most in a message"))
+				return f.refuse(fault.InvalidField("data", "64 KiB is the most in a message"))
 			}
 			if _, err := f.conn.Write(r.Data); err != nil {
 				return err
@@ -128,7 +129,7 @@ func (f *forwarding) fromClient() error {
 			f.conn.CloseWrite() // likewise
 			return nil
 		default:
-			return f.refuse(invalid("request", "start comes first, and once; then data and close_write"))
+			return f.refuse(fault.InvalidField("request", "start comes first, and once; then data and close_write"))
 		}
 	}
 }

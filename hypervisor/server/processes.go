@@ -25,7 +25,7 @@ const maxInput = 64 << 10
 // checkSignal says what is wrong with a signal.
 func checkSignal(n int32) error {
 	if n < 1 || n > 64 {
-		return invalid("signal", "signals are 1 to 64")
+		return fault.InvalidField("signal", "signals are 1 to 64")
 	}
 	return nil
 }
@@ -68,11 +68,6 @@ func (s *processes) with(ctx context.Context, sandbox string, do func(context.Co
 	}
 	defer end()
 	return i.With(ctx, do)
-}
-
-// invalid is the error of a request with one bad field.
-func invalid(field, description string) error {
-	return fault.InvalidRequest([]fault.Violation{{Field: field, Description: description}})
 }
 
 func exitOf(e *guest.Exit) *bulkheadv1.ProcessExit {

@@ -39,7 +39,7 @@ func explain(err error) *fault.Error {
 	case errors.Is(err, guest.ErrNotFound):
 		return &fault.Error{Kind: fault.NotFound, Reason: fault.ReasonCommandNotFound, Err: err}
 	case errors.Is(err, guest.ErrNotExecutable):
-		return &fault.Error{Kind: fault.Denied, Reason: fault.ReasonCommandNotAllowed, Err: err}
+		return &fault.Error{Kind: fault.Denied, Reason: fault.ReasonCommandNotExecutable, Err: err}
 	case errors.Is(err, guest.ErrRefused):
 		return &fault.Error{Kind: fault.Unavailable, Reason: fault.ReasonPortRefused, Err: err}
 	case errors.Is(err, instance.ErrDetached):
