@@ -103,7 +103,7 @@ func TestFullDisk(t *testing.T) {
 				dir = "disk"
 				h.relocate("disk")
 			}
-			f := &filling{host: h, disk: h.newSmallDisk(dir, tt.options)}
+			f := &filling{host: h, disk: h.newSmallDisk(dir, tt.options), bundles: strings.HasPrefix(tt.dir, "run")}
 			f.test()
 		})
 	}
@@ -141,8 +141,9 @@ func (h *host) relocate(dir string) {
 // filling is one of its runs.
 type filling struct {
 	*host
-	disk *smallDisk
-	c    *client.Client
+	disk    *smallDisk
+	bundles bool // are on it
+	c       *client.Client
 
 	mu   sync.Mutex                         // the rest
 	told map[string]bulkheadv1.SandboxState // what clients know
@@ -239,12 +240,22 @@ func (f *filling) startOne(name string) error {
 	return err
 }
 
+// mustBeNoSpace checks an error of a start.
+func (f *filling) mustBeNoSpace(what string, err error) {
+	f.t.Helper()
+	// Only a fake guest has sockets of its own in the bundle, and ends without.
+	if f.bundles && strings.Contains(err.Error(), "the guest ended: power off") {
+		return
+	}
+	mustBeNoSpace(f.t, what, err)
+}
+
 // begin begins sandboxes until there is no room, or enough of them.
 func (f *filling) begin() {
 	f.t.Helper()
 	for i := range 12 {
 		if err := f.beginOne(fmt.Sprintf("s%d", i)); err != nil {
-			mustBeNoSpace(f.t, "to begin another one", err)
+			f.mustBeNoSpace("to begin another one", err)
 			break
 		}
 	}
@@ -264,7 +275,7 @@ func (f *filling) traffic(what string) {
 		clients.Go(func() { // a new one
 			name := fmt.Sprintf("%s%d", what, i)
 			if err := f.beginOne(name); err != nil {
-				mustBeNoSpace(f.t, "to begin "+name, err)
+				f.mustBeNoSpace("to begin "+name, err)
 			}
 		})
 		clients.Go(func() { f.exec(alive[0]) })
@@ -277,7 +288,7 @@ func (f *filling) traffic(what string) {
 			clients.Go(func() {
 				f.stop(name)
 				if err := f.startOne(name); err != nil {
-					mustBeNoSpace(f.t, "to start "+name+" again", err)
+					f.mustBeNoSpace("to start "+name+" again", err)
 				}
 			})
 		}
