@@ -10,8 +10,10 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -71,6 +73,9 @@ func (s *sandbox) launchOne(ctx context.Context, r *storev1.Record, t *instance.
 			return nil, fmt.Errorf("clear away an earlier run: %w", err)
 		}
 	}
+	if err := s.node.checkPaths(r); err != nil {
+		return nil, err
+	}
 	if err := s.node.makeRoom(r); err != nil {
 		return nil, err
 	}
@@ -85,6 +90,15 @@ func (s *sandbox) launchOne(ctx context.Context, r *storev1.Record, t *instance.
 	}
 	begun(i.Worker()) // kept soon, and not waited for: the bundle has it, too
 	return i, nil
+}
+
+// checkPaths fails if the sandbox's files aren't what this node serves any more.
+func (n *Node) checkPaths(r *storev1.Record) error {
+	err := fault.InvalidRequest(spec.CheckPaths(r.GetSandbox().GetSpec(), n.limits.Load().Spec))
+	if err != nil {
+		return fmt.Errorf("the sandbox's files have changed since it was created: %s", err)
+	}
+	return nil
 }
 
 // makeRoom makes what a run needs of the host beside a worker.

@@ -83,7 +83,9 @@ func Check(r *bulkheadv1.CreateSandboxRequest, p Policy) []fault.Violation {
 		c.wrong("spec.labels", "%v", err)
 	}
 	c.machine(s)
-	c.disks(s.GetDisks())
+	if c.disks(s.GetDisks()) {
+		c.paths(s)
+	}
 	c.networks(s.GetNetworks())
 	c.addresses("spec.nameservers", s.GetNameservers(), parseAddress)
 	c.life(s)
@@ -106,17 +108,6 @@ func (c *checker) machine(s *bulkheadv1.SandboxSpec) {
 	if _, ok := bulkheadv1.Transport_name[int32(s.GetTransport())]; !ok {
 		c.wrong("spec.transport", "%d is none", s.GetTransport())
 	}
-	if path := s.GetRootFs().GetPath(); path != "" {
-		c.path("spec.root_fs.path", path)
-	}
-	if path := s.GetVsockPath(); path != "" {
-		c.socket("spec.vsock_path", path)
-	}
-	for field, path := range map[string]string{"image": s.GetKernel().GetImage(), "initrd": s.GetKernel().GetInitrd()} {
-		if path != "" {
-			c.path("spec.kernel."+field, path)
-		}
-	}
 	switch words := s.GetKernel().GetCmdline(); {
 	case len(words) > maxCmdline:
 		c.wrong("spec.kernel.cmdline", "%d bytes, %d is the most", len(words), maxCmdline)
@@ -125,17 +116,14 @@ func (c *checker) machine(s *bulkheadv1.SandboxSpec) {
 	}
 }
 
-func (c *checker) disks(disks []*bulkheadv1.Disk) {
+// disks reports whether they are so few that each can be looked at.
+func (c *checker) disks(disks []*bulkheadv1.Disk) bool {
 	if n := len(disks); n > maxDisks {
 		c.wrong("spec.disks", "%d, a sandbox has up to %d", n, maxDisks)
-		return
+		return false
 	}
 	for i, d := range disks {
 		field := fmt.Sprintf("spec.disks[%d]", i)
-		c.path(field+".path", d.GetPath())
-		if d.GetOverlayPath() != "" {
-			c.path(field+".overlay_path", d.GetOverlayPath())
-		}
 		overlay := d.GetOverlay() || d.GetOverlayPath() != ""
 		switch {
 		case overlay && d.GetReadOnly():
@@ -144,6 +132,7 @@ func (c *checker) disks(disks []*bulkheadv1.Disk) {
 			c.wrong(field+".direct", "an overlay is in the host's page cache: leave direct out")
 		}
 	}
+	return true
 }
 
 func (c *checker) life(s *bulkheadv1.SandboxSpec) {

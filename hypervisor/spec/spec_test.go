@@ -141,6 +141,33 @@ func TestLinkOut(t *testing.T) {
 	}
 }
 
+// TestLinksToNothing: what is made through a link is made where it leads.
+func TestLinksToNothing(t *testing.T) {
+	r, p := full(t)
+	dir, outside := p.Images[0], t.TempDir()
+	for name, target := range map[string]string{
+		"out": outside + "/new", "relative": "../../../../../../.." + outside + "/new", "chain": "out", "in": "new", "loop": "loop", "lost": "none/../new",
+		"elsewhere": outside, "up": "elsewhere/../new",
+	} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, good := range map[string]bool{"out": false, "relative": false, "chain": false, "in": true, "loop": false, "lost": false, "up": false, "out/below": false, "in/below": true, "new": true} {
+		r.Spec.Disks[0].OverlayPath = filepath.Join(dir, name)
+		if v := Check(r, p); (len(v) == 0) != good {
+			t.Errorf("%s: %v", name, v)
+		}
+		if v := CheckPaths(r.GetSpec(), p); (len(v) == 0) != good {
+			t.Errorf("%s, again: %v", name, v)
+		}
+	}
+	r.Spec.Disks[0].OverlayPath = dir + "/elsewhere/../new" // which isn't dir/new
+	if Check(r, p) == nil {
+		t.Error("a way up from a link is taken for one within the directory")
+	}
+}
+
 // TestFloods has more than may be of whatever there can be several of: a few words
 // say so, whatever it is.
 func TestFloods(t *testing.T) {
