@@ -106,7 +106,17 @@ func TestWorkerEndsMeanwhile(t *testing.T) {
 	if e := f.until("box", stopped).GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_WORKER_LOST {
 		t.Errorf("exit %v", e)
 	}
-	f.until("again", running)
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) { // it is RUNNING from before, too
+		box, err := f.Get("again")
+		f.must(err)
+		if box.GetStatus().GetRestarts() == 1 && box.GetStatus().GetState() == running {
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("not restarted: %v", box.GetStatus())
+		}
+	}
+	f.settled("again")
 	f.exec("again", "true")
 }
 
