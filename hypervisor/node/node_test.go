@@ -416,7 +416,7 @@ func TestCallOffAStart(t *testing.T) {
 		f.until(name, starting)
 		began := time.Now()
 		f.must(end(name))
-		if took := time.Since(began); took > 8*time.Second {
+		if took := time.Since(began); took > 20*time.Second { // the guest would take 30 to be given up
 			t.Errorf("%s took %v", name, took)
 		}
 		if err := <-started; err == nil {

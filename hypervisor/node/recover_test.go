@@ -86,8 +86,15 @@ func TestSandboxesOutliveTheNode(t *testing.T) {
 
 func TestCommandEndsMeanwhile(t *testing.T) {
 	f := open(t)
-	f.start("job", nil, "sh", "-c", "sleep 0.3; exit 6")
-	f.restart(func() { time.Sleep(600 * time.Millisecond) })
+	ended := filepath.Join(f.config.StateDir, "ended")
+	f.start("job", nil, "sh", "-c", "while [ ! -e "+ended+".may ]; do sleep 0.05; done; touch "+ended+"; exit 6")
+	f.restart(func() {
+		if records, err := f.config.Store.Records(); err != nil || records[0].GetSandbox().GetStatus().GetState() != running {
+			t.Errorf("left as %v, %v", records, err)
+		}
+		f.must(os.WriteFile(ended+".may", nil, 0o600))
+		f.untilFile(ended)
+	})
 	if e := f.until("job", stopped).GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_COMPLETED || e.GetExitCode() != 6 {
 		t.Errorf("exit %v", e)
 	}
@@ -125,8 +132,16 @@ func TestStartGoesOn(t *testing.T) {
 	f.create("slow", &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordSlow}}, "sleep", "1000")
 	go f.Node.Start(t.Context(), "slow")
 	f.until("slow", starting)
-	time.Sleep(200 * time.Millisecond) // for its worker
-	f.restart(nil)
+	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(time.Millisecond) {
+		if pids, _ := filepath.Glob(filepath.Join(f.config.RuntimeDir, "slow", "*.sock")); len(pids) > 0 {
+			break // its worker is there
+		}
+	}
+	f.restart(func() {
+		if records, err := f.config.Store.Records(); err != nil || records[0].GetSandbox().GetStatus().GetState() != starting {
+			t.Errorf("left as %v, %v: there is no start to go on with", records, err)
+		}
+	})
 	f.until("slow", running)
 	f.exec("slow", "true")
 	f.restart(nil)

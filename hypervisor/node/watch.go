@@ -30,7 +30,10 @@ type watcher struct {
 	name     string // empty: all
 	version  uint64 // up to which all was told
 	told     uint64 // the last that the client has heard of
-	send     func(*bulkheadv1.WatchSandboxesResponse) error
+	// ahead has those that were told of at first as they were after version, by
+	// their UIDs: at which version.
+	ahead map[string]uint64
+	send  func(*bulkheadv1.WatchSandboxesResponse) error
 }
 
 // Watch calls send with each change, in order, until ctx is done or the node is
@@ -40,7 +43,7 @@ func (n *Node) Watch(ctx context.Context, r *bulkheadv1.WatchSandboxesRequest, s
 	if err != nil {
 		return fault.InvalidField("label_selector", err.Error())
 	}
-	w := &watcher{node: n, selector: selector, name: r.GetName(), version: n.config.Store.Version(), send: send}
+	w := &watcher{node: n, selector: selector, name: r.GetName(), version: n.config.Store.Version(), send: send, ahead: map[string]uint64{}}
 	if r.ResourceVersion == nil {
 		if err := w.tellAll(); err != nil {
 			return err
@@ -67,8 +70,21 @@ func (w *watcher) tellAll() error {
 		if err != nil {
 			return err
 		}
+		if v := seen.GetResourceVersion(); v > w.version {
+			w.ahead[seen.GetUid()] = v
+		}
 	}
 	return nil
+}
+
+// knows reports whether the client was told of a sandbox as it was after a
+// change, or later.
+func (w *watcher) knows(s *bulkheadv1.Sandbox) bool {
+	ahead, ok := w.ahead[s.GetUid()]
+	if ok && s.GetResourceVersion() >= ahead {
+		delete(w.ahead, s.GetUid())
+	}
+	return ok && s.GetResourceVersion() <= ahead
 }
 
 func (w *watcher) wants(s *bulkheadv1.Sandbox) bool {
@@ -124,7 +140,7 @@ func (w *watcher) read() error {
 
 func (w *watcher) tell(e *storev1.Event) error {
 	w.version = e.GetSandbox().GetResourceVersion()
-	if !w.wants(e.GetSandbox()) {
+	if !w.wants(e.GetSandbox()) || w.knows(e.GetSandbox()) {
 		return nil
 	}
 	w.told = w.version

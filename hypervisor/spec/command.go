@@ -90,12 +90,12 @@ func (c *checker) guestPath(field, p string) {
 	}
 }
 
-// CheckDuration returns what is wrong with a length of time; it may be zero if
-// unset is true, or not be there at all.
+// CheckDuration returns what is wrong with a length of time, which is between 0
+// and most, or not there at all.
 func CheckDuration(field string, d *durationpb.Duration, most time.Duration) []fault.Violation {
 	check := new(checker)
 	if d != nil && (d.CheckValid() != nil || d.AsDuration() < 0 || d.AsDuration() > most) {
-		check.wrong(field, "%v is not a time of up to %v", d, most)
+		check.wrong(field, "it is not a time between 0 and %v", most)
 	}
 	return check.violations
 }
