@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -227,46 +226,6 @@ func TestStopEndsTheCommand(t *testing.T) {
 	}
 }
 
-// TestNoGrace has a command be ended at once, and its guest still end by itself.
-func TestNoGrace(t *testing.T) {
-	f := open(t)
-	f.deaf("deaf")
-	began := time.Now()
-	box, err := f.Stop(t.Context(), "deaf", 0)
-	f.must(err)
-	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_STOPPED || e.GetExitCode() != 137 || e.GetForced() {
-		t.Errorf("exit %v", e)
-	}
-	if took := time.Since(began); took > node.DefaultGrace*9/10 {
-		t.Errorf("no grace took %v", took)
-	}
-}
-
-// TestKill ends a sandbox at once: no news of its command is waited for.
-func TestKill(t *testing.T) {
-	f := open(t)
-	fastest := func(code int32, args ...string) time.Duration {
-		took := time.Hour
-		for range 4 {
-			box := f.create("", nil, args...)
-			_, err := f.Start(t.Context(), box.GetName())
-			f.must(err)
-			began := time.Now()
-			box, err = f.Kill(t.Context(), box.GetName())
-			f.must(err)
-			took = min(took, time.Since(began))
-			if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_KILLED || e.GetExitCode() != code {
-				t.Errorf("exit %v", e)
-			}
-		}
-		return took
-	}
-	without, with := fastest(0), fastest(137, "sleep", "1000")
-	if with > without+300*time.Millisecond {
-		t.Errorf("the fastest of four took %v, without a command %v", with, without)
-	}
-}
-
 func TestFailedStarts(t *testing.T) {
 	f := open(t)
 	for name, tt := range map[string]struct {
@@ -341,65 +300,6 @@ func TestWorkerKilled(t *testing.T) {
 	}
 }
 
-func TestPause(t *testing.T) {
-	f := open(t)
-	f.start("box", nil)
-	_, err := f.Resume(t.Context(), "box") // it is running
-	f.must(err)
-	box, err := f.Pause(t.Context(), "box")
-	f.must(err)
-	if box.GetStatus().GetState() != paused {
-		t.Errorf("state %v", box.GetStatus())
-	}
-	_, _, err = f.Use("box")
-	f.kindIs(err, fault.Precondition, fault.ReasonState)
-	if s, err := f.Stats(t.Context(), "box"); err != nil || len(s.GetDevices()) != 1 {
-		t.Errorf("stats of a paused sandbox: %v, %v", s, err)
-	}
-	_, err = f.Start(t.Context(), "box")
-	f.kindIs(err, fault.Precondition, fault.ReasonState)
-	_, err = f.Resume(t.Context(), "box")
-	f.must(err)
-	if out, _ := f.exec("box", "echo", "again"); out != "again\n" {
-		t.Errorf("exec: %q", out)
-	}
-	_, err = f.Pause(t.Context(), "box")
-	f.must(err)
-	box, err = f.Stop(t.Context(), "box", node.DefaultGrace)
-	f.must(err)
-	if e := box.GetStatus().GetExit(); e.GetForced() {
-		t.Errorf("a paused sandbox was not asked to end: %v", e)
-	}
-	f.create("idle", nil)
-	_, err = f.Pause(t.Context(), "idle")
-	f.kindIs(err, fault.Precondition, fault.ReasonState)
-}
-
-// TestPauseCancelled has the caller not wait for it: the sandbox is what it is
-// said to be all the same.
-func TestPauseCancelled(t *testing.T) {
-	f := open(t)
-	f.start("box", &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordSlowPause}})
-	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := f.Pause(short, "box"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("paused in no time: %v", err)
-	}
-	f.until("box", paused)
-	_, err := f.Resume(t.Context(), "box")
-	f.must(err)
-	f.exec("box", "true")
-}
-
-// TestPauseUnanswered has the worker pause without saying so.
-func TestPauseUnanswered(t *testing.T) {
-	f := open(t)
-	f.start("box", &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordLostPause}})
-	_, err := f.Pause(t.Context(), "box")
-	f.must(err)
-	f.until("box", paused)
-}
-
 func TestCallOffAStart(t *testing.T) {
 	f := open(t)
 	for name, end := range map[string]func(string) error{
@@ -451,35 +351,6 @@ func TestCapacity(t *testing.T) {
 	f.kindIs(err, fault.Exhausted, fault.ReasonTooMany)
 	_, err = f.Create(&bulkheadv1.CreateSandboxRequest{Name: "other"}, "somebody else")
 	f.must(err)
-}
-
-// TestCreateWhileDeleting asks for a sandbox like one that is on its way out: that
-// one is no answer.
-func TestCreateWhileDeleting(t *testing.T) {
-	f := open(t)
-	named := &bulkheadv1.CreateSandboxRequest{Name: "box", RequestId: "1"}
-	nameless := &bulkheadv1.CreateSandboxRequest{RequestId: "2"}
-	for _, r := range []*bulkheadv1.CreateSandboxRequest{named, nameless} {
-		first, err := f.Create(r, "tester")
-		f.must(err)
-		name := first.GetName()
-		_, err = f.Start(t.Context(), name)
-		f.must(err)
-		worker := f.workerOf(name).PID
-		f.must(syscall.Kill(worker, syscall.SIGSTOP))
-		gone := make(chan error, 1)
-		go func() { gone <- f.Delete(context.Background(), name, "", true) }()
-		f.until(name, stopping)
-		_, err = f.Create(r, "tester")
-		f.kindIs(err, fault.Unavailable, fault.ReasonState)
-		f.must(syscall.Kill(worker, syscall.SIGCONT))
-		f.must(<-gone)
-		second, err := f.Create(r, "tester")
-		f.must(err)
-		if second.GetUid() == first.GetUid() {
-			t.Error("a sandbox that is gone is the answer")
-		}
-	}
 }
 
 func TestIdempotency(t *testing.T) {

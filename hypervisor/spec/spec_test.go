@@ -211,12 +211,12 @@ func TestDefaults(t *testing.T) {
 
 func TestCheckDuration(t *testing.T) {
 	for _, d := range []*durationpb.Duration{nil, durationpb.New(0), durationpb.New(time.Hour)} {
-		if v := spec.CheckDuration("grace_period", d, time.Hour); len(v) != 0 {
+		if v := CheckDuration("grace_period", d, time.Hour); len(v) != 0 {
 			t.Errorf("%v: %v", d, v)
 		}
 	}
 	for _, d := range []*durationpb.Duration{durationpb.New(-1), durationpb.New(time.Hour + 1), {Seconds: 1, Nanos: -1}} {
-		v := spec.CheckDuration("grace_period", d, time.Hour)
+		v := CheckDuration("grace_period", d, time.Hour)
 		if len(v) != 1 || v[0].Field != "grace_period" || v[0].Description != "it is not a time between 0 and 1h0m0s" {
 			t.Errorf("%v: %v", d, v)
 		}
