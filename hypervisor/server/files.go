@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -137,29 +139,42 @@ func (s *files) ListFiles(ctx context.Context, r *bulkheadv1.ListFilesRequest) (
 	if r.GetPageSize() > maxFiles {
 		return nil, toStatus(fault.InvalidField("page_size", "1000 is the most"))
 	}
-	page := &bulkheadv1.ListFilesResponse{}
+	var page *bulkheadv1.ListFilesResponse
 	err := s.with(ctx, r.GetSandbox(), "path", r.GetPath(), func(ctx context.Context, a *guest.Agent) error {
 		list, err := a.ReadDir(ctx, &agentv1.ReadDirRequest{Path: r.GetPath(), After: r.GetPageToken(), Limit: r.GetPageSize()})
 		if err != nil {
 			return err
 		}
-		size, taken := 0, 0
-		for _, f := range list.GetFiles() {
-			if size >= pageBytes {
-				break
-			}
-			info := infoOf(path.Join(r.GetPath(), f.GetName()), f)
-			page.Files, size, taken = append(page.Files, info), size+proto.Size(info), taken+1
-		}
-		if taken > 0 && (list.GetMore() || taken < len(list.GetFiles())) {
-			page.NextPageToken = list.GetFiles()[taken-1].GetName()
-		}
+		page = pageOf(r.GetPath(), list)
 		return nil
 	})
 	if err != nil {
 		return nil, toStatus(err)
 	}
 	return page, nil
+}
+
+// pageOf is what a guest says is in a directory, as far as it fits, and without what
+// can't be: a client may make files of its own after those names.
+func pageOf(dir string, list *agentv1.ReadDirResponse) *bulkheadv1.ListFilesResponse {
+	page := &bulkheadv1.ListFilesResponse{}
+	all := slices.DeleteFunc(list.GetFiles(), func(f *agentv1.FileInfo) bool { return !isFileName(f.GetName()) })
+	size, taken := 0, 0
+	for _, f := range all {
+		if size >= pageBytes {
+			break
+		}
+		info := infoOf(path.Join(dir, f.GetName()), f)
+		page.Files, size, taken = append(page.Files, info), size+proto.Size(info), taken+1
+	}
+	if taken > 0 && (list.GetMore() || taken < len(all)) {
+		page.NextPageToken = all[taken-1].GetName()
+	}
+	return page
+}
+
+func isFileName(name string) bool {
+	return name != "" && name != "." && name != ".." && len(name) <= unix.NAME_MAX && !strings.ContainsAny(name, "/\x00")
 }
 
 // StatFile implements bulkheadv1.FilesServer.
