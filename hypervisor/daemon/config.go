@@ -153,7 +153,7 @@ func Default() Config {
 		},
 		Listen:   ListenConfig{Unix: "/run/bulkheadd/bulkheadd.sock", UnixMode: "0660"},
 		Capacity: CapacityConfig{ReservedMemory: 512 << 20, CPUOvercommit: 4, MemoryOvercommit: 1},
-		Limits:   LimitsConfig{MessageBytes: 4 << 20, Connections: 1024, CallsPerConnection: 256, BootTimeout: Duration(time.Minute)},
+		Limits:   LimitsConfig{SandboxesPerClient: 1000, MessageBytes: 4 << 20, Connections: 1024, CallsPerConnection: 256, BootTimeout: Duration(time.Minute)},
 		Images:   DirsConfig{Directories: []string{"/var/lib/bulkhead/images"}},
 		Cgroups:  CgroupsConfig{Enabled: true},
 		Log:      LogConfig{Level: "info", Format: "auto"},

@@ -44,13 +44,27 @@ func newUnixListener(path string) (*net.UnixListener, error) {
 	if listenedOn(path) {
 		return nil, fmt.Errorf("somebody listens on %s already: is another bulkheadd running?", path)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeSocket(path); err != nil {
 		return nil, err
 	}
 	// Nobody connects before the mode is what it is to be.
 	old := unix.Umask(0o177) // the process's: nothing else makes files yet
 	defer unix.Umask(old)
 	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+}
+
+// removeSocket removes a socket, if there is one, and nothing else that may be there.
+func removeSocket(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != os.ModeSocket:
+		return fmt.Errorf("%s is there already and no socket: choose another path, or remove it", path)
+	}
+	return os.Remove(path)
 }
 
 // staleTime is how long a socket of a daemon that was killed may seem alive: a
