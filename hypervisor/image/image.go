@@ -122,10 +122,29 @@ const imageName = "rootfs.erofs"
 // packVersion changes when the same source comes to give another image.
 const packVersion = "1"
 
+// cachePart is the part of the cache that images are in.
+const cachePart = "rootfs"
+
+// hide keeps images from other users: packed, the files of a root file system have
+// lost the permissions that they had on the host.
+func (s *Store) hide() error {
+	dir := filepath.Join(s.cache.Dir(), cachePart)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cache of root file systems: %w", err)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil { // one that was made before is open
+		return fmt.Errorf("cache of root file systems (set %s to a directory of your own): %w", cache.EnvDir, err)
+	}
+	return nil
+}
+
 // pack returns the image under key, which fill makes if it isn't cached.
 func (s *Store) pack(key *cache.Key, fill func(*packer) error) (Image, error) {
 	key.AddString("packer", packVersion)
-	dir, err := s.cache.Get("rootfs", key, func(work cache.Work) error {
+	if err := s.hide(); err != nil {
+		return Image{}, err
+	}
+	dir, err := s.cache.Get(cachePart, key, func(work cache.Work) error {
 		out, err := os.Create(filepath.Join(work.Out, imageName))
 		if err != nil {
 			return err

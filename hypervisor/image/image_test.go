@@ -100,6 +100,24 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
+// TestImagesAreForOneUser: what others couldn't read on the host they can't in the
+// cache.
+func TestImagesAreForOneUser(t *testing.T) {
+	dir, s := t.TempDir(), newStore(t)
+	write(t, filepath.Join(dir, "etc/shadow"), "x", 0o600)
+	open := filepath.Join(s.cache.Dir(), "rootfs") // of an earlier version
+	if err := os.Mkdir(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	img, err := s.RootFS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(open); err != nil || info.Mode().Perm() != 0o700 || !strings.HasPrefix(img.Path, open) {
+		t.Errorf("%s is in %v, %v", img.Path, info.Mode(), err)
+	}
+}
+
 func TestDirectoryIsCachedUntilItChanges(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), "one", 0o644)
