@@ -116,7 +116,7 @@ func TestAttachTerminal(t *testing.T) {
 	h.mustRun("shell")
 
 	c = h.inTerminal(33, 111, "attach", "shell")
-	c.types("echo 'there'' still'; exit 7\n", "there still")
+	c.types("echo 'there'' still'; sleep 0.5; exit 7\n", "there still")
 	c.ends(7)
 	h.clear(h.dial())
 	d.stop()
@@ -146,6 +146,35 @@ func TestAttachWithoutTerminal(t *testing.T) {
 		c.ends(130)
 		input.Close()
 		h.mustRun(name)
+	}
+	h.clear(h.dial())
+	d.stop()
+}
+
+// TestAttachExitCodes are those that docker has, and Bulkhead's own where the sandbox
+// ended first.
+func TestAttachExitCodes(t *testing.T) {
+	h := newHost(t, "")
+	d := h.start()
+	for i, tt := range []struct {
+		script string
+		code   int
+	}{{"exit 3", 3}, {"kill -9 $$", 137}, {"kill -15 $$", 143}, {"", 125}} {
+		name := fmt.Sprint("box", i)
+		if tt.code == 125 {
+			tt.script = "sleep 60"
+		}
+		script := "echo ready; until [ -e " + h.path(name) + " ]; do sleep 0.05; done; " + tt.script
+		h.must(h.cliCommand("run", "-d", "--name", name, "--", "sh", "-c", script).Run())
+		c := &commandLine{host: h, cmd: h.cliCommand("attach", "--logs", name), log: new(lines)}
+		c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
+		h.must(c.cmd.Start())
+		c.shows("ready")
+		if tt.code == 125 {
+			h.must(h.cliCommand("kill", name).Run())
+		}
+		h.must(os.WriteFile(h.path(name), nil, 0o600)) // fake guests see it
+		c.ends(tt.code)
 	}
 	h.clear(h.dial())
 	d.stop()
