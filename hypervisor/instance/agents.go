@@ -45,7 +45,10 @@ func (a *agents) dial() (any, error) {
 		return agent, nil
 	}
 	agent, err := guest.Connect(a.life, a.path)
-	if err != nil {
+	switch {
+	case a.life.Err() != nil && err != nil: // whichever step was under way
+		return nil, context.Cause(a.life)
+	case err != nil:
 		return nil, err
 	}
 	if err := a.set(agent); err != nil {
