@@ -37,7 +37,7 @@ func Run(t testing.TB, target string, options ...string) {
 	}
 	packages := run(t, exec.CommandContext(ctx, root+"/tests/tools/pypi", dir+"/requirements.txt"))
 	python := func(args ...string) string {
-		cmd := exec.CommandContext(ctx, "python3", args...)
+		cmd := exec.CommandContext(ctx, "python3", append([]string{"-u"}, args...)...) // a killed one has said what it did
 		cmd.Env = append(os.Environ(), "PYTHONPATH="+strings.TrimSpace(packages))
 		return run(t, cmd)
 	}
