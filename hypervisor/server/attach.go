@@ -136,12 +136,12 @@ func (a *attachment) obey(ctx context.Context, m *bulkheadv1.AttachRequest) erro
 		if err := checkInput(a.command, r.Stdin); err != nil {
 			return err
 		}
-		return a.instance.Input(ctx, r.Stdin)
+		return a.unlessOver(ctx, a.instance.Input(ctx, r.Stdin))
 	case *bulkheadv1.AttachRequest_CloseStdin:
 		if err := checkInput(a.command, nil); err != nil {
 			return err
 		}
-		return a.instance.EndInput(ctx)
+		return a.unlessOver(ctx, a.instance.EndInput(ctx))
 	case *bulkheadv1.AttachRequest_Resize:
 		if err := checkSize("resize", r.Resize); err != nil {
 			return err
@@ -154,6 +154,27 @@ func (a *attachment) obey(ctx context.Context, m *bulkheadv1.AttachRequest) erro
 		return a.with(ctx, func(ctx context.Context, p *guest.Process) error { return p.Signal(ctx, int(r.Signal)) })
 	}
 	return fault.InvalidField("request", "start comes first, and once; then stdin, close_stdin, resize and signal")
+}
+
+// overTime is how long the command's end may take to be known, once it takes no
+// more input.
+const overTime = 5 * time.Second
+
+// unlessOver returns the error of input, unless the command didn't live to take it:
+// then its end is what the client wants to know.
+func (a *attachment) unlessOver(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-a.instance.Exited():
+		return nil
+	case <-a.instance.Ended():
+		return nil
+	case <-time.After(overTime):
+	case <-ctx.Done():
+	}
+	return err
 }
 
 // with calls do with the command, which may have ended.

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -39,6 +40,23 @@ func TestAttachSlowly(t *testing.T) {
 	out, _, exit := f.collect(p, false, "")
 	if len(out) != 4000000 || exit.GetExitCode() != 3 {
 		t.Errorf("%d bytes, exit %v", len(out), exit)
+	}
+}
+
+// TestAttachInputTooLate has input on its way when the command ends.
+func TestAttachInputTooLate(t *testing.T) {
+	f := serve(t)
+	for n := range 8 {
+		name := fmt.Sprint("job", n)
+		f.start(name, &bulkheadv1.Command{Args: []string{"sh", "-c", "read x; echo $x; exit 3"}, Stdin: true})
+		p, err := f.Attach(t.Context(), name, true)
+		f.must(err)
+		io.WriteString(p.Stdin, "go\n")
+		io.WriteString(p.Stdin, "and more\n")
+		p.Stdin.Close()
+		if out, _, exit := f.collect(p, false, ""); out != "go\n" || exit.GetExitCode() != 3 {
+			t.Errorf("%q, exit %v", out, exit)
+		}
 	}
 }
 

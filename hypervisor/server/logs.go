@@ -105,6 +105,9 @@ func readEntries(ctx context.Context, log *logfile.Reader, entries chan<- *bulkh
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil {
 			return err
 		}

@@ -27,11 +27,12 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"bulkhead", "bulkhead-vmm", "guest/vmlinux", "guest/initramfs.cpio", "guest/userland.erofs", "python3.tar"} {
+	for _, name := range []string{"bulkhead", "bulkheadd", "bulkhead-vmm", "guest/vmlinux", "guest/initramfs.cpio", "guest/userland.erofs", "python3.tar"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Fatalf("%v (run \"make build guest python-root\", or \"make test\", which does)", err)
 		}
 	}
+	shared := newSharedGuest(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("HOST_RELEASE", hostRelease())
 			env.Setenv("LONG", strings.Repeat("x", 3000))
+			env.Setenv("NODE", shared.host())
 			env.Setenv("GUEST", filepath.Join(dir, "guest"))
 			env.Setenv("PYTHON_ROOT", filepath.Join(dir, "python3.tar"))
 			env.Setenv("BULKHEAD_RUNTIME_DIR", filepath.Join(env.WorkDir, runDir))
@@ -51,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"clean":   clean,
 			"oneline": oneLine,
 			"json":    jsonField,
+			"shared":  shared.await,
 			"sparse":  sparse,
 		},
 		RequireExplicitExec: true,
