@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 from hypervisor.api.v1 import files_pb2, files_pb2_grpc, node_pb2_grpc, processes_pb2, processes_pb2_grpc
 from hypervisor.api.v1 import sandbox_pb2, sandboxes_pb2, sandboxes_pb2_grpc
 
-TIMEOUT = 60  # seconds, for calls that start nothing
+TIMEOUT = 180  # seconds, for calls that start nothing; real guests may be slow
 PIECE = 64 << 10  # what a message carries of a stream
 
 

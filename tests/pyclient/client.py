@@ -16,6 +16,8 @@ import lives
 import nodes
 import sandboxes
 
+MODULES = {"nodes": nodes, "sandboxes": sandboxes, "lives": lives, "guests": guests}
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -23,12 +25,15 @@ def main():
     parser.add_argument("--guest-dir", default="/tmp", help="a directory of the guest for files")
     parser.add_argument("--rootfs", default="", help="for the sandboxes: a path on the node")
     parser.add_argument("--start-timeout", type=float, default=300, help="seconds that a guest may take to start")
+    parser.add_argument("--file-mib", type=int, default=5, help="how large a file is copied in and out")
+    parser.add_argument("--cases", nargs="+", choices=MODULES, default=MODULES, help="what to do of it")
     options = parser.parse_args()
 
     with calls.Client(options.target, options.guest_dir, options.rootfs, options.start_timeout) as client:
         calls.Case.client = client
+        guests.GuestTest.file_size = options.file_mib << 20
         suite = unittest.TestSuite()
-        for module in nodes, sandboxes, lives, guests:
+        for module in (MODULES[name] for name in options.cases):
             suite.addTests(unittest.defaultTestLoader.loadTestsFromModule(module))
         result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
     sys.exit(not result.wasSuccessful())
