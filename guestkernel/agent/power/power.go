@@ -14,7 +14,7 @@ import (
 
 const (
 	// MaxGrace is the most that processes get to end by themselves.
-	MaxGrace = 10 * time.Minute
+	MaxGrace = time.Hour
 	// killTime is for the kernel to carry SIGKILL out.
 	killTime = 5 * time.Second
 	// sendTime is for the last output, which a host that doesn't read holds up.
