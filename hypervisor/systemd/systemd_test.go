@@ -140,8 +140,8 @@ func TestWatchdog(t *testing.T) {
 	}
 	<-well
 	silent("is stuck")
+	stuck <- struct{}{} // the one question that waits is answered
 	well <- false
-	close(stuck)
 	silent("isn't well")
 	<-well
 	well <- true
