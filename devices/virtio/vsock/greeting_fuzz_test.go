@@ -51,9 +51,13 @@ func FuzzGreeting(f *testing.F) {
 		if len(text) > 2048 || len(cuts) > 16 {
 			return
 		}
-		g := newGuestWith(t, func(d *Device) { d.linger = 30 * time.Millisecond })
 		const processes = 3
 		port, ok := wanted(text)
+		linger := lingerTime // for this guest, which may be slow, to answer
+		if !ok {
+			linger = 30 * time.Millisecond // for what never comes
+		}
+		g := newGuestWith(t, func(d *Device) { d.linger = linger })
 		conns := make([]*net.UnixConn, processes)
 		for i := range conns {
 			conns[i] = g.connect(g.path, "")
