@@ -62,8 +62,12 @@ func Listen(path string) (*Listener, error) {
 // Close stops waiting.
 func (l *Listener) Close() error { return l.l.Close() }
 
-// Accept waits until the agent is ready for calls.
+// Accept waits until the agent is ready for calls, or ctx is done: then it may be
+// called again.
 func (l *Listener) Accept(ctx context.Context) (*Agent, error) {
+	if err := l.l.SetDeadline(time.Time{}); err != nil { // of the call before
+		return nil, err
+	}
 	stop := context.AfterFunc(ctx, func() { l.l.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	for {

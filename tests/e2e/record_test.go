@@ -229,7 +229,7 @@ func (r *recorded) logged(id string) map[string]string {
 // follow yields a log's records until its writer's end.
 func (r *recorded) follow(path string) func(yield func(logfile.Record) bool) {
 	return func(yield func(logfile.Record) bool) {
-		ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
 		defer cancel()
 		l, err := logfile.NewReader(path, logfile.Options{Follow: true})
 		if err != nil {
