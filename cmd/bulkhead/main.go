@@ -61,8 +61,8 @@ of a node: of the daemon on this host, unless --host or $BULKHEAD_HOST names
 another. With either, or with --detach, run is for that node, too.
 
 Exit codes: those of run, exec and attach are the command's, and 125 where
-Bulkhead failed; see "bulkhead run --help". All others end with 0, or with 1 and one line on standard error that
-says what failed and what to do about it.`
+Bulkhead failed; see "bulkhead run --help". All others end with 0, or with 1 and
+one line on standard error that says what failed and what to do about it.`
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -35,8 +35,9 @@ func among(method string, list []string) bool {
 	return false
 }
 
-// check fails if who calls may not call the method.
-func check(ctx context.Context, method string) error {
+// Check fails if who calls may not call the method. The interceptors do it for every
+// call; it is also for who refuses calls before there are requests to intercept.
+func Check(ctx context.Context, method string) error {
 	c := FromContext(ctx)
 	switch {
 	case among(method, openMethods), c.Role == Full, c.Role == ReadOnly && among(method, readOnlyMethods):
@@ -57,7 +58,7 @@ func denied(why string) error {
 
 // Unary refuses calls that their client may not make.
 func Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if err := check(ctx, info.FullMethod); err != nil {
+	if err := Check(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
 	return handler(ctx, req)
@@ -65,7 +66,7 @@ func Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grp
 
 // Stream is Unary for streams.
 func Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if err := check(stream.Context(), info.FullMethod); err != nil {
+	if err := Check(stream.Context(), info.FullMethod); err != nil {
 		return err
 	}
 	return handler(srv, stream)

@@ -112,7 +112,7 @@ func (c *seatedCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials
 	if err != nil {
 		return nil, nil, err
 	}
-	if l, ok := raw.(*limitConn); ok {
+	if l, ok := raw.(*handshakeConn); ok {
 		l.known()
 	}
 	name := access.FromContext(peer.NewContext(context.Background(), &peer.Peer{AuthInfo: info})).Name

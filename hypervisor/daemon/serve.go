@@ -102,7 +102,7 @@ func (d *daemon) serveOn(s *grpc.Server, listeners []net.Listener) {
 	d.servers = append(d.servers, s)
 	for _, l := range listeners {
 		d.log.Info("serving", zap.String("network", l.Addr().Network()), zap.Stringer("address", l.Addr()))
-		l := limited(l)
+		l := boundHandshakes(l)
 		d.serving.Go(func() {
 			if err := s.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 				d.failed <- fmt.Errorf("serve the API: %w", err)

@@ -22,7 +22,8 @@ func RemoveAbandoned(path string) error {
 	return nil
 }
 
-// abandoned reports whether path is a socket that nobody listens on any more.
+// abandoned reports whether path is a socket that nobody listens on any more, by the
+// rule that the worker has for it (devices/virtio/vsock/route.go).
 func abandoned(path string) (bool, error) {
 	info, err := os.Lstat(path)
 	if err != nil {

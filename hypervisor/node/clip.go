@@ -1,7 +1,7 @@
 package node
 
 import (
-	"strings"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/clip"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -16,25 +16,15 @@ const (
 	maxPhaseName = 64
 )
 
-// clipStatus cuts others' words to what a record may have, and to UTF-8.
+// clipStatus cuts others' words to what a record may have.
 func clipStatus(s *bulkheadv1.SandboxStatus) {
-	s.KernelRelease = clip(s.GetKernelRelease(), maxRelease)
+	s.KernelRelease = clip.Text(s.GetKernelRelease(), maxRelease)
 	s.Phases = s.GetPhases()[:min(len(s.GetPhases()), maxPhases)]
 	for _, p := range s.GetPhases() {
-		p.Name = clip(p.GetName(), maxPhaseName)
+		p.Name = clip.Text(p.GetName(), maxPhaseName)
 	}
 	if e := s.GetExit(); e != nil {
-		e.Message = clip(e.GetMessage(), maxMessage)
+		e.Message = clip.Text(e.GetMessage(), maxMessage)
 		e.ConsoleTail = e.GetConsoleTail()[max(0, len(e.GetConsoleTail())-maxTail):]
 	}
-}
-
-// clip returns the beginning of a text.
-func clip(s string, most int) string {
-	const more = "…"
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most-len(more)], "") + more // without half a character
 }

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/bulkhead-vm/bulkhead/hypervisor/clip"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
@@ -185,35 +186,29 @@ func (s *sandbox) is(states ...bulkheadv1.SandboxState) bool {
 // keep makes the record as it is now durable, and watchers see it. If that fails, it
 // is tried again.
 func (s *sandbox) keep(message string) error {
-	clipStatus(s.status())
-	message = clip(message, maxMessage)
-	r := proto.CloneOf(s.record)
-	version, err := s.node.config.Store.Put(r, store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_MODIFIED, Message: message})
+	err := s.put(message, false)
 	if err != nil {
 		s.unkept, s.againAt = true, time.Now().Add(keepAgain)
 		s.log.Error("the state could not be kept", zap.Error(err), zap.Stringer("state", s.state()))
-		r.Sandbox.ResourceVersion = s.record.GetSandbox().GetResourceVersion()
-	} else {
-		if s.unkept {
-			s.unkept, s.againAt = false, time.Time{}
-		}
-		s.record.Sandbox.ResourceVersion = version
-		s.log.Info(message, zap.Stringer("state", s.state()))
+		s.seen.Store(proto.CloneOf(s.record.GetSandbox()))
 	}
-	s.seen.Store(r.GetSandbox())
 	return err
 }
 
 // keepIf is keep for what is only done once it is kept, such as a start. If that
 // fails, nobody sees the record as it is, and it is the caller's to undo it.
-func (s *sandbox) keepIf(message string) error {
+func (s *sandbox) keepIf(message string) error { return s.put(message, true) }
+
+// put has the store keep the record. What wasn't kept before is in this one.
+func (s *sandbox) put(message string, optional bool) error {
+	clipStatus(s.status())
+	message = clip.Text(message, maxMessage)
 	r := proto.CloneOf(s.record)
-	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_MODIFIED, Message: message, Optional: true}
-	version, err := s.node.config.Store.Put(r, change)
+	version, err := s.node.config.Store.Put(r, store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_MODIFIED, Message: message, Optional: optional})
 	if err != nil {
 		return err
 	}
-	if s.unkept { // what wasn't is in this one
+	if s.unkept {
 		s.unkept, s.againAt = false, time.Time{}
 	}
 	s.record.Sandbox.ResourceVersion = version

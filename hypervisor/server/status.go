@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/bulkhead-vm/bulkhead/hypervisor/clip"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
@@ -100,9 +101,9 @@ func withDetails(e *fault.Error) error {
 		if !ok {
 			s = status.FromContextError(e.Err)
 		}
-		return status.Error(s.Code(), clip(s.Message(), maxMessage)) // a guest's own details are nobody's
+		return status.Error(s.Code(), clip.Text(s.Message(), maxMessage)) // a guest's own details are nobody's
 	}
-	s := status.New(kinds[e.Kind], clip(e.Error(), maxMessage))
+	s := status.New(kinds[e.Kind], clip.Text(e.Error(), maxMessage))
 	with, err := s.WithDetails(details(e)...)
 	if err != nil {
 		return s.Err() // without them, then
@@ -112,7 +113,7 @@ func withDetails(e *fault.Error) error {
 
 func details(e *fault.Error) []protoadapt.MessageV1 {
 	info := &errdetails.ErrorInfo{Reason: e.Reason, Domain: domain}
-	subject := clip(e.Subject, maxWord)
+	subject := clip.Text(e.Subject, maxWord)
 	if subject != "" {
 		info.Metadata = map[string]string{"subject": subject}
 	}

@@ -63,9 +63,10 @@ func (s *Store) makeRoom(tx *bbolt.Tx, need int64) (unused int64) {
 	return unused + left()
 }
 
-// update has the database do something of a size, for who holds s.changing. Where there is no room, old
-// changes are forgotten before it fails; and what is optional fails with
-// store.ErrFull if it would take of the room that is kept for everything else.
+// update has the database do something of a size, for who holds s.changing. Where
+// there is no room, old changes are forgotten before it fails; and what is optional
+// fails with store.ErrFull if it would take of the room that is kept for everything
+// else.
 func (s *Store) update(size int, optional bool, do func(*bbolt.Tx) error) error {
 	need := int64(reserve + perChange*size)
 	least := need / 4

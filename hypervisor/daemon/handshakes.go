@@ -17,29 +17,29 @@ const (
 	handshakesOfOne = 128 // address
 )
 
-// limited returns a listener whose connections are closed unless their handshakes
+// boundHandshakes returns a listener whose connections are closed unless their handshakes
 // end in time, and before many others'. Its connections are still the system's,
 // for who asks the kernel about them.
-func limited(l net.Listener) net.Listener {
-	return &limitListener{Listener: l, time: handshakeTime, of: map[string]*list.List{}}
+func boundHandshakes(l net.Listener) net.Listener {
+	return &handshakeListener{Listener: l, time: handshakeTime, of: map[string]*list.List{}}
 }
 
-type limitListener struct {
+type handshakeListener struct {
 	net.Listener
 	time time.Duration
 
 	mu  sync.Mutex            // the rest; no other lock is taken under it
-	all list.List             // of *limitConn, the oldest first
+	all list.List             // of *handshakeConn, the oldest first
 	of  map[string]*list.List // the same, by address
 }
 
 // Accept implements net.Listener.
-func (l *limitListener) Accept() (net.Conn, error) {
+func (l *handshakeListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	c := &limitConn{Conn: conn, listener: l}
+	c := &handshakeConn{Conn: conn, listener: l}
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		c.address = a.IP.String()
 		if old := l.enter(c); old != nil {
@@ -51,7 +51,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 
 // enter gives a connection a place, and returns the one that loses its own for it,
 // if any.
-func (l *limitListener) enter(c *limitConn) (old *limitConn) {
+func (l *handshakeListener) enter(c *handshakeConn) (old *handshakeConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	its := l.of[c.address]
@@ -61,9 +61,9 @@ func (l *limitListener) enter(c *limitConn) (old *limitConn) {
 	}
 	switch {
 	case its.Len() >= handshakesOfOne:
-		old = its.Front().Value.(*limitConn)
+		old = its.Front().Value.(*handshakeConn)
 	case l.all.Len() >= handshakes:
-		old = l.all.Front().Value.(*limitConn)
+		old = l.all.Front().Value.(*handshakeConn)
 	}
 	if old != nil {
 		l.remove(old)
@@ -75,14 +75,14 @@ func (l *limitListener) enter(c *limitConn) (old *limitConn) {
 }
 
 // leave frees the place of a connection, if it has one.
-func (l *limitListener) leave(c *limitConn) {
+func (l *handshakeListener) leave(c *handshakeConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.remove(c)
 }
 
 // remove is leave for who holds l.mu.
-func (l *limitListener) remove(c *limitConn) {
+func (l *handshakeListener) remove(c *handshakeConn) {
 	if c.inAll == nil {
 		return
 	}
@@ -96,9 +96,9 @@ func (l *limitListener) remove(c *limitConn) {
 	c.inAll, c.inIts = nil, nil
 }
 
-type limitConn struct {
+type handshakeConn struct {
 	net.Conn
-	listener *limitListener
+	listener *handshakeListener
 	address  string
 
 	// The rest is the listener's, under its lock: the place among those that are
@@ -108,16 +108,16 @@ type limitConn struct {
 }
 
 // known is called when the handshake is over.
-func (c *limitConn) known() { c.listener.leave(c) }
+func (c *handshakeConn) known() { c.listener.leave(c) }
 
 // Close implements net.Conn.
-func (c *limitConn) Close() error {
+func (c *handshakeConn) Close() error {
 	c.listener.leave(c)
 	return c.Conn.Close()
 }
 
 // SyscallConn implements syscall.Conn.
-func (c *limitConn) SyscallConn() (syscall.RawConn, error) {
+func (c *handshakeConn) SyscallConn() (syscall.RawConn, error) {
 	if s, ok := c.Conn.(syscall.Conn); ok {
 		return s.SyscallConn()
 	}

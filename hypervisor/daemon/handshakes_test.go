@@ -18,13 +18,13 @@ import (
 )
 
 // accepting returns a listener on TCP, and what dials it and accepts there.
-func accepting(t *testing.T, limit time.Duration) (*limitListener, func() (client, server net.Conn)) {
+func accepting(t *testing.T, limit time.Duration) (*handshakeListener, func() (client, server net.Conn)) {
 	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := limited(inner).(*limitListener)
+	l := boundHandshakes(inner).(*handshakeListener)
 	l.time = limit
 	t.Cleanup(func() { l.Close() })
 	return l, func() (net.Conn, net.Conn) {
@@ -53,7 +53,7 @@ func closed(c net.Conn, within time.Duration) bool {
 func TestSilentConnections(t *testing.T) {
 	l, dial := accepting(t, time.Hour)
 	good, server := dial()
-	server.(*limitConn).known()
+	server.(*handshakeConn).known()
 	first, _ := dial()
 	for range handshakesOfOne {
 		dial()
@@ -117,7 +117,7 @@ func TestSeatsOfConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := d.newServer(insecure.NewCredentials())
-	go s.Serve(limited(l))
+	go s.Serve(boundHandshakes(l))
 	defer s.Stop()
 	for range 3 {
 		conn, err := grpc.NewClient("unix:"+l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -1,0 +1,109 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/access"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/clip"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+// accessLog logs each call: who called what, and how it ended.
+type accessLog struct{ log *zap.Logger }
+
+// Bounds of what a client can have a line of the log carry, in bytes before they
+// are escaped.
+const (
+	maxWord = 200
+	maxText = 2 << 10
+)
+
+// about is what a request is about, if it says so.
+type about interface{ GetSandbox() string }
+
+func (a accessLog) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	start := time.Now()
+	answer, err := handler(ctx, req)
+	a.write(ctx, info.FullMethod, subject(req), start, err)
+	return answer, err
+}
+
+func (a accessLog) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	start := time.Now()
+	first := &firstMessage{ServerStream: stream}
+	err := handler(srv, first)
+	a.write(stream.Context(), info.FullMethod, first.subject, start, err)
+	return err
+}
+
+// firstMessage is a stream whose first message says what the call is about. Later
+// ones are looked at by nobody.
+type firstMessage struct {
+	grpc.ServerStream
+	seen    bool
+	subject string
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s *firstMessage) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err == nil && !s.seen {
+		s.seen, s.subject = true, subject(m)
+	}
+	return err
+}
+
+// subject is the sandbox that a request is about, or empty.
+func subject(req any) string {
+	switch r := req.(type) {
+	case *bulkheadv1.ExecRequest:
+		return r.GetStart().GetSandbox()
+	case *bulkheadv1.AttachRequest:
+		return r.GetStart().GetSandbox()
+	case *bulkheadv1.PortForwardRequest:
+		return r.GetStart().GetSandbox()
+	case *bulkheadv1.WriteFileRequest:
+		return r.GetHeader().GetSandbox()
+	case about:
+		return r.GetSandbox()
+	case interface{ GetName() string }:
+		return r.GetName()
+	}
+	return ""
+}
+
+func (a accessLog) write(ctx context.Context, method, sandbox string, start time.Time, err error) {
+	code := status.Code(err)
+	level := zapcore.InfoLevel
+	switch code {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.Internal, codes.Unknown:
+		level = zapcore.WarnLevel
+	}
+	entry := a.log.Check(level, "call")
+	if entry == nil {
+		return
+	}
+	fields := []zap.Field{
+		zap.String("method", clip.Text(method, maxWord)), zap.String("client", clip.Text(access.FromContext(ctx).Name, maxWord)),
+		zap.Stringer("code", code), zap.Duration("took", time.Since(start)),
+	}
+	if sandbox != "" {
+		fields = append(fields, zap.String("sandbox", clip.Text(sandbox, maxWord)))
+	}
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil && p.Addr.Network() != "unix" {
+		fields = append(fields, zap.Stringer("peer", p.Addr))
+	}
+	if err != nil {
+		fields = append(fields, zap.String("error", clip.Text(status.Convert(err).Message(), maxText)))
+	}
+	entry.Write(fields...)
+}
