@@ -123,8 +123,9 @@ func (c *CPU) Forever(orders func()) (end func()) {
 	first := c.next
 	orders()
 	loop := c.order(opJump, 0, uint64(c.base)+uint64(first*stepSize), 0)
-	return func() { // a jump is never done, so that the guest goes on from there
-		c.next = loop.at
-		c.idle(loop.at)
+	return func() {
+		// The guest may be between its reads of handler and value: the step stays
+		// a jump, and only goes elsewhere.
+		memory.Store64(c.step(loop.at), offValue, uint64(c.base)+uint64((loop.at+1)*stepSize))
 	}
 }

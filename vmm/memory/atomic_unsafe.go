@@ -43,6 +43,11 @@ func Load64(b []byte, off int) uint64 {
 	return atomic.LoadUint64((*uint64)(aligned(b[off:off+8], 8)))
 }
 
+// Store64 stores the 64-bit field at off. It is a full barrier.
+func Store64(b []byte, off int, v uint64) {
+	atomic.StoreUint64((*uint64)(aligned(b[off:off+8], 8)), v)
+}
+
 // word16 returns the aligned word around a field. It may start before b, but
 // never outside the memory b was cut from, which starts on a page.
 func word16(b []byte, off int) (word *uint32, shift uint) {

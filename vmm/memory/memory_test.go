@@ -112,14 +112,15 @@ func TestReadWrite(t *testing.T) {
 }
 
 func TestAtomicFields(t *testing.T) {
-	b, err := NewHeap(Range{0, 16}).Slice(0, 16)
+	b, err := NewHeap(Range{0, 24}).Slice(0, 24)
 	if err != nil {
 		t.Fatal(err)
 	}
 	Store16(b, 2, 0xbeef)
 	Store16(b, 4, 0x1234)
 	Store32(b, 8, 0xdeadbeef)
-	want := []byte{0, 0, 0xef, 0xbe, 0x34, 0x12, 0, 0, 0xef, 0xbe, 0xad, 0xde, 0, 0, 0, 0}
+	Store64(b, 16, 0x1122334455667788)
+	want := []byte{0, 0, 0xef, 0xbe, 0x34, 0x12, 0, 0, 0xef, 0xbe, 0xad, 0xde, 0, 0, 0, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11}
 	if string(b) != string(want) {
 		t.Errorf("memory is % x, want % x", b, want)
 	}
