@@ -205,11 +205,20 @@ func (r *recorded) end(id string) int32 {
 	return w.GetExitCode()
 }
 
-// wait follows a log until a record comes.
+// wait follows a log until a line of standard output comes, in however many
+// pieces: a record has what the guest happened to write at once.
 func (r *recorded) wait(id, want string) {
+	r.t.Helper()
+	var line string
 	for record := range r.follow(r.log(id)) {
-		if string(record.Data) == want {
+		if record.Label != "stdout" {
+			continue
+		}
+		if line += string(record.Data); line == want {
 			return
+		}
+		if strings.HasSuffix(line, "\n") {
+			line = ""
 		}
 	}
 	r.t.Fatalf("%q doesn't come", want)
@@ -217,6 +226,7 @@ func (r *recorded) wait(id, want string) {
 
 // logged follows a log to its end and returns what each stream has.
 func (r *recorded) logged(id string) map[string]string {
+	r.t.Helper()
 	all := map[string]*strings.Builder{"stdout": {}, "stderr": {}}
 	for record := range r.follow(r.log(id)) {
 		if b := all[record.Label]; b != nil {
@@ -228,6 +238,7 @@ func (r *recorded) logged(id string) map[string]string {
 
 // follow yields a log's records until its writer's end.
 func (r *recorded) follow(path string) func(yield func(logfile.Record) bool) {
+	r.t.Helper()
 	return func(yield func(logfile.Record) bool) {
 		ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
 		defer cancel()
@@ -239,13 +250,21 @@ func (r *recorded) follow(path string) func(yield func(logfile.Record) bool) {
 		for {
 			record, err := l.Next(ctx)
 			if err != nil {
-				r.t.Fatal(err)
+				r.t.Fatalf("%v\n%s", err, r.situation(path))
 			}
 			if record.End() || !yield(record) {
 				return
 			}
 		}
 	}
+}
+
+// situation says how far a guest has come that isn't heard of any more.
+func (r *recorded) situation(log string) string {
+	stats, err := r.worker.Stats(context.WithoutCancel(r.t.Context()), &vmmv1.StatsRequest{})
+	b, _ := os.ReadFile(log) // for people: what there is of it
+	return fmt.Sprintf("devices: %v, %v\nconsole: %q\n%d bytes of log, the last of them: %q",
+		stats.GetDevices(), err, r.console(), len(b), b[max(0, len(b)-1000):])
 }
 
 // console returns what is in the console's log.
