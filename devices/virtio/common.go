@@ -50,6 +50,7 @@ type Common struct {
 	status   Status
 	features uint64 // the driver's
 	queues   []queueSetup
+	active   []*Queue // what the device works on; nil while it is not active
 }
 
 // queueSetup is what the driver has written about a queue.
@@ -189,6 +190,7 @@ func (c *Common) reset() {
 	if c.status&StatusDriverOK != 0 {
 		c.dev.Reset()
 	}
+	c.active = nil
 	c.status, c.features = 0, 0
 	c.condition.reset()
 	c.resetQueues()

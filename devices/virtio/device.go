@@ -1,6 +1,10 @@
 package virtio
 
-import "github.com/bulkhead-vm/bulkhead/vmm/memory"
+import (
+	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
+)
 
 // ID is a device type; section 5.
 type ID uint32
@@ -23,8 +27,9 @@ const (
 
 // Device is a virtio device without its transport.
 //
-// Activate and Reset alternate, and no other call overlaps them. ReadConfig
-// and WriteConfig come from any vCPU, several at once.
+// Activate and Reset alternate, Suspend and Resume do in between, and none of
+// these overlaps another. ReadConfig and WriteConfig come from any vCPU, several
+// at once.
 type Device interface {
 	ID() ID
 	// Features returns the device type's own bits, besides those above.
@@ -39,8 +44,21 @@ type Device interface {
 	// Activate starts the device on the queues the driver has set up.
 	Activate(Activation) error
 	// Reset stops it: on return no goroutine of the device touches the
-	// queues or guest memory any more. Buffers not given back are lost.
+	// queues or guest memory any more. Buffers not given back are lost. A
+	// device that was restored may be reset without having been activated.
 	Reset()
+	// Suspend has the device rest until Resume or Reset: it touches neither its
+	// queues nor guest memory, and what it has taken is given back, put back or
+	// known to Save. Who is connected to it stays so.
+	Suspend()
+	Resume()
+	// Save adds to s what the device knows that neither its queues nor its
+	// configuration tell. The device is suspended, or was never activated.
+	Save(s *statev1.Device)
+	// Restore takes what Save gave another such device, which may come from a
+	// hostile guest. Activate follows if that one was active. It fails, and says
+	// what to do about it, where the guest could not go on with this device.
+	Restore(s *statev1.Device) error
 }
 
 // Activation is what a device works with from Activate to Reset.

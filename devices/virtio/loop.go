@@ -1,24 +1,26 @@
 package virtio
 
-// Loop is the goroutine that serves one queue.
+// Loop is the goroutine that serves one queue. Its methods are for one goroutine
+// at a time; a nil Loop is stopped.
 type Loop struct {
-	q    *Queue
-	done chan struct{}
+	q      *Queue
+	parked chan struct{} // sent when the loop has come to rest for now
+	resume chan struct{} // sent when that is over
+	done   chan struct{}
 }
 
 // StartLoop calls serve now and each time the driver kicks q. An error of
 // serve goes to fail and ends the loop.
 func StartLoop(q *Queue, serve func() error, fail func(error)) *Loop {
-	l := &Loop{q: q, done: make(chan struct{})}
-	q.stopping.Store(false)
-	q.stop = make(chan struct{})
+	l := &Loop{q: q, parked: make(chan struct{}), resume: make(chan struct{}), done: make(chan struct{})}
+	q.rest.clear()
 	go l.run(serve, fail)
 	return l
 }
 
 func (l *Loop) run(serve func() error, fail func(error)) {
 	defer close(l.done)
-	for !l.q.stopping.Load() {
+	for l.goOn() {
 		if err := serve(); err != nil {
 			fail(err)
 			return
@@ -29,13 +31,57 @@ func (l *Loop) run(serve func() error, fail func(error)) {
 	}
 }
 
-// Stop ends the loop and waits for it. A nil Loop is stopped already.
+// goOn rests for as long as is wanted and reports whether there is to be more.
+func (l *Loop) goOn() bool {
+	for l.q.rest.want() == restForNow {
+		l.parked <- struct{}{}
+		<-l.resume
+	}
+	return l.q.rest.want() == restNever
+}
+
+// Pause returns when the loop rests: serve has returned, having left off between
+// two chains. Resume or Stop must follow.
+func (l *Loop) Pause() {
+	if l == nil {
+		return
+	}
+	l.ask(restForNow)
+	select {
+	case <-l.parked:
+	case <-l.done: // it failed
+	}
+}
+
+// Resume undoes Pause. The queue is served at once: it may have been kicked.
+func (l *Loop) Resume() {
+	if l == nil {
+		return
+	}
+	l.q.rest.clear()
+	l.wake()
+}
+
+// Stop ends the loop, paused or not, and waits for it.
 func (l *Loop) Stop() {
 	if l == nil {
 		return
 	}
-	l.q.stopping.Store(true)
-	close(l.q.stop)
-	l.q.Kick.Signal() // fails only if closed, which ends the loop as well
+	l.ask(restForGood)
+	l.wake()
 	<-l.done
+}
+
+func (l *Loop) ask(want int32) {
+	l.q.rest.ask(want)
+	l.q.Kick.Signal() // fails only if closed, which ends the loop as well
+}
+
+// wake lets a loop that rests look around, and returns at once for one that has
+// ended. One that does neither is about to end.
+func (l *Loop) wake() {
+	select {
+	case l.resume <- struct{}{}:
+	case <-l.done:
+	}
 }

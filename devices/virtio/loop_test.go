@@ -1,6 +1,8 @@
 package virtio_test
 
 import (
+	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,4 +48,61 @@ func TestStopWhileTheDriverFeeds(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the loop still serves")
 	}
+}
+
+// newLoop starts a loop that counts how often it serves, and fails if told so.
+func newLoop(t *testing.T, fail error) (l *virtio.Loop, served *atomic.Int32, failures *atomic.Int32) {
+	t.Helper()
+	kick, err := eventfd.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kick.Close() })
+	served, failures = new(atomic.Int32), new(atomic.Int32)
+	l = virtio.StartLoop(&virtio.Queue{Kick: kick}, func() error {
+		served.Add(1)
+		return fail
+	}, func(error) { failures.Add(1) })
+	return l, served, failures
+}
+
+// TestPause has a loop rest and go on, and one end while it rests.
+func TestPause(t *testing.T) {
+	l, served, _ := newLoop(t, nil)
+	for range 100 {
+		l.Pause()
+		n := served.Load()
+		l.Resume()
+		for start := time.Now(); served.Load() == n; {
+			if time.Since(start) > 10*time.Second {
+				t.Fatal("it isn't served after a pause")
+			}
+		}
+	}
+	l.Pause()
+	n := served.Load()
+	l.Stop()
+	if served.Load() != n {
+		t.Error("it was served once more")
+	}
+}
+
+// TestPauseAfterFailure: one that has ended rests already.
+func TestPauseAfterFailure(t *testing.T) {
+	l, _, failures := newLoop(t, errors.New("broken"))
+	for failures.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for range 2 {
+		l.Pause()
+		l.Resume()
+	}
+	l.Stop()
+	if failures.Load() != 1 {
+		t.Errorf("%d failures", failures.Load())
+	}
+	var none *virtio.Loop
+	none.Pause()
+	none.Resume()
+	none.Stop()
 }

@@ -2,7 +2,6 @@ package virtio
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
@@ -26,9 +25,8 @@ type Queue struct {
 	// leaves its queues alone; section 2.1.2.
 	condition *condition
 
-	used     sync.Mutex    // the used ring; no other lock is taken under it
-	stopping atomic.Bool   // by Loop.Stop: chains that are left stay where they are
-	stop     chan struct{} // closed then, too; nil without a Loop
+	used sync.Mutex // the used ring; no other lock is taken under it
+	rest rest       // what the queue's Loop is asked to do beside its work
 
 	undone int // of the next chains were counted before; the popping goroutine's
 }
@@ -53,7 +51,8 @@ func (q *Queue) Pop(c *virtqueue.Chain) (bool, error) {
 	return true, nil
 }
 
-// Undo is virtqueue.Queue.Undo. The chain stays counted.
+// Undo is virtqueue.Queue.Undo. The chain stays counted. Several that were taken
+// one after another may be put back one after another, the last first.
 func (q *Queue) Undo() {
 	q.undone++
 	q.Queue.Undo()
@@ -63,8 +62,8 @@ func (q *Queue) Undo() {
 func (q *Queue) EnableKicks() (more bool) { return !q.dead() && q.Queue.EnableKicks() }
 
 // Pass waits until limit lets so many operations of n bytes in all pass. It
-// reports false if the queue's Loop is being stopped first. What was pushed so
-// far is flushed before it waits.
+// reports false if the queue's Loop is to rest first: whoever asked puts back
+// what it has taken. What was pushed so far is flushed before it waits.
 func (q *Queue) Pass(limit *ratelimit.Limiter, operations, n int) bool {
 	for {
 		wait := limit.Take(operations, n)
@@ -74,15 +73,19 @@ func (q *Queue) Pass(limit *ratelimit.Limiter, operations, n int) bool {
 		q.Flush()
 		select {
 		case <-time.After(wait):
-		case <-q.stop:
+		case <-q.rest.asked:
 			return false
 		}
 	}
 }
 
 // Stopping reports whether the queue's Loop is being stopped: who is at a long
-// request may leave it.
-func (q *Queue) Stopping() bool { return q.stopping.Load() }
+// request may leave it, as nobody will see how it ends.
+func (q *Queue) Stopping() bool { return q.rest.want() == restForGood }
+
+// Resting reports whether the queue's Loop is being paused or stopped: no other
+// chain is to be taken.
+func (q *Queue) Resting() bool { return q.rest.want() != restNever }
 
 // Push gives a chain back to the driver: the device has written its first n
 // writable bytes. The driver sees it after Flush.
@@ -106,12 +109,12 @@ func (q *Queue) Flush() {
 }
 
 // Drain calls next until it reports that the queue is empty, and the driver
-// has promised to notify of the next chain, or until the queue's Loop is being
-// stopped: a driver may make chains as fast as they are served.
+// has promised to notify of the next chain, or until the queue's Loop is to rest:
+// a driver may make chains as fast as they are served.
 func (q *Queue) Drain(next func() (more bool, err error)) error {
 	for {
 		q.DisableKicks()
-		for !q.stopping.Load() {
+		for !q.Resting() {
 			more, err := next()
 			if err != nil {
 				return err
@@ -121,7 +124,7 @@ func (q *Queue) Drain(next func() (more bool, err error)) error {
 			}
 		}
 		q.Flush()
-		if q.stopping.Load() || !q.EnableKicks() {
+		if q.Resting() || !q.EnableKicks() {
 			return nil
 		}
 	}

@@ -124,5 +124,9 @@ func (c *Common) activate() error {
 			Counters: &c.counters[i], condition: &c.condition,
 		}
 	}
-	return c.dev.Activate(a)
+	if err := c.dev.Activate(a); err != nil {
+		return err
+	}
+	c.active = a.Queues
+	return nil
 }

@@ -20,6 +20,8 @@ const rules = `
 	# Guest memory knows nothing of KVM, so that everybody may use it.
 	vmm/memory:
 	vmm/timeline:
+	# What a machine is at rest, as snapshots have it.
+	vmm/state/v1:
 	vmm/hostprofile:
 	# Nor do timers, the host's and the guest's.
 	vmm/slack:
@@ -29,26 +31,26 @@ const rules = `
 	devices/iovec:
 	devices/ratelimit:
 	devices/bus:
-	devices/serial:
+	devices/serial: vmm/state/v1
 	devices/i8042:
 	devices/power:
 	devices/pvpanic:
-	devices/pci: devices/bus
-	devices/pci/msix:
-	devices/pci/pcitest: devices/bus devices/pci devices/pci/msix
+	devices/pci: vmm/state/v1 devices/bus
+	devices/pci/msix: vmm/state/v1
+	devices/pci/pcitest: vmm/state/v1 devices/bus devices/pci devices/pci/msix
 	devices/virtio/virtqueue: vmm/memory
 	devices/virtio/virtqueue/vqtest: vmm/memory devices/virtio/virtqueue
-	devices/virtio: vmm/memory devices/eventfd devices/ratelimit devices/virtio/virtqueue
-	devices/virtio/virtiotest: vmm/memory devices/eventfd devices/ratelimit devices/bus devices/pci/... devices/virtio devices/virtio/virtqueue/... devices/virtio/mmio devices/virtio/pci
-	devices/virtio/pci: vmm/memory devices/eventfd devices/ratelimit devices/bus devices/pci devices/pci/msix devices/virtio devices/virtio/virtqueue
-	devices/virtio/mmio: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
-	devices/virtio/balloon: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
-	devices/virtio/blk: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue
+	devices/virtio: vmm/state/v1 vmm/memory devices/eventfd devices/ratelimit devices/virtio/virtqueue
+	devices/virtio/virtiotest: vmm/state/v1 vmm/memory devices/eventfd devices/ratelimit devices/bus devices/pci/... devices/virtio devices/virtio/virtqueue/... devices/virtio/mmio devices/virtio/pci
+	devices/virtio/pci: vmm/state/v1 vmm/memory devices/eventfd devices/ratelimit devices/bus devices/pci devices/pci/msix devices/virtio devices/virtio/virtqueue
+	devices/virtio/mmio: vmm/state/v1 vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
+	devices/virtio/balloon: vmm/state/v1 vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
+	devices/virtio/blk: vmm/state/v1 vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue
 	devices/virtio/blk/blktest:
-	devices/virtio/net: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue
+	devices/virtio/net: vmm/state/v1 vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue
 	devices/virtio/net/nettest:
-	devices/virtio/rng: vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
-	devices/virtio/vsock: vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue devices/backend/...
+	devices/virtio/rng: vmm/state/v1 vmm/memory devices/eventfd devices/ratelimit devices/virtio devices/virtio/virtqueue
+	devices/virtio/vsock: vmm/state/v1 vmm/memory devices/eventfd devices/ratelimit devices/iovec devices/virtio devices/virtio/virtqueue devices/backend/...
 	devices/backend/poll:
 	devices/backend/file: devices/iovec
 	devices/backend/tap: devices/iovec
@@ -70,8 +72,9 @@ const rules = `
 	vmm/kvm:
 	vmm/kvm/kvmtest: vmm/kvm
 	vmm/emulate: vmm/kvm vmm/memory
-	vmm/vcpu: vmm/kvm vmm/memory vmm/timeline boot/...
-	vmm/machine: vmm/kvm vmm/memory vmm/timeline vmm/hostprofile vmm/emulate vmm/vcpu boot/... devices/...
+	vmm/vcpu: vmm/state/v1 vmm/kvm vmm/memory vmm/timeline boot/...
+	vmm/machine: vmm/state/v1 vmm/kvm vmm/memory vmm/timeline vmm/hostprofile vmm/emulate vmm/vcpu boot/... devices/...
+	vmm/snapshot: vmm/memory vmm/state/v1
 	vmm/probe: vmm/kvm vmm/hostprofile
 	vmm/version:
 	vmm/procstat:

@@ -17,7 +17,8 @@ type Region struct {
 // goroutine; Close may not overlap any of them.
 type Memory struct {
 	regions []Region // ascending, disjoint; never changed after construction
-	mapped  bool     // by New: Close unmaps
+	mapped  bool     // by New or FromFile: Close unmaps
+	backed  bool     // by a file
 }
 
 // ErrOutOfRange is wrapped by every refused access.
@@ -38,6 +39,10 @@ func (e *RangeError) Unwrap() error { return ErrOutOfRange }
 // Regions returns the pieces of RAM by ascending address. The caller must not
 // change the slice.
 func (m *Memory) Regions() []Region { return m.regions }
+
+// Backed reports whether what nobody wrote to reads as a file's content, not as
+// zeroes.
+func (m *Memory) Backed() bool { return m.backed }
 
 // Size returns the bytes of RAM.
 func (m *Memory) Size() (n uint64) {

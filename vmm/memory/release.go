@@ -8,7 +8,8 @@ import (
 )
 
 // Release gives the host back the pages that lie wholly within b, part of a
-// slice taken from m; the guest finds zeroes when it touches them again.
+// slice taken from m; when the guest touches them again it finds zeroes or, in
+// memory from a file, what the file has.
 func (m *Memory) Release(b []byte) error {
 	if b = wholePages(b); len(b) == 0 {
 		return nil

@@ -9,6 +9,8 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
 // Feature bits; section 5.5.3.
@@ -42,6 +44,9 @@ type Device struct {
 	loops   []*virtio.Loop
 	stats   *statsQueue // nil while there is none
 	latest  Stats
+	resting bool // suspended: no buffer is given back
+	// saved is where the next Activate goes on; nil: it begins.
+	saved *statev1.Balloon
 }
 
 // New returns an empty balloon.
@@ -121,10 +126,11 @@ func (d *Device) Activate(a virtio.Activation) error {
 	start(take(true), func(q *virtio.Queue) func() error { return newInflater(q, a.Memory).serve })
 	start(take(true), func(q *virtio.Queue) func() error { return newDeflater(q).serve })
 	start(take(a.Features&featureStats != 0), func(q *virtio.Queue) func() error {
-		d.stats = &statsQueue{dev: d, q: q}
+		d.stats = &statsQueue{dev: d, q: q, held: d.saved.GetStatisticsHeld(), head: uint16(d.saved.GetStatisticsHead())}
 		return d.stats.serve
 	})
 	start(take(a.Features&featureReporting != 0), func(q *virtio.Queue) func() error { return newReporter(q, a.Memory).serve })
+	d.saved = nil
 	return nil
 }
 
@@ -133,7 +139,8 @@ func (d *Device) Activate(a virtio.Activation) error {
 func (d *Device) Reset() {
 	d.mu.Lock()
 	loops := d.loops
-	d.loops, d.changed, d.stats = nil, nil, nil
+	d.loops, d.changed, d.stats, d.saved = nil, nil, nil, nil
+	d.resting = false
 	clear(d.space[offActual:][:4])
 	d.mu.Unlock()
 	for _, l := range loops {

@@ -83,11 +83,11 @@ func (d *Device) Stats() Stats {
 }
 
 // RefreshStats asks the guest for new statistics. It doesn't wait for them, and
-// does nothing while the guest has yet to answer.
+// does nothing while the guest has yet to answer, or the device is suspended.
 func (d *Device) RefreshStats() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s := d.stats; s != nil && s.held {
+	if s := d.stats; s != nil && s.held && !d.resting {
 		s.held = false
 		s.q.Push(s.head, 0)
 		s.q.Flush()

@@ -23,6 +23,7 @@ type queue struct {
 	waiting chan *request // for a lane
 	lanes   int           // the loop's
 	running sync.WaitGroup
+	busy    sync.WaitGroup // for requests that lanes have
 }
 
 func startQueue(d *Device, vq *virtio.Queue, writeThrough bool, fail func(error)) *queue {
@@ -33,6 +34,14 @@ func startQueue(d *Device, vq *virtio.Queue, writeThrough bool, fail func(error)
 	q.loop = virtio.StartLoop(vq, func() error { return vq.Drain(q.one) }, fail)
 	return q
 }
+
+// pause returns when nothing is in flight, and nothing will be until resume.
+func (q *queue) pause() {
+	q.loop.Pause()
+	q.busy.Wait()
+}
+
+func (q *queue) resume() { q.loop.Resume() }
 
 // stop returns when nothing is in flight any more.
 func (q *queue) stop() {
@@ -52,6 +61,7 @@ func (q *queue) one() (more bool, err error) {
 		return false, err
 	}
 	if !q.q.Pass(q.dev.limit, r.operations(), r.bytes()) {
+		q.q.Undo()
 		return false, nil
 	}
 	if status, done := q.start(r); done {
@@ -66,6 +76,7 @@ func (q *queue) one() (more bool, err error) {
 // send gives r to a lane that has nothing to do, to a new one, or to the first
 // that is done.
 func (q *queue) send(r *request) {
+	q.busy.Add(1)
 	select {
 	case q.waiting <- r:
 		return
@@ -85,6 +96,7 @@ func (q *queue) lane(r *request) {
 	for ok := true; ok; r, ok = <-q.waiting {
 		q.q.Push(r.chain.Head, r.finish(q.finish(r)))
 		q.q.Flush()
+		q.busy.Done()
 		q.free <- r // never full: there are maxLanes+1 requests, and the loop has one
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
 // fake is a device with two queues that remembers what it is told.
@@ -26,6 +28,10 @@ func (f *fake) ReadConfig(off uint64, p []byte)    { virtio.ReadConfig(f.config[
 func (f *fake) WriteConfig(off uint64, p []byte)   { copy(f.config[min(off, 8):], p) }
 func (f *fake) Activate(a virtio.Activation) error { f.active = a; return f.fail }
 func (f *fake) Reset()                             { f.resets++; f.active = virtio.Activation{} }
+func (f *fake) Suspend()                           {}
+func (f *fake) Resume()                            {}
+func (f *fake) Save(*statev1.Device)               {}
+func (f *fake) Restore(*statev1.Device) error      { return nil }
 
 type fixture struct {
 	*Transport

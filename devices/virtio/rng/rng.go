@@ -7,6 +7,8 @@ import (
 	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
+
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
 const queueSize = 64
@@ -62,6 +64,18 @@ func (d *Device) Reset() {
 	d.loop = nil
 }
 
+// Suspend implements virtio.Device.
+func (d *Device) Suspend() { d.loop.Pause() }
+
+// Resume implements virtio.Device.
+func (d *Device) Resume() { d.loop.Resume() }
+
+// Save implements virtio.Device: there is nothing to know.
+func (d *Device) Save(*statev1.Device) {}
+
+// Restore implements virtio.Device.
+func (d *Device) Restore(*statev1.Device) error { return nil }
+
 // one fills one request.
 func (d *Device) one(q *virtio.Queue) (more bool, err error) {
 	ok, err := q.Pop(&d.chain)
@@ -73,6 +87,7 @@ func (d *Device) one(q *virtio.Queue) (more bool, err error) {
 	}
 	b := d.buf[:min(d.chain.WriteLen(), maxRequest)]
 	if !q.Pass(d.limit, 1, len(b)) {
+		q.Undo()
 		return false, nil
 	}
 	rand.Read(b) // never fails

@@ -42,7 +42,13 @@ type Config struct {
 	// VIRTIO_F_INDIRECT_DESC were negotiated.
 	EventIdx bool
 	Indirect bool
+	// Start is where the queue goes on; zero for one that begins.
+	Start Position
 }
+
+// Position is where a queue is between two chains: how many were taken and how
+// many given back since it began, of which the lowest 16 bits count.
+type Position struct{ NextAvail, NextUsed uint16 }
 
 // areas returns the three parts of the queue in guest memory. It checks all
 // that section 2.7 demands of their place and size.

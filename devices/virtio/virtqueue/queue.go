@@ -31,7 +31,7 @@ type Queue struct {
 	signalled uint16 // nextUsed when the driver was last told
 }
 
-// New returns the queue that c describes, empty. It fails with *ProtocolError.
+// New returns the queue that c describes. It fails with *ProtocolError.
 func New(mem *memory.Memory, c Config) (*Queue, error) {
 	desc, avail, used, err := c.areas(mem)
 	if err != nil {
@@ -40,8 +40,14 @@ func New(mem *memory.Memory, c Config) (*Queue, error) {
 	return &Queue{
 		mem: mem, size: c.Size, eventIdx: c.EventIdx, indirect: c.Indirect,
 		desc: desc, avail: avail, used: used,
+		nextAvail: c.Start.NextAvail, nextUsed: c.Start.NextUsed, signalled: c.Start.NextUsed,
 	}, nil
 }
+
+// Position returns where the queue is. No other call may overlap it, and what was
+// pushed must be published. Chains taken and not given back are lost to a queue
+// that starts there, unless their owner remembers them or has them undone.
+func (q *Queue) Position() Position { return Position{q.nextAvail, q.nextUsed} }
 
 // Size returns the number of descriptors.
 func (q *Queue) Size() int { return int(q.size) }

@@ -1,0 +1,271 @@
+package snapshot
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
+)
+
+const testSize = 32<<20 + 12<<12 // the last chunk isn't whole
+
+// guest returns memory with something here and there, and all of it.
+func guest(t *testing.T) (*memory.Memory, []byte) {
+	t.Helper()
+	m, err := memory.New(testSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	for _, at := range []memory.GPA{0, 4095, 1 << 20, 3<<20 - 1, 20 << 20, testSize - 1} {
+		if err := m.WriteAt([]byte{byte(at>>12) | 1}, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.WriteAt([]byte{0}, 8<<20); err != nil { // touched, and zero
+		t.Fatal(err)
+	}
+	return m, bytes.Clone(m.Regions()[0].Bytes)
+}
+
+func state() *statev1.Machine {
+	return &statev1.Machine{Cpus: []*statev1.CPU{{Id: 7}}, Devices: []*statev1.Device{{Name: "blk0"}}, Acpi: true}
+}
+
+// save makes a snapshot and returns where it is and what memory it is of.
+func save(t *testing.T) (dir string, content []byte) {
+	t.Helper()
+	m, content := guest(t)
+	dir = filepath.Join(t.TempDir(), "snap")
+	w, err := Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Memory(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Publish(Manifest{MemoryBytes: testSize, CPUs: 1, Program: "test"}, state()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Discard(); err != nil {
+		t.Error(err)
+	}
+	return dir, content
+}
+
+func TestSaveAndOpen(t *testing.T) {
+	dir, content := save(t)
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if !proto.Equal(s.State, state()) || s.Manifest.Program != "test" || s.Manifest.Version != Version {
+		t.Errorf("%v, %+v", s.State, s.Manifest)
+	}
+	// Six pages with something in them; two of these are in one.
+	if want := uint64(5 * pageSize); s.Manifest.StoredBytes != want {
+		t.Errorf("%d bytes stored, want %d", s.Manifest.StoredBytes, want)
+	}
+	if err := s.Verify(); err != nil {
+		t.Error(err)
+	}
+	m, err := s.Memory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if !bytes.Equal(m.Regions()[0].Bytes, content) {
+		t.Error("the memory is another")
+	}
+}
+
+// TestSaveOfWhatWasRestored: what was written since and what wasn't are both there,
+// and the snapshot that it came from stays as it is.
+func TestSaveOfWhatWasRestored(t *testing.T) {
+	dir, content := save(t)
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	m, err := s.Memory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, at := range []int{0, 5 << 20, 20 << 20} {
+		content[at] = 0x55
+		m.Regions()[0].Bytes[at] = 0x55
+	}
+	content[1<<20] = 0
+	m.Regions()[0].Bytes[1<<20] = 0
+	again := filepath.Join(t.TempDir(), "again")
+	w, err := Create(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Memory(m), w.Publish(*s.Manifest, s.State)); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Open(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	b, err := os.ReadFile(filepath.Join(again, memoryName))
+	if err != nil || !bytes.Equal(b, content) {
+		t.Errorf("the memory is another (%v)", err)
+	}
+	if err := s.Verify(); err != nil {
+		t.Errorf("the first one: %v", err)
+	}
+}
+
+// TestDamage flips a bit in each file, and cuts each: Open names the file.
+func TestDamage(t *testing.T) {
+	dir, _ := save(t)
+	for _, name := range append(listed(), memoryName, sumsName) {
+		for what, change := range map[string]func([]byte) []byte{
+			"first bit": func(b []byte) []byte { b[0] ^= 1; return b },
+			"last bit":  func(b []byte) []byte { b[len(b)-1] ^= 0x80; return b },
+			"middle":    func(b []byte) []byte { b[len(b)/2] ^= 4; return b },
+			"cut":       func(b []byte) []byte { return b[:len(b)-1] },
+			"longer":    func(b []byte) []byte { return append(b, 0) },
+			"empty":     func([]byte) []byte { return nil },
+		} {
+			copied := copyDir(t, dir)
+			path := filepath.Join(copied, name)
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, change(b), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			refused(t, copied, name+", "+what)
+		}
+		copied := copyDir(t, dir)
+		if err := os.Remove(filepath.Join(copied, name)); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, copied, name+", gone")
+	}
+}
+
+func refused(t *testing.T, dir, what string) {
+	t.Helper()
+	s, err := Open(dir)
+	if err == nil {
+		s.Close()
+		t.Errorf("%s: it is opened", what)
+		return
+	}
+	var corrupt *CorruptError
+	// A damaged SHA256SUMS blames the files it is of.
+	name, _, _ := strings.Cut(what, ",")
+	if !errors.As(err, &corrupt) || name != sumsName && filepath.Base(corrupt.File) != name {
+		t.Errorf("%s: %v", what, err)
+	}
+	if name == memoryName { // and is again
+		if s, err := Open(dir); err == nil {
+			s.Close()
+			t.Errorf("%s: it is opened the second time", what)
+		}
+	}
+}
+
+// TestDamageAfterVerification flips a bit in memory that was read through before.
+func TestDamageAfterVerification(t *testing.T) {
+	dir, _ := save(t)
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	f, err := os.OpenFile(filepath.Join(dir, memoryName), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte{1}, 9<<20) // in a hole
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, dir, memoryName+", a bit in a hole")
+}
+
+func copyDir(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func TestLaterVersion(t *testing.T) {
+	_, err := decodeManifest([]byte(`{"version": 2, "memoryBytes": "another form"}`))
+	var version *VersionError
+	if !errors.As(err, &version) || version.Version != 2 {
+		t.Errorf("%v", err)
+	}
+	for _, text := range []string{`{}`, `{"version": 1, "memoryBytes": 5}`, `[]`, ``} {
+		if _, err := decodeManifest([]byte(text)); err == nil {
+			t.Errorf("%s is taken", text)
+		}
+	}
+}
+
+// TestNameIsTaken: what is there stays, whether it was there before or came
+// meanwhile.
+func TestNameIsTaken(t *testing.T) {
+	dir, _ := save(t)
+	var exists *ExistsError
+	if _, err := Create(dir); !errors.As(err, &exists) {
+		t.Errorf("%v", err)
+	}
+	other := filepath.Join(filepath.Dir(dir), "other")
+	w, err := Create(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(other, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m, _ := guest(t)
+	if err := w.Memory(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Publish(Manifest{MemoryBytes: testSize}, state()); !errors.As(err, &exists) {
+		t.Errorf("%v", err)
+	}
+	if err := w.Discard(); err != nil {
+		t.Error(err)
+	}
+	left, err := os.ReadDir(filepath.Dir(dir))
+	if err != nil || len(left) != 2 {
+		t.Errorf("%v, %v", left, err)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	dir, _ := save(t)
+	if _, err := Create(filepath.Join(filepath.Dir(dir), "dead")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Sweep(filepath.Dir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(filepath.Dir(dir))
+	if err != nil || len(left) != 1 || left[0].Name() != "snap" {
+		t.Errorf("%v, %v", left, err)
+	}
+}
