@@ -51,6 +51,7 @@ func (s scratch) Write(offset uint64, data []byte) { copy(s[offset:], data) }
 
 type fixture struct {
 	*pcitest.Guest
+	root    *pci.Root
 	regions []*region
 }
 
@@ -69,11 +70,11 @@ func newFixture(t testing.TB, n int) *fixture {
 			Capabilities: []pci.Capability{make(scratch, 12), make(scratch, 20)},
 		})
 	}
-	root, err := pci.NewRoot(pci.Window{Start: windowStart, Size: windowSize}, functions...)
-	if err != nil {
+	var err error
+	if f.root, err = pci.NewRoot(pci.Window{Start: windowStart, Size: windowSize}, functions...); err != nil {
 		t.Fatal(err)
 	}
-	f.Guest = pcitest.NewGuest(t, root)
+	f.Guest = pcitest.NewGuest(t, f.root)
 	return f
 }
 
