@@ -40,7 +40,7 @@ func (t *Transport) capabilities() []pci.Capability {
 		}
 		all = append(all, s.capability(extra...))
 	}
-	return append(all, newWindow(t))
+	return append(all, t.window)
 }
 
 // Fields of struct virtio_pci_cap; section 4.1.4.

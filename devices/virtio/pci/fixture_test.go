@@ -12,6 +12,8 @@ import (
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtiotest"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
+
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
 const device = 1 // on the bus
@@ -31,20 +33,33 @@ func (f *fake) ReadConfig(off uint64, p []byte)    { virtio.ReadConfig(f.config[
 func (f *fake) WriteConfig(off uint64, p []byte)   { copy(f.config[min(off, 8):], p) }
 func (f *fake) Activate(a virtio.Activation) error { f.active = a; return nil }
 func (f *fake) Reset()                             { f.resets++; f.active = virtio.Activation{} }
+func (f *fake) Suspend()                           {}
+func (f *fake) Resume()                            {}
+func (f *fake) Save(*statev1.Device)               {}
+func (f *fake) Restore(*statev1.Device) error      { return nil }
 
 type fixture struct {
 	*virtiotest.Port
 	t   testing.TB
 	dev *fake
+	mem *memory.Memory
 
 	mu       sync.Mutex
 	evidence []error
 }
 
+// plugging is one of virtiotest's ways to plug a device in.
+type plugging func(testing.TB, virtiotest.Transport, virtio.Device, *memory.Memory, func(error)) *virtiotest.Port
+
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	f := &fixture{t: t, dev: &fake{id: virtio.IDBlock}}
-	f.Port = virtiotest.Plug(t, virtiotest.PCI, f.dev, memory.NewHeap(memory.Range{Size: 1 << 20}), func(err error) {
+	return plugIn(t, memory.NewHeap(memory.Range{Size: 1 << 20}), virtiotest.Plug)
+}
+
+func plugIn(t testing.TB, mem *memory.Memory, plug plugging) *fixture {
+	t.Helper()
+	f := &fixture{t: t, dev: &fake{id: virtio.IDBlock}, mem: mem}
+	f.Port = plug(t, virtiotest.PCI, f.dev, mem, func(err error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.evidence = append(f.evidence, err)
@@ -145,4 +160,10 @@ func (f *fixture) wantSent(vector int, data ...uint32) {
 // entry is where an entry of the MSI-X table is.
 func (f *fixture) entry(vector int) uint64 {
 	return f.Board.BAR + f.Board.Table + uint64(vector*msix.EntrySize)
+}
+
+// pending returns the MSI-X pending bits.
+func (f *fixture) pending() uint64 {
+	at := f.Board.Find(device, pcitest.IDMSIX)
+	return f.Board.Guest.Read(f.Board.BAR+uint64(f.Board.Guest.Config(device, at+8, 4)&^7), 8)
 }

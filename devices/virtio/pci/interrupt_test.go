@@ -89,19 +89,15 @@ func TestVectors(t *testing.T) {
 func TestMaskedVector(t *testing.T) {
 	f := newFixture(t)
 	f.goLive()
-	pending := func() uint64 {
-		at := f.Board.Find(device, pcitest.IDMSIX)
-		return f.Board.Guest.Read(f.Board.BAR+uint64(f.Board.Guest.Config(device, at+8, 4)&^7), 8)
-	}
 	f.Board.Guest.Write(f.entry(1)+12, 4, 1)
 	f.dev.active.Queues[0].Interrupt()
 	f.wantSent(1)
-	if p := pending(); p != 1<<1 {
+	if p := f.pending(); p != 1<<1 {
 		t.Errorf("pending %b", p)
 	}
 	f.Board.Guest.Write(f.entry(1)+8, 8, 0x77) // another message, and unmasked
 	f.wantSent(1, 0x77)
-	if p := pending(); p != 0 {
+	if p := f.pending(); p != 0 {
 		t.Errorf("pending %b after it was sent", p)
 	}
 	f.Board.Guest.Write(f.entry(1)+12, 4, 1)

@@ -25,6 +25,7 @@ type Transport struct {
 	*virtio.Common
 	platform Platform
 	msix     *msix.Table
+	window   *window
 
 	isr atomic.Uint32
 	// What the driver selected. Drivers serialise their own accesses; if they
@@ -69,6 +70,7 @@ func New(dev virtio.Device, mem *memory.Memory, p Platform, report func(error)) 
 	if t.Common, err = virtio.NewCommon(dev, mem, t, report); err != nil {
 		return nil, err
 	}
+	t.window = newWindow(t)
 	return t, nil
 }
 

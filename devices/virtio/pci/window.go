@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/virtqueue"
+
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
 const (
@@ -96,4 +98,27 @@ func (w *window) reaches(offset, n uint32) bool {
 		}
 	}
 	return false
+}
+
+func (w *window) save() *statev1.PCIWindow {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	le := binary.LittleEndian
+	return &statev1.PCIWindow{
+		Bar:    uint32(w.data[capBAR]),
+		Offset: le.Uint32(w.data[capOffset:]),
+		Length: le.Uint32(w.data[capLengthOf:]),
+		Data:   le.Uint32(w.data[windowData:]),
+	}
+}
+
+// restore takes what save gave. Where it leads is looked at when it is used.
+func (w *window) restore(s *statev1.PCIWindow) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	le := binary.LittleEndian
+	w.data[capBAR] = uint8(s.GetBar())
+	le.PutUint32(w.data[capOffset:], s.GetOffset())
+	le.PutUint32(w.data[capLengthOf:], s.GetLength())
+	le.PutUint32(w.data[windowData:], s.GetData())
 }

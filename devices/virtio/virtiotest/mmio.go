@@ -17,7 +17,7 @@ func plugMMIO(t testing.TB, dev virtio.Device, mem *memory.Memory, report func(e
 	}
 	p := &Port{
 		Common: m.Common, Transport: MMIO, Config: 0x100, Size: mmio.Size,
-		registers: m, where: make(map[Register]place),
+		transport: m, registers: m, where: make(map[Register]place),
 		doorbell:  func(uint32) place { return place{mmio.NotifyOffset, 4} },
 		interrupt: func(int) *eventfd.EventFD { return m.IRQ() },
 		close:     m.Close,

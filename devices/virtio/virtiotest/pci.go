@@ -44,14 +44,13 @@ func plugPCI(t testing.TB, dev virtio.Device, mem *memory.Memory, report func(er
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Board{Guest: pcitest.NewGuest(t, root), Platform: platform}
+	b := &Board{Guest: pcitest.NewGuest(t, root), Platform: platform, Root: root, BAR: WindowStart}
 	p := &Port{
 		Common: tr.Common, Transport: PCI, Size: uint64(function.Region.Size()), Board: b,
-		registers: function.Region, where: make(map[Register]place),
+		transport: tr, registers: function.Region, where: make(map[Register]place),
 		interrupt: func(queue int) *eventfd.EventFD { return platform.Events[1+queue] },
 		close:     tr.Close,
 	}
-	b.enable()
 	p.findStructures()
 	return p
 }
@@ -59,11 +58,8 @@ func plugPCI(t testing.TB, dev virtio.Device, mem *memory.Memory, report func(er
 // enable has the device's memory decoded and its messages sent, each vector
 // with its number as data.
 func (b *Board) enable() {
-	b.BAR = uint64(b.Config(slot, pcitest.BAR0, 4))
 	b.SetConfig(slot, pcitest.Command, 2, pcitest.CommandMemory|pcitest.CommandMaster)
-	at := b.Find(slot, pcitest.IDMSIX)
-	b.Table = uint64(b.Config(slot, at+pcitest.MSIXTable, 4))
-	b.SetConfig(slot, at+pcitest.MSIXControl, 2, pcitest.MSIXEnable)
+	b.SetConfig(slot, b.Find(slot, pcitest.IDMSIX)+pcitest.MSIXControl, 2, pcitest.MSIXEnable)
 	for i := range b.Vectors {
 		entry := b.BAR + b.Table + 16*uint64(i)
 		b.Write(entry, 8, 0xfee00000)
@@ -73,6 +69,8 @@ func (b *Board) enable() {
 
 // findStructures looks where a device's registers are; section 4.1.4.
 func (p *Port) findStructures() {
+	msix := p.Board.Find(slot, pcitest.IDMSIX)
+	p.Board.Table = uint64(p.Board.Config(slot, msix+pcitest.MSIXTable, 4))
 	for _, c := range p.Board.List(slot) {
 		if c.ID != pcitest.IDVendor {
 			continue

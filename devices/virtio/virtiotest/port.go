@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
+	"github.com/bulkhead-vm/bulkhead/devices/pci"
 	"github.com/bulkhead-vm/bulkhead/devices/pci/pcitest"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
@@ -33,6 +34,7 @@ type Port struct {
 	// Board is what is around a device behind PCI. nil: it isn't.
 	Board *Board
 
+	transport transport
 	registers space
 	where     map[Register]place
 	doorbell  func(queue uint32) place // with the value that rings it
@@ -52,9 +54,19 @@ type place struct {
 	width  int
 }
 
-// Plug puts dev behind a transport. report is as New of the transports takes
-// it. The caller closes the port.
+// Plug puts dev behind a transport, as firmware and a driver's bus would leave it.
+// report is as New of the transports takes it. The caller closes the port.
 func Plug(t testing.TB, transport Transport, dev virtio.Device, mem *memory.Memory, report func(error)) *Port {
+	t.Helper()
+	p := PlugBare(t, transport, dev, mem, report)
+	if p.Board != nil {
+		p.Board.enable()
+	}
+	return p
+}
+
+// PlugBare is Plug but for what a guest does first.
+func PlugBare(t testing.TB, transport Transport, dev virtio.Device, mem *memory.Memory, report func(error)) *Port {
 	t.Helper()
 	if transport == PCI {
 		return plugPCI(t, dev, mem, report)
@@ -115,6 +127,7 @@ func (p *Port) put(at place, v uint32) {
 type Board struct {
 	*pcitest.Guest
 	*Platform
+	Root  *pci.Root
 	BAR   uint64 // where the machine put it
 	Table uint64 // where the MSI-X table is, from there
 }
