@@ -53,3 +53,13 @@ func before(bit Status) Status {
 	}
 	return 0
 }
+
+// inOrder reports whether each bit was set after those that must be set before.
+func (s Status) inOrder() bool {
+	for _, bit := range []Status{StatusDriver, StatusFeaturesOK, StatusDriverOK} {
+		if need := before(bit); s&bit != 0 && s&need != need {
+			return false
+		}
+	}
+	return true
+}

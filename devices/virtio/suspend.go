@@ -90,8 +90,10 @@ func (c *Common) Restore(s *statev1.Device) error {
 		return &StateError{fmt.Sprintf("it is of type %d, this device of type %d", s.GetType(), c.dev.ID())}
 	case len(s.GetQueues()) != len(c.queues):
 		return &StateError{fmt.Sprintf("it has %d queues, this device %d", len(s.GetQueues()), len(c.queues))}
-	case s.GetStatus()&^uint32(statusKnown&^StatusNeedsReset) != 0:
+	case s.GetStatus()&^uint32(statusKnown&^StatusNeedsReset) != 0, !status.inOrder():
 		return &StateError{fmt.Sprintf("status %#x", s.GetStatus())}
+	case s.GetFeatures()&FeatureVersion1 == 0 && status&StatusFeaturesOK != 0:
+		return &StateError{"its driver accepted a device without VIRTIO_F_VERSION_1"}
 	case s.GetFeatures()&^c.offered() != 0 && status&StatusFeaturesOK != 0:
 		return &StateError{fmt.Sprintf("its driver uses features %#x that this device doesn't have", s.GetFeatures()&^c.offered())}
 	}
