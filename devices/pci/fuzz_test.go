@@ -3,7 +3,11 @@ package pci_test
 import (
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/bulkhead-vm/bulkhead/devices/pci/pcitest"
+
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
 // FuzzConfig throws port accesses at a bus of three devices. Whatever they do,
@@ -24,6 +28,49 @@ func FuzzConfig(f *testing.F) {
 			x.SetConfig(device&31, reg, min(n, 4-reg&3), uint32(ops[3])|uint32(ops[4])<<8|uint32(ops[5])<<16|uint32(ops[6])<<24)
 			x.check(t)
 		}
+		for device := range x.regions {
+			x.decode(device+1, windowStart+uint32(device)*regionSize)
+		}
+		x.check(t)
+		if got := x.Read(windowStart+2*regionSize, 1); got != 3 {
+			t.Errorf("the last device reads %#x in the end", got)
+		}
+	})
+}
+
+// FuzzRestore has a bus of three devices go on where a state file says. It refuses
+// and stays as it is, or is as the file has it. Either way all of it can be used.
+func FuzzRestore(f *testing.F) {
+	for _, do := range []func(*fixture){
+		func(*fixture) {},
+		func(x *fixture) {
+			x.decode(1, windowStart+regionSize)
+			x.decode(2, windowStart)
+			x.decode(3, windowStart)
+		},
+		func(x *fixture) { x.decode(1, 0x10_0000); x.SetConfig(0, 0x3c, 1, 9); x.Select(3, 0x3c) },
+	} {
+		x := newFixture(f, 3)
+		do(x)
+		b, err := proto.Marshal(x.root.Save())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		s := &statev1.PCIRoot{}
+		if (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(file, s) != nil {
+			return
+		}
+		x := newFixture(t, 3)
+		if x.root.Restore(s) != nil {
+			s = newFixture(t, 3).root.Save()
+		}
+		if is := x.root.Save(); !proto.Equal(is, s) {
+			t.Errorf("%v, want %v", is, s)
+		}
+		x.check(t)
 		for device := range x.regions {
 			x.decode(device+1, windowStart+uint32(device)*regionSize)
 		}

@@ -119,3 +119,42 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzRestore has a port go on where a state file says. It refuses, or is as the
+// file has it and can be used.
+func FuzzRestore(f *testing.F) {
+	for _, s := range []*statev1.Serial{
+		{},
+		newFixture().Save(),
+		{Input: []byte("hull"), Ier: ierMask, Lcr: lcrDivisor | 3, Mcr: mcrMask, Scr: 0xa5, Fifos: true, Divisor: 0x102, TransmitterInterrupt: true},
+	} {
+		b, err := proto.Marshal(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		s := &statev1.Serial{}
+		if (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(file, s) != nil {
+			return
+		}
+		p := newFixture()
+		if p.Restore(s) != nil {
+			return
+		}
+		if is := p.Save(); !proto.Equal(is, s) {
+			t.Errorf("%v, want %v", is, s)
+		}
+		for range 2 {
+			p.Input([]byte("on"))
+			for reg := range uint64(RegisterLen) {
+				p.get(reg)
+				p.set(reg, 0xff)
+			}
+		}
+		if len(p.input) > inputSize {
+			t.Errorf("%d bytes of input", len(p.input))
+		}
+	})
+}
