@@ -1,6 +1,7 @@
 package kvm_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -57,6 +58,15 @@ func TestStateRoundTrips(t *testing.T) {
 		kvmtest.Must(t, v.XSave(again))
 		if again[xmm0] != 99 {
 			t.Errorf("XMM0 starts with %d, want 99", again[xmm0])
+		}
+		for _, wrong := range [][]byte{nil, area[1:], append(area, 0)} {
+			var e *kvm.SizeError
+			if err := v.XSave(wrong); !errors.As(err, &e) {
+				t.Errorf("XSave into %d bytes: %v", len(wrong), err)
+			}
+			if err := v.SetXSave(wrong); !errors.As(err, &e) {
+				t.Errorf("SetXSave of %d bytes: %v", len(wrong), err)
+			}
 		}
 	})
 	t.Run("xcrs", func(t *testing.T) { roundTrip(t, v.XCRs, v.SetXCRs) })
@@ -122,11 +132,30 @@ func TestMSRs(t *testing.T) {
 	}
 	read := []kvm.MSREntry{{Index: kernelGSBase}, {Index: absent}, {Index: kernelGSBase}}
 	n, err = g.VCPU.MSRs(read)
-	if n != 1 || err == nil {
+	var refused *kvm.MSRError
+	if n != 1 || !errors.As(err, &refused) || refused.Index != absent {
 		t.Errorf("MSRs = %d, %v; want 1 and an error about %#x", n, err, absent)
 	}
 	if read[0].Data != 0x1000 {
 		t.Errorf("MSR %#x = %#x, want 0x1000", kernelGSBase, read[0].Data)
+	}
+}
+
+// TestManyMSRs transfers more than the kernel takes at once.
+func TestManyMSRs(t *testing.T) {
+	g := kvmtest.New(t, []byte{0xf4})
+	const kernelGSBase = 0xc0000102
+	for _, n := range []int{254, 255, 256, 257, 1000} {
+		entries := make([]kvm.MSREntry, n)
+		for i := range entries {
+			entries[i] = kvm.MSREntry{Index: kernelGSBase, Data: uint64(i)}
+		}
+		if done, err := g.VCPU.SetMSRs(entries); done != n || err != nil {
+			t.Errorf("SetMSRs of %d = %d, %v", n, done, err)
+		}
+		if done, err := g.VCPU.MSRs(entries); done != n || err != nil || entries[n-1].Data != uint64(n-1) {
+			t.Errorf("MSRs of %d = %d, %v; the last is %#x", n, done, err, entries[n-1].Data)
+		}
 	}
 }
 

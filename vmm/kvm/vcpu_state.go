@@ -1,5 +1,7 @@
 package kvm
 
+import "fmt"
+
 // The calls below read and write one part of a vCPU's state each. They fail
 // with EINTR-free errors only; a vCPU that is inside Run on another thread
 // makes them wait for it.
@@ -42,20 +44,27 @@ func (v *VCPU) SetFPU(f FPU) error {
 }
 
 // XSave reads the XSAVE area, in standard form, into area, which must be
-// VM.XSaveSize bytes.
+// XSaveSize bytes.
 func (v *VCPU) XSave(area []byte) error {
 	req := reqGetXSave
 	if len(area) > len(XSave{}.Region) {
 		req = reqGetXSave2
 	}
-	_, err := ioctlPtr(v.fd, req, &area[0])
-	return err
+	return v.xsave(req, area)
 }
 
-// SetXSave writes the XSAVE area from area, VM.XSaveSize bytes in standard
-// form.
+// SetXSave writes the XSAVE area from area, XSaveSize bytes in standard form.
 func (v *VCPU) SetXSave(area []byte) error {
-	_, err := ioctlPtr(v.fd, reqSetXSave, &area[0])
+	return v.xsave(reqSetXSave, area)
+}
+
+// xsave checks what the kernel has no way to: it reads or writes XSaveSize bytes
+// however many there are.
+func (v *VCPU) xsave(req request, area []byte) error {
+	if len(area) != v.XSaveSize {
+		return fmt.Errorf("%s: %w", req, &SizeError{len(area), v.XSaveSize})
+	}
+	_, err := ioctlPtr(v.fd, req, &area[0])
 	return err
 }
 

@@ -26,8 +26,9 @@ func (v *VCPU) CPUID() ([]CPUIDEntry, error) {
 	return slices.Clone(arg.entries[:arg.n]), nil
 }
 
-// maxMSRs bounds one transfer of MSRs; it is the kernel's MAX_IO_MSRS.
-const maxMSRs = 256
+// maxMSRs bounds one transfer of MSRs: the kernel takes fewer than its
+// MAX_IO_MSRS of 256.
+const maxMSRs = 255
 
 type msrs struct {
 	n       uint32
@@ -35,8 +36,19 @@ type msrs struct {
 	entries [maxMSRs]MSREntry
 }
 
+// MSRError says that the host doesn't know an MSR, or refuses the value.
+type MSRError struct {
+	Index   uint32
+	request request
+}
+
+func (e *MSRError) Error() string {
+	return fmt.Sprintf("%s: the host refuses MSR %#x", e.request, e.Index)
+}
+
 // MSRs fills in the data of the listed registers. The kernel stops at the
-// first one it doesn't know: n is how many were read, and err names the next.
+// first one it doesn't know: n is how many were read, and err, an *MSRError,
+// names the next.
 func (v *VCPU) MSRs(entries []MSREntry) (n int, err error) {
 	return v.transferMSRs(reqGetMSRs, entries)
 }
@@ -57,7 +69,7 @@ func (v *VCPU) transferMSRs(req request, entries []MSREntry) (done int, err erro
 		copy(chunk[:n], arg.entries[:n])
 		done += n
 		if n < len(chunk) {
-			return done, fmt.Errorf("%s: the host refuses MSR %#x", req, chunk[n].Index)
+			return done, &MSRError{chunk[n].Index, req}
 		}
 	}
 	return done, nil
