@@ -29,7 +29,9 @@ type Completer interface {
 // A request to pause or stop sets want, then immediate_exit, then signals the
 // vCPU's thread: whether the thread is inside KVM_RUN or about to enter it, it
 // comes back with ErrInterrupted, clears immediate_exit and looks at want. The
-// path of an ordinary exit looks at neither.
+// path of an ordinary exit looks at neither: the access that a device has just
+// served is completed by the next KVM_RUN only, interrupted or not (KVM API,
+// section 5, KVM_EXIT_MMIO), so that to rest before would lose it.
 type CPU struct {
 	vcpu      *kvm.VCPU
 	pio, mmio Bus
@@ -72,33 +74,24 @@ func (c *CPU) Run() error {
 	nameThread(c.vcpu.ID)
 	c.begin()
 	defer c.end()
-	if c.next() == run {
-		c.timeline.Mark("first KVM_RUN")
-		err := c.enter()
-		c.timeline.Mark("first exit")
-		if err != nil && err != kvm.ErrInterrupted {
-			return err
-		}
+	if c.next() != run {
+		return nil
 	}
-	for c.next() == run {
-		if err := c.guest(); err != nil {
-			return err
-		}
+	err := c.enterFirst()
+	for err == nil || err == kvm.ErrInterrupted && c.next() == run {
+		err = c.enter()
 	}
-	return nil
+	if err == kvm.ErrInterrupted {
+		return nil
+	}
+	return err
 }
 
-// guest enters the guest again and again until a request interrupts it.
-func (c *CPU) guest() error {
-	for {
-		switch err := c.enter(); err {
-		case nil:
-		case kvm.ErrInterrupted:
-			return nil
-		default:
-			return err
-		}
-	}
+// enterFirst is enter with the timeline's marks.
+func (c *CPU) enterFirst() error {
+	c.timeline.Mark("first KVM_RUN")
+	defer c.timeline.Mark("first exit")
+	return c.enter()
 }
 
 // enter enters the guest once and serves its exit.
