@@ -33,11 +33,17 @@ func (l *Loop) run(serve func() error, fail func(error)) {
 
 // goOn rests for as long as is wanted and reports whether there is to be more.
 func (l *Loop) goOn() bool {
-	for l.q.rest.want() == restForNow {
-		l.parked <- struct{}{}
-		<-l.resume
+	for {
+		switch l.q.rest.want() { // once: it changes at any time
+		case restForNow:
+			l.parked <- struct{}{}
+			<-l.resume
+		case restNever:
+			return true
+		default:
+			return false
+		}
 	}
-	return l.q.rest.want() == restNever
 }
 
 // Pause returns when the loop rests: serve has returned, having left off between

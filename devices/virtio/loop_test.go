@@ -87,6 +87,26 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// TestPauseAtAnyMoment has a loop rest that may just be looking whether it should.
+func TestPauseAtAnyMoment(t *testing.T) {
+	l, served, _ := newLoop(t, nil)
+	for i := range 20_000 {
+		l.Pause()
+		l.Resume()
+		for start := time.Now(); time.Since(start) < time.Duration(i%100)*100*time.Nanosecond; {
+		}
+	}
+	l.Pause()
+	n := served.Load()
+	l.Resume()
+	for start := time.Now(); served.Load() == n; {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("it isn't served any more")
+		}
+	}
+	l.Stop()
+}
+
 // TestPauseAfterFailure: one that has ended rests already.
 func TestPauseAfterFailure(t *testing.T) {
 	l, _, failures := newLoop(t, errors.New("broken"))
