@@ -70,6 +70,12 @@ func (c *config) setMAC(mac []byte) {
 	copy(c.space[:macSize], mac)
 }
 
+func (c *config) mac() []byte {
+	mac := make([]byte, macSize)
+	c.read(0, mac)
+	return mac
+}
+
 func (c *config) setLink(up bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

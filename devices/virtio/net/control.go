@@ -64,6 +64,7 @@ func (c *control) one() (more bool, err error) {
 		return false, &virtqueue.ProtocolError{Section: "5.1.6.5", What: "command without class, number or room for the answer"}
 	}
 	if !c.q.Pass(c.dev.commands, 1, 0) {
+		c.q.Undo()
 		return false, nil
 	}
 	ack := byte(ackErr)

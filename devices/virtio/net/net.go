@@ -40,7 +40,7 @@ type Port interface {
 	// Send writes a frame. Frames may be lost without an error.
 	Send(wire int, bufs [][]byte) error
 	// Interrupt makes Receive and Send fail with os.ErrDeadlineExceeded until
-	// Rearm.
+	// Rearm, those under way included. Either may follow itself.
 	Interrupt()
 	Rearm()
 }
@@ -66,9 +66,13 @@ type Device struct {
 	commands *ratelimit.Limiter
 	port     settings
 
-	mu      sync.Mutex // the rest; no other lock is taken under it
+	mu      sync.Mutex // changed; no other lock is taken under it
 	changed func()     // tells the driver of a new status; nil while there is none
-	loops   []*virtio.Loop
+
+	// The rest is for the calls that don't overlap, save what loops do.
+	restored  *terms // of the driver that is to go on; nil: the next one begins
+	loops     []*virtio.Loop
+	receivers []*receiver
 }
 
 // New returns a device for c, with its link up.
@@ -150,13 +154,16 @@ func (d *Device) SetLink(up bool) {
 
 // Activate implements virtio.Device.
 func (d *Device) Activate(a virtio.Activation) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.c.Port.Rearm()
-	if err := d.port.start(a.Features&guestOffloads, d.commands); err != nil {
+	begin := terms{wires: 1, offloads: a.Features & guestOffloads}
+	if d.restored != nil {
+		begin = *d.restored
+	}
+	if err := d.port.start(begin, d.commands); err != nil {
 		return err
 	}
-	d.changed = a.ConfigChanged
+	d.restored = nil
+	d.tellChanges(a.ConfigChanged)
 	// Section 5.1.2: without VIRTIO_NET_F_MQ there is one pair, and the
 	// control queue is the one behind it.
 	pairs := 1
@@ -166,6 +173,7 @@ func (d *Device) Activate(a virtio.Activation) error {
 	for i := range pairs {
 		if q := a.Queues[2*i]; q != nil {
 			r := newReceiver(d, i, q, a.Features)
+			d.receivers = append(d.receivers, r)
 			d.loops = append(d.loops, virtio.StartLoop(q, r.serve, a.Fail))
 		}
 		if q := a.Queues[2*i+1]; q != nil {
@@ -181,12 +189,17 @@ func (d *Device) Activate(a virtio.Activation) error {
 
 // Reset implements virtio.Device.
 func (d *Device) Reset() {
-	d.mu.Lock()
-	loops := d.loops
-	d.loops, d.changed = nil, nil
-	d.mu.Unlock()
+	d.tellChanges(nil)
 	d.c.Port.Interrupt()
-	for _, l := range loops {
+	for _, l := range d.loops {
 		l.Stop()
 	}
+	d.restored, d.loops, d.receivers = nil, nil, nil
+}
+
+// tellChanges has the driver told of a new status from now on, by way of changed.
+func (d *Device) tellChanges(changed func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changed = changed
 }

@@ -15,6 +15,7 @@ import (
 const (
 	csum, guestCsum    = 1 << 0, 1 << 1
 	controlOffloads    = 1 << 2
+	mtu                = 1 << 3
 	guestTSO4          = 1 << 7
 	hostTSO4, hostTSO6 = 1 << 11, 1 << 12
 	hostECN, mergeable = 1 << 13, 1 << 15

@@ -27,6 +27,7 @@ type receiver struct {
 	q         *virtio.Queue
 	mergeable bool
 	need      int // bytes for the largest frame that may come
+	least     int // bytes that a buffer must have
 
 	held  []*virtqueue.Chain // taken from the queue, in order
 	spare []*virtqueue.Chain
@@ -41,12 +42,18 @@ type receiver struct {
 }
 
 func newReceiver(d *Device, wire int, q *virtio.Queue, features uint64) *receiver {
-	r := &receiver{dev: d, wire: wire, q: q, mergeable: features&featureMergeable != 0, need: minBuffer}
+	r := &receiver{dev: d, wire: wire, q: q, mergeable: features&featureMergeable != 0, need: minBuffer, least: minBuffer}
 	if mtu := int(d.c.MTU); mtu > 1500 {
 		r.need = headerSize + ethernetHeader + mtu
 	}
 	if features&(featureGuestTSO4|featureGuestTSO6) != 0 {
 		r.need = maxFrame - 4 // section 5.1.6.3.1 leaves out the VLAN tag
+	}
+	switch {
+	case r.mergeable:
+		r.least = headerSize
+	case features&(featureMTU|featureGuestTSO4|featureGuestTSO6) != 0:
+		r.least = r.need // else the driver can't know
 	}
 	r.buffers, r.flush = r.topUp, q.Flush
 	return r
@@ -65,6 +72,7 @@ func (r *receiver) serve() error {
 			return r.err
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
+			r.q.Flush()
 			return nil
 		}
 		if err != nil {
@@ -74,11 +82,25 @@ func (r *receiver) serve() error {
 		if cut || n < headerSize || !r.dev.linkUp.Load() {
 			continue // lost, as frames may be
 		}
-		if !r.q.Pass(r.dev.c.LimitRX, 1, n-headerSize) {
+		// One that can't pass before the device is to rest passes all the same:
+		// it is nowhere but in these buffers.
+		passed := r.q.Pass(r.dev.c.LimitRX, 1, n-headerSize)
+		r.deliver(n)
+		if !passed {
+			r.q.Flush()
 			return nil
 		}
-		r.deliver(n)
 	}
+}
+
+// putBack leaves the chains held to whoever serves the queue next. The receiver is
+// at rest.
+func (r *receiver) putBack() {
+	for range r.held {
+		r.q.Undo()
+	}
+	r.spare = append(r.spare, r.held...)
+	r.held, r.bufs, r.room = r.held[:0], r.bufs[:0], 0
 }
 
 // gather takes buffers for a frame from the queue, as many as the largest
@@ -155,13 +177,9 @@ func (r *receiver) chain() *virtqueue.Chain {
 }
 
 func (r *receiver) hold(c *virtqueue.Chain) error {
-	least := r.need
-	if r.mergeable {
-		least = headerSize
-	}
-	if c.WriteLen() < least {
+	if c.WriteLen() < r.least {
 		return &virtqueue.ProtocolError{Section: "5.1.6.3.1",
-			What: fmt.Sprintf("receive buffer of %d bytes, need %d", c.WriteLen(), least)}
+			What: fmt.Sprintf("receive buffer of %d bytes, need %d", c.WriteLen(), r.least)}
 	}
 	r.held = append(r.held, c)
 	r.add(c)

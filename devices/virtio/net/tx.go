@@ -26,7 +26,15 @@ func newSender(d *Device, wire int, q *virtio.Queue, features uint64) *sender {
 	return &sender{dev: d, wire: wire, q: q, features: features}
 }
 
-func (s *sender) serve() error { return s.q.Drain(s.one) }
+// serve sends what there is, until the port is interrupted.
+func (s *sender) serve() error {
+	err := s.q.Drain(s.one)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.q.Flush()
+		return nil
+	}
+	return err
+}
 
 // one sends one frame. A network may lose frames, so what the port can't take
 // is dropped.
@@ -44,6 +52,7 @@ func (s *sender) one() (more bool, err error) {
 	}
 	if n+headerSize <= maxFrame && s.header.segmentsFit() && s.dev.linkUp.Load() {
 		if !s.q.Pass(s.dev.c.LimitTX, s.header.frames(n), s.header.wire(n)) {
+			s.q.Undo()
 			return false, nil
 		}
 		// Section 5.1.6.2.1: the guest leaves num_buffers zero; the host
@@ -52,7 +61,8 @@ func (s *sender) one() (more bool, err error) {
 		s.view = iovec.Cut(append(s.view[:0], s.header[:]), s.chain.Readable, headerSize, n)
 		if len(s.view) <= maxBuffers { // more, no system call takes whole
 			if err := s.dev.c.Port.Send(s.wire, s.view); errors.Is(err, os.ErrDeadlineExceeded) {
-				return false, nil // being reset
+				s.q.Undo()
+				return false, err
 			}
 		}
 	}

@@ -13,7 +13,8 @@ type Port struct {
 	wires []wire
 
 	mu          sync.Mutex // the rest
-	interrupted chan struct{}
+	off         bool
+	interrupted chan struct{} // closed while off
 	used        int
 	offloads    uint64
 }
@@ -70,18 +71,22 @@ func (p *Port) SetOffloads(features uint64) error {
 
 // Receive implements net.Port.
 func (p *Port) Receive(wire int, bufs func() [][]byte, idle func()) (int, error) {
+	interrupt := p.interrupt()
+	select {
+	case <-interrupt:
+		return 0, os.ErrDeadlineExceeded
+	default:
+	}
 	select {
 	case frame := <-p.wires[wire].toGuest:
 		return Scatter(bufs(), frame), nil
-	case <-p.interrupt():
-		return 0, os.ErrDeadlineExceeded
 	default:
 	}
 	idle()
 	select {
 	case frame := <-p.wires[wire].toGuest:
 		return Scatter(bufs(), frame), nil
-	case <-p.interrupt():
+	case <-interrupt:
 		return 0, os.ErrDeadlineExceeded
 	}
 }
@@ -96,10 +101,16 @@ func Scatter(bufs [][]byte, frame []byte) (n int) {
 
 // Send implements net.Port.
 func (p *Port) Send(wire int, bufs [][]byte) error {
+	interrupt := p.interrupt()
+	select {
+	case <-interrupt:
+		return os.ErrDeadlineExceeded
+	default:
+	}
 	select {
 	case p.wires[wire].fromGuest <- bytes.Join(bufs, nil):
 		return nil
-	case <-p.interrupt():
+	case <-interrupt:
 		return os.ErrDeadlineExceeded
 	}
 }
@@ -114,12 +125,15 @@ func (p *Port) interrupt() <-chan struct{} {
 func (p *Port) Interrupt() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	close(p.interrupted)
+	if !p.off {
+		p.off = true
+		close(p.interrupted)
+	}
 }
 
 // Rearm implements net.Port.
 func (p *Port) Rearm() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.interrupted = make(chan struct{})
+	p.off, p.interrupted = false, make(chan struct{})
 }
