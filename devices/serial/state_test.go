@@ -71,23 +71,29 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// TestSaveCopies: what happens to a port later is not in its state.
-func TestSaveCopies(t *testing.T) {
+// TestCopies: what happens to a port later is neither in its state nor in other
+// ports that have it.
+func TestCopies(t *testing.T) {
 	f := newFixture()
 	f.Input([]byte("hull"))
 	s := f.Save()
-	next := f.restored(t)
-	f.get(regData)
-	f.Input([]byte("x"))
-	next.get(regData)
-	next.Input([]byte("yy"))
-	if got := string(s.Input); got != "hull" {
-		t.Errorf("the state has %q", got)
+	ports := []*fixture{f, newFixture(), newFixture()}
+	for _, p := range ports[1:] {
+		if err := p.Restore(s); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for p, want := range map[*fixture]string{f: "ullx", next: "ullyy"} {
-		if got := string(p.input); got != want {
+	for i, p := range ports {
+		p.get(regData)
+		p.Input([]byte{'0' + byte(i)})
+	}
+	for i, want := range []string{"ull0", "ull1", "ull2"} {
+		if got := string(ports[i].input); got != want {
 			t.Errorf("%q waits, want %q", got, want)
 		}
+	}
+	if got := string(s.Input); got != "hull" {
+		t.Errorf("the state has %q", got)
 	}
 }
 
