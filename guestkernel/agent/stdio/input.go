@@ -14,7 +14,7 @@ import (
 type input struct {
 	file     *os.File // our end of the pipe, or the terminal's
 	terminal bool
-	stream   *streams.Stream
+	stream   *streams.Link
 	buffers  *streams.Buffers
 	last     byte          // that was sent
 	done     chan struct{} // closed when the host has sent everything

@@ -1,6 +1,7 @@
 package stdio
 
 import (
+	"context"
 	"io"
 	"os"
 	"time"
@@ -15,14 +16,14 @@ import (
 const lingerTime = 10 * time.Second
 
 // IO is the standard streams of one process. One of Start and Abort comes
-// first, and once; End after Start, and once. Resize may be called from any
-// goroutine.
+// first, and once; End after Start, and once. Resize and Flush may be called from
+// any goroutine.
 type IO struct {
 	child   [3]int // -1: none of its own
 	tty     *os.File
 	outputs []*output
 	input   *input
-	streams []*streams.Stream
+	streams []*streams.Link
 	tie     *tie // nil: none
 	sent    chan struct{}
 	done    chan struct{} // all is closed
@@ -83,6 +84,24 @@ func (p *IO) End() {
 		p.input.file.Close()
 	}
 	go p.finish()
+}
+
+// Flush waits until what the process has written is on its way to the host, for as
+// long as ctx. It comes after Start.
+func (p *IO) Flush(ctx context.Context) error {
+	flushed := make([]<-chan struct{}, len(p.outputs))
+	for i, o := range p.outputs {
+		flushed[i] = o.flush()
+	}
+	for i, o := range p.outputs {
+		select {
+		case <-flushed[i]:
+		case <-o.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // Sent is closed when, after End, all output is on its way to the host, or the

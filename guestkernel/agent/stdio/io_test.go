@@ -60,6 +60,7 @@ func closed(t testing.TB, c net.Conn) {
 // plumbing is an IO, its host's connections, and the ends a process has.
 type plumbing struct {
 	*IO
+	hub           host
 	host, hostErr *net.UnixConn
 	proc          [3]*os.File
 }
@@ -68,7 +69,7 @@ func open(t testing.TB, r Request) *plumbing {
 	t.Helper()
 	h := serve(t)
 	r.ID = "p"
-	p := &plumbing{host: h.stream("p", streams.Stdio)}
+	p := &plumbing{hub: h, host: h.stream("p", streams.Stdio)}
 	if r.Terminal == nil {
 		p.hostErr = h.stream("p", streams.Stderr)
 	}
@@ -85,13 +86,18 @@ func open(t testing.TB, r Request) *plumbing {
 	}
 	p.Start()
 	t.Cleanup(func() {
-		p.host.Close()
-		if p.hostErr != nil {
-			p.hostErr.Close()
-		}
+		p.hangUp()
 		p.exit()
 	})
 	return p
+}
+
+// hangUp closes the host's connections.
+func (p *plumbing) hangUp() {
+	p.host.Close()
+	if p.hostErr != nil {
+		p.hostErr.Close()
+	}
 }
 
 // exit closes the process's ends.

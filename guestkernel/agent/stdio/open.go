@@ -38,7 +38,7 @@ func (p *IO) open(ctx context.Context, h *streams.Hub, r Request) (err error) {
 	if r.Terminal != nil {
 		names = names[:1]
 	}
-	if p.streams, err = h.Take(ctx, r.ID, names...); err != nil {
+	if p.streams, err = h.Links(ctx, r.ID, names...); err != nil {
 		return err
 	}
 	if r.Gone != nil {

@@ -20,6 +20,13 @@
 // altogether, whoever started the process is told. For this to be seen the
 // guest's end of file comes when the process has ended, even if it has closed
 // its output before.
+//
+// # Restored
+//
+// In a machine that was restored from a snapshot all this goes on over the
+// connections of another host, as package streams has it: a connection that breaks
+// by that is none of which any of the above is said. What the process writes goes on
+// where it was cut off; what the first host had sent and nobody had read is lost.
 package stdio
 
 import (

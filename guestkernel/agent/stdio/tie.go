@@ -10,7 +10,7 @@ type tie struct {
 	over  chan struct{} // closed by cut
 }
 
-func newTie(s *streams.Stream, gone func()) (*tie, error) {
+func newTie(s *streams.Link, gone func()) (*tie, error) {
 	w, err := s.Watch()
 	if err != nil {
 		return nil, err

@@ -20,6 +20,8 @@ type Hub struct {
 	mu     sync.Mutex
 	places map[key]*place
 	loose  int
+	links  map[key]*Link
+	hold   *hold // nil: a connection that breaks is the end
 }
 
 // place is where a connection and its taker meet.
@@ -32,7 +34,7 @@ type place struct {
 
 // NewHub returns a hub that nobody has connected to.
 func NewHub() *Hub {
-	return &Hub{places: map[key]*place{}}
+	return &Hub{places: map[key]*place{}, links: map[key]*Link{}}
 }
 
 // Serve takes the connections of l until Accept fails, and returns its error.
@@ -73,6 +75,10 @@ func (h *Hub) greet(c Conn) {
 		h.discard(c)
 		return
 	}
+	if l := h.links[k]; l != nil && h.mayWait(l.lastHold()) != nil && l.follow(s, h.hold) {
+		h.loose--
+		return
+	}
 	p := h.place(k)
 	if p.stream != nil { // the newest is the one the host means
 		h.discard(p.stream)
@@ -100,6 +106,15 @@ func (h *Hub) place(k key) *place {
 		h.places[k] = p
 	}
 	return p
+}
+
+// forget has no connection go to l any more.
+func (h *Hub) forget(l *Link) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.links[l.key] == l {
+		delete(h.links, l.key)
+	}
 }
 
 // Drop closes the streams of id that nobody has taken.

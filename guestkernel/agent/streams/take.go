@@ -31,6 +31,19 @@ func (h *Hub) Take(ctx context.Context, id string, names ...string) ([]*Stream, 
 	return taken, nil
 }
 
+// Links is Take for streams that are to outlive their connections.
+func (h *Hub) Links(ctx context.Context, id string, names ...string) ([]*Link, error) {
+	taken, err := h.Take(ctx, id, names...)
+	if err != nil {
+		return nil, err
+	}
+	links := make([]*Link, len(taken))
+	for i, s := range taken {
+		links[i] = newLink(h, key{id, names[i]}, s)
+	}
+	return links, nil
+}
+
 func (h *Hub) take(ctx context.Context, k key) (*Stream, error) {
 	p, err := h.claim(k)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 func TestGone(t *testing.T) {
 	host, c := pair(t)
-	s := &Stream{Conn: c}
+	s := newLink(NewHub(), key{}, &Stream{Conn: c})
 	if s.Gone() {
 		t.Error("the host is gone before it went")
 	}
@@ -24,10 +24,14 @@ func TestGone(t *testing.T) {
 
 func TestCloseEndsWaitGone(t *testing.T) {
 	_, c := pair(t)
-	s := &Stream{Conn: c}
-	time.AfterFunc(5*time.Millisecond, func() { s.Close() })
-	if s.WaitGone() {
-		t.Error("the host is gone by a close here")
+	for _, s := range []interface {
+		WaitGone() bool
+		Close() error
+	}{&Stream{Conn: c}, newLink(NewHub(), key{}, &Stream{Conn: c})} {
+		time.AfterFunc(5*time.Millisecond, func() { s.Close() })
+		if s.WaitGone() {
+			t.Error("the host is gone by a close here")
+		}
 	}
 }
 
@@ -36,7 +40,7 @@ func TestCloseEndsWaitGone(t *testing.T) {
 func TestWatchBesideReader(t *testing.T) {
 	for _, unread := range []int{0, 1 << 10} {
 		host, c := pair(t)
-		s := &Stream{Conn: c}
+		s := newLink(NewHub(), key{}, &Stream{Conn: c})
 		w, err := s.Watch()
 		if err != nil {
 			t.Fatal(err)
@@ -64,7 +68,7 @@ func TestWatchBesideReader(t *testing.T) {
 
 func TestCloseEndsWatch(t *testing.T) {
 	host, c := pair(t)
-	s := &Stream{Conn: c}
+	s := newLink(NewHub(), key{}, &Stream{Conn: c})
 	w, err := s.Watch()
 	if err != nil {
 		t.Fatal(err)
