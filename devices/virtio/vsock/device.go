@@ -51,7 +51,8 @@ type Device struct {
 	limit     int           // of connections
 	linger    time.Duration // lingerTime, save in tests
 	listeners []*listener
-	engine    *engine // while active
+	engine    *engine   // while active
+	restored  *restored // what the next driver knows; nil: it begins
 }
 
 // New returns a device whose sockets exist from now until Close; who connects
@@ -116,6 +117,16 @@ func (d *Device) Activate(a virtio.Activation) error {
 	if err != nil {
 		return err
 	}
+	if d.restored != nil {
+		e.notice.most = d.restored.eventBuffers
+		// The driver keeps its half of a connection that was reset until its owner
+		// closes it, and refuses another between the same two ports.
+		if d.restored.lastPort != 0 {
+			e.lastPort = d.restored.lastPort
+		}
+		e.resetting.Store(true)
+		d.restored = nil
+	}
 	d.engine = e
 	e.start()
 	return nil
@@ -123,6 +134,7 @@ func (d *Device) Activate(a virtio.Activation) error {
 
 // Reset implements virtio.Device. Every connection ends.
 func (d *Device) Reset() {
+	d.restored = nil
 	if d.engine != nil {
 		d.engine.stop()
 		d.engine = nil
@@ -130,10 +142,9 @@ func (d *Device) Reset() {
 }
 
 // ResetTransport ends every connection and tells the driver by an event,
-// section 5.10.6.7: after a restore, the guest has connections that nobody
-// here knows of. What is new waits until the driver has taken the event. It
-// does nothing while the device isn't active, and mustn't overlap Activate or
-// Reset; it doesn't wait.
+// section 5.10.6.7. What is new waits until the driver has taken the event. A
+// device that was restored does so by itself. It does nothing while the device
+// isn't active, and mustn't overlap Activate or Reset; it doesn't wait.
 func (d *Device) ResetTransport() {
 	if d.engine != nil {
 		d.engine.resetting.Store(true)

@@ -27,6 +27,7 @@ type engine struct {
 	wake      *eventfd.EventFD
 	stopping  atomic.Bool
 	resetting atomic.Bool // the transport is to be reset
+	rest      rest
 	done      chan struct{}
 
 	// The rest belongs to the engine's goroutine.
@@ -65,6 +66,7 @@ func newEngine(d *Device, a virtio.Activation) (*engine, error) {
 		report:   d.warn,
 		reported: &d.warned,
 		linger:   d.linger,
+		rest:     newRest(),
 		done:     make(chan struct{}),
 		tokens:   make(map[uint64]source),
 		conns:    make(map[key]*conn),
@@ -103,6 +105,7 @@ func (e *engine) start() {
 func (e *engine) stop() {
 	e.stopping.Store(true)
 	e.wake.Signal() // can't fail: it is open
+	e.resume()
 	<-e.done
 	e.hangUpAll()
 	e.wake.Close()
@@ -128,7 +131,7 @@ func (e *engine) hangUpAll() {
 // run serves events and queues in turn until the device is stopped or the
 // guest breaks the protocol.
 func (e *engine) run() error {
-	for !e.stopping.Load() {
+	for e.goOn() {
 		busy, err := e.serveQueues()
 		if err != nil {
 			return err

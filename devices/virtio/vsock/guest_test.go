@@ -20,6 +20,7 @@ type guest struct {
 	*virtiotest.Harness
 	t    testing.TB
 	path string // of the default route
+	cid  uint64
 
 	buffers  map[uint16]vqtest.Buffer // posted on the receive queue
 	bufAlloc uint32                   // of each connection, unless a packet says another
@@ -33,8 +34,28 @@ func newGuest(t testing.TB, routes ...Route) *guest {
 // newGuestWith has the device changed before it starts.
 func newGuestWith(t testing.TB, change func(*Device), routes ...Route) *guest {
 	t.Helper()
+	return newGuestBehind(t, "", change, routes...)
+}
+
+// newGuestBehind has the device behind a transport, which it must be to be saved.
+func newGuestBehind(t testing.TB, transport virtiotest.Transport, change func(*Device), routes ...Route) *guest {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "v.sock")
-	dev, err := New(Config{CID: testCID, Routes: append([]Route{{Path: path}}, routes...)})
+	dev := newDevice(t, Config{CID: testCID, Routes: append([]Route{{Path: path}}, routes...)})
+	change(dev)
+	g := &guest{
+		Harness: virtiotest.Start(t, dev, virtiotest.Options{Memory: 64 << 20, Transport: transport}),
+		t:       t, path: path, cid: testCID, buffers: make(map[uint16]vqtest.Buffer), bufAlloc: 1 << 20,
+	}
+	for range 32 {
+		g.post(g.Queues[queueRX].In(4096 + headerSize))
+	}
+	return g
+}
+
+func newDevice(t testing.TB, c Config) *Device {
+	t.Helper()
+	dev, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,15 +64,7 @@ func newGuestWith(t testing.TB, change func(*Device), routes ...Route) *guest {
 			t.Error(err)
 		}
 	})
-	change(dev)
-	g := &guest{
-		Harness: virtiotest.Start(t, dev, virtiotest.Options{Memory: 64 << 20}),
-		t:       t, path: path, buffers: make(map[uint16]vqtest.Buffer), bufAlloc: 1 << 20,
-	}
-	for range 32 {
-		g.post(g.Queues[queueRX].In(4096 + headerSize))
-	}
-	return g
+	return dev
 }
 
 func (g *guest) post(b vqtest.Buffer) {
@@ -69,7 +82,7 @@ func (g *guest) receive() (header, []byte) {
 	var h header
 	h.decode((*[headerSize]byte)(raw))
 	payload := append([]byte(nil), raw[headerSize:n]...)
-	if int(h.len) != len(payload) || h.dstCID != testCID || h.srcCID != HostCID || h.kind != typeStream {
+	if int(h.len) != len(payload) || h.dstCID != g.cid || h.srcCID != HostCID || h.kind != typeStream {
 		g.t.Fatalf("device sent a bad packet: %+v with %d bytes", h, len(payload))
 	}
 	g.post(b)
@@ -96,7 +109,7 @@ func (g *guest) send(h header, payload string) {
 func (g *guest) sendRaw(h header, payload string) {
 	g.t.Helper()
 	if h.srcCID == 0 {
-		h.srcCID, h.dstCID, h.kind = testCID, HostCID, typeStream
+		h.srcCID, h.dstCID, h.kind = g.cid, HostCID, typeStream
 	}
 	if h.bufAlloc == 0 {
 		h.bufAlloc = g.bufAlloc

@@ -142,6 +142,7 @@ func TestResetsNobodyTakes(t *testing.T) {
 func FuzzPackets(f *testing.F) {
 	f.Add([]byte{1, 0, 5, 0, 2, 0, 3, 0, 4, 0, 1, 0})
 	f.Add([]byte{0, 1, 5, 1, 4, 2, 5, 200, 3, 3})
+	f.Add([]byte{0x41, 0, 5, 1, 0x45, 200, 0xc5, 3, 0x44, 3})
 	f.Fuzz(func(t *testing.T, ops []byte) {
 		if len(ops) > 64 {
 			return
@@ -150,6 +151,10 @@ func FuzzPackets(f *testing.F) {
 		_, h := g.dialGuest(g.listenHost(9), 1, 9)
 		_, _, h2 := g.dialHost(8)
 		for ; len(ops) >= 2; ops = ops[2:] {
+			if ops[0]&0x40 != 0 {
+				g.Suspend()
+				g.Resume()
+			}
 			p := h
 			if ops[0]&0x80 != 0 {
 				p = reply(h2, 0)

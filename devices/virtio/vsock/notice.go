@@ -19,10 +19,10 @@ const (
 // to a new connection for an old one's.
 type notice struct {
 	timer
-	phase  noticePhase
-	look   bool // the event queue may have something new
-	before int  // buffers in the event queue when the event was sent
-	chain  virtqueue.Chain
+	phase noticePhase
+	look  bool // the event queue may have something new
+	most  int  // buffers that the event queue has had
+	chain virtqueue.Chain
 }
 
 type noticePhase uint8
@@ -30,7 +30,7 @@ type noticePhase uint8
 const (
 	noNotice   noticePhase = iota
 	noticeDue              // as soon as the driver has a buffer for it
-	noticeSent             // the driver is to put its buffer back, which shows that it took it
+	noticeSent             // the driver is to put its buffers back, which shows that it took it
 )
 
 // resetTransport ends every connection and has the driver told.
@@ -68,7 +68,7 @@ func (e *engine) serveNotice() error {
 		}
 	}
 	waiting, err := e.eventBuffers()
-	if err == nil && n.phase == noticeSent && waiting > n.before {
+	if err == nil && n.phase == noticeSent && waiting >= n.most {
 		e.timers.stop(&n.timer)
 		n.phase = noNotice
 	}
@@ -78,6 +78,9 @@ func (e *engine) serveNotice() error {
 // sendNotice sends the event if there is a buffer for it.
 func (e *engine) sendNotice() error {
 	n := &e.notice
+	if waiting, err := e.eventBuffers(); waiting == 0 || err != nil {
+		return err
+	}
 	ok, err := e.event.Pop(&n.chain)
 	if !ok || err != nil {
 		return err
@@ -85,22 +88,19 @@ func (e *engine) sendNotice() error {
 	if n.chain.WriteLen() < eventSize {
 		return &virtqueue.ProtocolError{Section: "5.10.6.7", What: fmt.Sprintf("event buffer of %d bytes", n.chain.WriteLen())}
 	}
-	head := n.chain.Head
 	n.chain.Write(binary.LittleEndian.AppendUint32(nil, eventTransportReset))
-	if n.before, err = e.eventBuffers(); err != nil {
-		return err
-	}
 	n.phase = noticeSent
 	// A driver that keeps its buffer has had time to read it.
 	n.owner = n
 	e.timers.set(&n.timer, e.linger)
-	e.event.Push(head, eventSize)
+	e.event.Push(n.chain.Head, eventSize)
 	e.event.Flush()
 	return nil
 }
 
-// expired implements the owner of a timer.
-func (n *notice) expired(*engine) { n.phase = noNotice }
+// expired implements the owner of a timer. The driver may do with fewer buffers
+// from now on.
+func (n *notice) expired(*engine) { n.phase, n.most = noNotice, 0 }
 
 // eventBuffers counts the buffers of the event queue and asks for a kick when
 // there is one more. They stay where they are.
@@ -117,5 +117,6 @@ func (e *engine) eventBuffers() (count int, err error) {
 	for range count {
 		e.event.Undo()
 	}
+	e.notice.most = max(e.notice.most, count)
 	return count, err
 }

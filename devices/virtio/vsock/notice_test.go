@@ -101,8 +101,12 @@ func TestTransportResetTwice(t *testing.T) {
 	g.WaitUsed(queueEvent)
 	g.resetTransport()
 	g.WaitUsed(queueEvent)
-	g.postEvents(2)
-	g.dialHost(1)
+	g.connect(g.path, "CONNECT 7\n")
+	g.postEvents(1) // for one of them
+	time.Sleep(10 * time.Millisecond)
+	g.nothingSent()
+	g.postEvents(1)
+	g.expect(opRequest)
 	g.noFailures()
 }
 

@@ -45,6 +45,13 @@ func (t *timers) set(x *timer, d time.Duration) {
 	heap.Push(t, x)
 }
 
+// postpone has all expire later by d.
+func (t timers) postpone(d time.Duration) {
+	for _, x := range t {
+		x.at = x.at.Add(d)
+	}
+}
+
 func (t *timers) stop(x *timer) {
 	if x.index > 0 {
 		heap.Remove(t, x.index-1)
