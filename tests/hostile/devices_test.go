@@ -34,7 +34,11 @@ func everywhere(t *testing.T, do func(t *testing.T, start func(*testing.T) *gues
 	for _, transport := range virtiotest.Transports() {
 		for device, create := range devices {
 			t.Run(string(transport)+"/"+device, func(t *testing.T) {
-				do(t, func(t *testing.T) *guest { return newGuest(t, transport, create(t)) })
+				do(t, func(t *testing.T) *guest {
+					g := newGuest(t, transport, create(t))
+					g.create = create
+					return g
+				})
 			})
 		}
 	}

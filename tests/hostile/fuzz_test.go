@@ -76,11 +76,18 @@ func (s *script) play(flags byte, g *guest) {
 		case 10:
 			g.index(q, s.u16())
 		case 11:
-			switch s.u8() % 4 {
-			case 0:
+			switch s.u8() % 8 {
+			case 0, 4:
 				g.boot(features)
-			case 1:
+			case 1, 5:
 				time.Sleep(50 * time.Microsecond)
+			case 2:
+				g.Suspend()
+				if err := g.Resume(); err != nil {
+					g.t.Fatal(err)
+				}
+			case 6:
+				g.move()
 			default:
 				runtime.Gosched()
 			}
@@ -105,7 +112,9 @@ func fuzz(f *testing.F, name string) {
 		s := &script{ops}
 		flags := s.u8()
 		transport := virtiotest.Transports()[flags>>1&1]
-		s.play(flags, newGuest(t, transport, devices[name](t)))
+		g := newGuest(t, transport, devices[name](t))
+		g.create = devices[name]
+		s.play(flags, g)
 	})
 }
 
@@ -115,6 +124,8 @@ func seed(f *testing.F, transport byte) {
 	f.Add([]byte{transport, 1, 0, 0, 0, 0, 100, 0, 0, 0, 0, 1, 4, 0, 1, 11, 1, 1, 11, 0})
 	f.Add([]byte{transport, 4, 6, 3, 4, 0, 2, 0, 4, 0, 0, 0, 0, 4, 1, 0, 4, 0, 1, 0, 8, 1, 2, 0, 0, 0, 4, 4, 0})
 	f.Add([]byte{transport | 1, 0, 0, 0, 0, 0, 10, 9, 0, 0, 8, 28, 0, 1, 8, 28, 3})
+	// And one that rests and goes on, also elsewhere, at any moment.
+	f.Add([]byte{transport, 0, 0, 0, 0, 0, 16, 3, 0, 0, 0, 0, 4, 0, 0, 11, 2, 1, 0, 0, 1, 0, 200, 2, 0, 0, 0, 1, 4, 0, 1, 11, 6, 0, 4, 0, 0, 11, 6, 0, 10, 9, 0, 0, 11, 6, 0, 11, 2})
 }
 
 func FuzzBalloon(f *testing.F) { fuzz(f, "balloon") }

@@ -40,6 +40,7 @@ type guest struct {
 	mem    *memory.Memory
 	queues int
 	avail  []uint16 // what each queue's available index is
+	create func(testing.TB) virtio.Device
 
 	mu       sync.Mutex
 	evidence []error
@@ -84,6 +85,17 @@ func (g *guest) queue(i int) {
 func (g *guest) place(i int, high uint64) {
 	base := memory.GPA(i*queueArea) | memory.GPA(high<<32)
 	g.Place(i, queueSize, base, base+availArea, base+usedArea)
+}
+
+// move has the driver go on at another device like this one, as after a restore.
+func (g *guest) move() {
+	g.t.Helper()
+	g.Suspend()
+	old := g.Port
+	g.Port = virtiotest.PlugRestored(g.t, old.Transport, g.create(g.t), g.mem, g.report, old.Machine(g.t))
+	if err := errors.Join(old.Close(), g.Resume()); err != nil {
+		g.t.Fatal(err)
+	}
 }
 
 // acknowledge takes an interrupt back, as drivers do: MMIO has a register for
