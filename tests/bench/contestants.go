@@ -55,7 +55,12 @@ func (b *bench) agentMachine() *vmmv1.MachineConfig {
 
 // launch starts a worker and its machine.
 func (b *bench) launch(m *vmmv1.MachineConfig) (*vm, error) {
-	bundle, err := supervise.NewBundle(filepath.Join(b.work, "run"), "bench")
+	return b.launchAs("bench", &vmmv1.CreateRequest{Machine: m})
+}
+
+// launchAs starts one of several.
+func (b *bench) launchAs(name string, r *vmmv1.CreateRequest) (*vm, error) {
+	bundle, err := supervise.NewBundle(filepath.Join(b.work, "run"), name)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +77,7 @@ func (b *bench) launch(m *vmmv1.MachineConfig) (*vm, error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	_, err = v.worker.API.Create(ctx, &vmmv1.CreateRequest{Machine: m})
+	_, err = v.worker.API.Create(ctx, r)
 	if err == nil {
 		_, err = v.worker.API.Start(ctx, &vmmv1.StartRequest{})
 	}

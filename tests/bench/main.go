@@ -24,6 +24,7 @@ func main() {
 	flag.IntVar(&o.exits, "exits", 200_000, "exits to time")
 	flag.IntVar(&o.calls, "calls", 15, "calls of the node daemon's API, each")
 	flag.IntVar(&o.devices, "devices", 5, "runs of each device's benchmarks")
+	flag.IntVar(&o.restores, "restores", 15, "restores from a snapshot, each")
 	flag.IntVar(&o.guests, "guests", 3, "guests that do I/O, each")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "go run ./tests/bench [flags]; 0 leaves a part out")
@@ -37,8 +38,8 @@ func main() {
 }
 
 type options struct {
-	out, bin                                     string
-	starts, boots, exits, calls, devices, guests int
+	out, bin                                               string
+	starts, boots, exits, calls, devices, restores, guests int
 }
 
 // bench is a run of all measurements.
@@ -71,7 +72,7 @@ func run(o options) error {
 		measure func() error
 	}{
 		{b.starts, b.measureStarts}, {1, b.measureInstructions}, {b.boots, b.measureBoots}, {b.exits, b.measureExits},
-		{b.calls, b.measureAPI}, {b.devices, b.measureDevices},
+		{b.calls, b.measureAPI}, {b.devices, b.measureDevices}, {b.restores, b.measureRestores},
 		{b.guests, b.measureGuests},
 	} {
 		if part.times == 0 {

@@ -108,33 +108,55 @@ func (r *recorded) counted(sent uint64) {
 }
 
 func (r *recorded) boot() {
-	vsock := filepath.Join(r.dir, "v")
-	ready, err := net.ListenUnix("unix", &net.UnixAddr{Name: vsock + "_1024", Net: "unix"})
+	ready, err := net.ListenUnix("unix", &net.UnixAddr{Name: r.vsock() + "_1024", Net: "unix"})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer ready.Close()
 	ready.SetDeadline(time.Now().Add(5 * time.Minute))
-	r.worker = worker.New(worker.Config{Log: slog.New(slog.NewTextHandler(r.t.Output(), nil)), Timeline: new(timeline.Timeline)})
-	r.t.Cleanup(r.worker.Close)
-	_, err = r.worker.Create(r.t.Context(), &vmmv1.CreateRequest{Machine: &vmmv1.MachineConfig{
-		Kernel: filepath.Join(bin, "guest/vmlinux"), Initrd: filepath.Join(bin, "guest/initramfs.cpio"),
-		Vsock:   &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: vsock, FirstPort: 1024, LastPort: 1025}}},
-		Disks:   []*vmmv1.Disk{{Path: filepath.Join(bin, "guest/userland.erofs"), ReadOnly: true}},
-		Console: &vmmv1.LogFile{Path: filepath.Join(r.dir, "console.log")},
-	}})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if _, err := r.worker.Start(r.t.Context(), &vmmv1.StartRequest{}); err != nil {
-		r.t.Fatal(err)
-	}
+	r.run(&vmmv1.CreateRequest{Machine: r.machine()})
 	hello, err := ready.Accept()
 	if err != nil {
 		r.t.Fatalf("the guest doesn't come up: %v; its console: %q", err, r.console())
 	}
 	r.t.Cleanup(func() { hello.Close() })
-	conn, err := net.Dial("unix", vsock)
+	r.connect()
+	if _, err := r.agent.Setup(r.t.Context(), &agentv1.SetupRequest{Root: &agentv1.RootFS{
+		Device: "/dev/vda", Upper: &agentv1.RootFS_Tmpfs{Tmpfs: &agentv1.TmpfsUpper{}},
+	}}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// machine is what each guest here is like.
+func (r *recorded) machine() *vmmv1.MachineConfig {
+	return &vmmv1.MachineConfig{
+		Kernel: filepath.Join(bin, "guest/vmlinux"), Initrd: filepath.Join(bin, "guest/initramfs.cpio"),
+		Vsock:   &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: r.vsock(), FirstPort: 1024, LastPort: 1025}}},
+		Disks:   []*vmmv1.Disk{{Path: filepath.Join(bin, "guest/userland.erofs"), ReadOnly: true}},
+		Console: &vmmv1.LogFile{Path: filepath.Join(r.dir, "console.log")},
+	}
+}
+
+func (r *recorded) vsock() string { return filepath.Join(r.dir, "v") }
+
+// run starts a worker and its machine.
+func (r *recorded) run(c *vmmv1.CreateRequest) {
+	r.t.Helper()
+	r.worker = worker.New(worker.Config{Log: slog.New(slog.NewTextHandler(r.t.Output(), nil)), Timeline: new(timeline.Timeline)})
+	r.t.Cleanup(r.worker.Close)
+	if _, err := r.worker.Create(r.t.Context(), c); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := r.worker.Start(r.t.Context(), &vmmv1.StartRequest{}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// connect reaches the agent of a guest that is up.
+func (r *recorded) connect() {
+	r.t.Helper()
+	conn, err := net.Dial("unix", r.vsock())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -145,11 +167,6 @@ func (r *recorded) boot() {
 	client := ttrpc.NewClient(conn)
 	r.t.Cleanup(func() { client.Close() })
 	r.agent = agentv1.NewAgentClient(client)
-	if _, err := r.agent.Setup(r.t.Context(), &agentv1.SetupRequest{Root: &agentv1.RootFS{
-		Device: "/dev/vda", Upper: &agentv1.RootFS_Tmpfs{Tmpfs: &agentv1.TmpfsUpper{}},
-	}}); err != nil {
-		r.t.Fatal(err)
-	}
 }
 
 // oneByte keeps a reader from reading more than it was asked for.

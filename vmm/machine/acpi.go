@@ -50,20 +50,31 @@ type acpiEvents struct {
 // createACPI makes what ACPI tells of beside other devices, and returns what
 // the guest is to be told.
 func (m *Machine) createACPI(c Config) (config *acpi.Config, err error) {
-	if m.events.button, err = m.interrupt(buttonGSI); err != nil {
+	if err := m.createEvents(); err != nil {
 		return nil, err
 	}
-	if m.events.generation, err = m.interrupt(generationGSI); err != nil {
-		return nil, err
-	}
-	id := c.GenerationID
-	if id == [16]byte{} {
-		rand.Read(id[:]) // never fails
-	}
+	id := c.generationID()
 	if err := m.mem.WriteAt(id[:], boot.GenerationGPA); err != nil {
 		return nil, fmt.Errorf("generation ID: %w", err)
 	}
 	return describe(c.Transport, len(c.Devices)), nil
+}
+
+// generationID returns the one to begin with.
+func (c Config) generationID() (id [16]byte) {
+	if id = c.GenerationID; id == [16]byte{} {
+		rand.Read(id[:]) // never fails
+	}
+	return id
+}
+
+// createEvents makes the interrupts of ACPI's events.
+func (m *Machine) createEvents() (err error) {
+	if m.events.button, err = m.interrupt(buttonGSI); err != nil {
+		return err
+	}
+	m.events.generation, err = m.interrupt(generationGSI)
+	return err
 }
 
 // describe returns what a guest is told of a machine with that many virtio

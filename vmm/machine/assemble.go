@@ -36,33 +36,46 @@ func (m *Machine) assemble(sys *kvm.System, c Config) error {
 		return err
 	}
 	c.Timeline.Mark("devices")
-	load := boot.Config{Kernel: c.Kernel, Initrd: c.Initrd, CPUs: c.CPUs, Protocol: c.Protocol}
-	hasACPI := c.hasACPI()
-	load.Cmdline = cmdline(c, hasACPI)
-	if hasACPI {
-		if load.ACPI, err = m.createACPI(c); err != nil {
-			return err
-		}
+	if c.State != nil {
+		return m.restore(sys, c, pio, mmio)
 	}
-	entry, err := boot.Load(m.mem, load)
+	entry, err := m.load(c)
 	if err != nil {
 		return err
 	}
 	c.Timeline.Mark("kernel and initrd in memory")
-	if err := m.createCPUs(sys, c, entry, pio, mmio); err != nil {
+	if err := m.createCPUs(sys, c, pio, mmio); err != nil {
 		return err
+	}
+	if err := vcpu.SetEntry(m.vcpus[0], entry); err != nil {
+		return fmt.Errorf("set the entry state: %w", err)
 	}
 	c.Timeline.Mark("vCPUs")
 	return nil
 }
 
+// load puts the kernel into memory, and what it is told.
+func (m *Machine) load(c Config) (entry boot.Entry, err error) {
+	load := boot.Config{Kernel: c.Kernel, Initrd: c.Initrd, CPUs: c.CPUs, Protocol: c.Protocol}
+	hasACPI := c.hasACPI()
+	load.Cmdline = cmdline(c, hasACPI)
+	if hasACPI {
+		if load.ACPI, err = m.createACPI(c); err != nil {
+			return entry, err
+		}
+	}
+	return boot.Load(m.mem, load)
+}
+
 // createBoard makes what processors and devices are plugged into: RAM and
 // interrupt controllers.
 func (m *Machine) createBoard(sys *kvm.System, c Config) (err error) {
-	if m.mem, err = memory.New(c.Memory); err != nil {
-		return err
+	if m.mem == nil {
+		if m.mem, err = memory.New(c.Memory); err != nil {
+			return err
+		}
+		m.close = append(m.close, m.mem.Close)
 	}
-	m.close = append(m.close, m.mem.Close)
 	if m.vm, err = sys.CreateVM(); err != nil {
 		return err
 	}
@@ -97,9 +110,9 @@ func (m *Machine) createLegacyDevices(c Config, others []bus.Range) (*bus.Bus, e
 	if err != nil {
 		return nil, err
 	}
-	console := serial.New(c.Console, func() { irq.Signal() })
+	m.serial = serial.New(c.Console, func() { irq.Signal() })
 	return bus.New(append(others,
-		bus.Range{Start: serialPort, Size: serial.RegisterLen, Name: "serial", Handler: console},
+		bus.Range{Start: serialPort, Size: serial.RegisterLen, Name: "serial", Handler: m.serial},
 		bus.Range{Start: i8042.PortData, Size: i8042.PortCount, Name: "i8042",
 			Handler: i8042.New(func() { m.finish(End{Reason: Reboot}) })},
 		bus.Range{Start: power.PortControl, Size: power.PortCount, Name: "power",
@@ -119,9 +132,8 @@ func (m *Machine) interrupt(gsi uint32) (*eventfd.EventFD, error) {
 	return e, m.vm.AssignIRQFD(e.FD(), gsi)
 }
 
-// createCPUs makes the processors; the first one starts at entry and wakes the
-// others.
-func (m *Machine) createCPUs(sys *kvm.System, c Config, entry boot.Entry, pio, mmio *bus.Bus) error {
+// createCPUs makes the processors, as they are at power-on.
+func (m *Machine) createCPUs(sys *kvm.System, c Config, pio, mmio *bus.Bus) error {
 	supported, err := sys.SupportedCPUID()
 	if err != nil {
 		return err
@@ -138,7 +150,12 @@ func (m *Machine) createCPUs(sys *kvm.System, c Config, entry boot.Entry, pio, m
 		}
 		m.vcpus = append(m.vcpus, v)
 		m.close = append(m.close, v.Close)
-		if err := template.Reset(v, supported); err != nil {
+		if c.State == nil {
+			err = template.Reset(v, supported)
+		} else {
+			err = vcpu.Restore(v, c.State.GetCpus()[id], supported)
+		}
+		if err != nil {
 			return err
 		}
 		var completer vcpu.Completer
@@ -150,9 +167,6 @@ func (m *Machine) createCPUs(sys *kvm.System, c Config, entry boot.Entry, pio, m
 			tl = nil
 		}
 		m.cpus = append(m.cpus, vcpu.New(v, pio, mmio, completer, tl))
-	}
-	if err := vcpu.SetEntry(m.vcpus[0], entry); err != nil {
-		return fmt.Errorf("set the entry state: %w", err)
 	}
 	return nil
 }

@@ -1,13 +1,17 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/bulkhead-vm/bulkhead/boot"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/vmm/hostprofile"
+	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 	"github.com/bulkhead-vm/bulkhead/vmm/timeline"
+
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
 // MaxCPUs is how many vCPUs a machine may have.
@@ -29,9 +33,16 @@ type Config struct {
 	// acpi=force one with it where the profile has it off.
 	Cmdline string
 	boot.Protocol
-	// GenerationID is the guest's first generation ID, if the machine has ACPI.
-	// Zeroes: made up.
+	// GenerationID is the guest's generation ID, if the machine has ACPI: the
+	// first, or the next of one that goes on. Zeroes: made up.
 	GenerationID [16]byte
+
+	// State, if not nil, is where another machine was that was saved, and RAM
+	// what it had: this machine goes on from there, and needs no kernel. CPUs,
+	// Memory and ACPI are as that one's were. RAM becomes the machine's, even if
+	// New fails. The devices are such as that one had, in the same order.
+	State *statev1.Machine
+	RAM   *memory.Memory
 
 	// Devices are plugged in in this order. They stay the caller's, to be
 	// closed after the machine.
@@ -57,9 +68,19 @@ type Device struct {
 }
 
 // hasACPI reports whether the machine has ACPI.
-func (c Config) hasACPI() bool { return usesACPI(c.Profile.Cmdline + " " + c.Cmdline) }
+func (c Config) hasACPI() bool {
+	if c.State != nil {
+		return c.State.GetAcpi()
+	}
+	return usesACPI(c.Profile.Cmdline + " " + c.Cmdline)
+}
 
 func (c Config) withDefaults() (Config, error) {
+	if c.State != nil {
+		if c.CPUs, c.Memory = len(c.State.GetCpus()), c.RAM.Size(); c.CPUs == 0 {
+			return c, errors.New("the saved machine has no processors")
+		}
+	}
 	if c.CPUs == 0 {
 		c.CPUs = 1
 	}

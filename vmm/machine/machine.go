@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/bulkhead-vm/bulkhead/devices/pci"
+	"github.com/bulkhead-vm/bulkhead/devices/serial"
 	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 	"github.com/bulkhead-vm/bulkhead/vmm/vcpu"
@@ -28,7 +30,9 @@ type Machine struct {
 	close []func() error // what New made, in order
 
 	events  acpiEvents
-	devices []counted // in the order that they are plugged in
+	devices []plugged // in the order that they are plugged in
+	bus     *pci.Root // where devices are, nil if they aren't behind PCI
+	serial  *serial.Port
 
 	start   sync.Once
 	running sync.WaitGroup // goroutines of cpus
@@ -41,11 +45,14 @@ type Machine struct {
 // New assembles a machine that is ready to Start. The caller keeps sys, which
 // must stay open until New returns, and closes the machine.
 func New(sys *kvm.System, c Config) (*Machine, error) {
+	m := &Machine{mem: c.RAM, done: make(chan struct{})}
+	if m.mem != nil {
+		m.close = append(m.close, m.mem.Close)
+	}
 	c, err := c.withDefaults()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, m.Close())
 	}
-	m := &Machine{done: make(chan struct{})}
 	if err := m.assemble(sys, c); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}

@@ -7,9 +7,11 @@ import (
 	"github.com/bulkhead-vm/bulkhead/devices/eventfd"
 	"github.com/bulkhead-vm/bulkhead/devices/pci"
 	"github.com/bulkhead-vm/bulkhead/devices/pci/msix"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio"
 	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
 
 	virtiopci "github.com/bulkhead-vm/bulkhead/devices/virtio/pci"
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
 // createPCI plugs every virtio device into a bus, in order from device 1 on.
@@ -21,15 +23,35 @@ func (m *Machine) createPCI(c Config) (ranges, error) {
 		if err != nil {
 			return ranges{}, fmt.Errorf("%s: %w", d.Name, err)
 		}
-		m.close = append(m.close, t.Close)
-		m.count(d.Name, t)
+		m.plug(plugged{d.Name, t})
 		functions = append(functions, t.Function())
 	}
 	root, err := pci.NewRoot(PCIWindow(), functions...)
 	if err != nil {
 		return ranges{}, err
 	}
+	m.bus = root
 	return ranges{ports: []bus.Range{root.Ports()}, memory: []bus.Range{root.Memory()}}, nil
+}
+
+// saveBus returns what the guest has written of the PCI bus, nil if there is none.
+func (m *Machine) saveBus() *statev1.PCIRoot {
+	if m.bus == nil {
+		return nil
+	}
+	return m.bus.Save()
+}
+
+// restoreBus takes what saveBus gave: it puts devices where they were, and their
+// doorbells. It fails with *virtio.StateError.
+func (m *Machine) restoreBus(s *statev1.PCIRoot) error {
+	if m.bus == nil {
+		return nil // the devices say so if theirs were on one
+	}
+	if err := m.bus.Restore(s); err != nil {
+		return &virtio.StateError{What: err.Error()}
+	}
+	return nil
 }
 
 // board is what a machine gives devices behind PCI.

@@ -1,6 +1,12 @@
 package machine
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/bulkhead-vm/bulkhead/devices/virtio"
+
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
+)
 
 // Transport is how a guest finds its virtio devices.
 type Transport int
@@ -23,6 +29,25 @@ func (t Transport) String() string {
 		return "pci"
 	}
 	return fmt.Sprintf("transport %d", int(t))
+}
+
+// plugged is a virtio device in its place.
+type plugged struct {
+	name      string
+	transport interface {
+		Counts() virtio.Counts
+		Suspend()
+		Resume() error
+		Save() *statev1.Device
+		Restore(*statev1.Device) error
+		Close() error
+	}
+}
+
+// plug takes over a device's transport, once it is made.
+func (m *Machine) plug(p plugged) {
+	m.close = append(m.close, p.transport.Close)
+	m.devices = append(m.devices, p)
 }
 
 // maxDevices is how many devices a machine with the transport has room for, 0

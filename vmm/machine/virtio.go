@@ -24,8 +24,7 @@ func (m *Machine) createMMIO(c Config) (r ranges, err error) {
 		if err != nil {
 			return ranges{}, err
 		}
-		m.close = append(m.close, t.Close)
-		m.count(d.Name, t)
+		m.plug(plugged{d.Name, t})
 		gpa, gsi := slot(i)
 		if err := m.connect(t, gpa, gsi); err != nil {
 			return ranges{}, err

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,14 +19,16 @@ import (
 // savingPrefix begins the names of snapshots that aren't whole yet.
 const savingPrefix = ".saving-"
 
-// Writer makes a snapshot. Its methods are for one goroutine. Publish or Discard
-// ends it.
+// Writer makes a snapshot. Its methods are for one goroutine. Discard ends it,
+// after Publish as well.
 type Writer struct {
 	path   string // where it is to be
-	dir    string // where it is
-	memory *os.File
-	sums   chunks
-	stored uint64
+	dir    string // where it is; empty: there
+	files  []*large
+	stored uint64 // of memory
+
+	// reached is told of each step that may be the last one, in tests.
+	reached func(step string)
 }
 
 // Create begins a snapshot that is to be at path, where nothing may be yet.
@@ -41,11 +44,7 @@ func Create(path string) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a snapshot: %w", err)
 	}
-	w := &Writer{path: path, dir: dir}
-	if w.memory, err = os.OpenFile(filepath.Join(dir, memoryName), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("make a snapshot: %w", err), w.Discard())
-	}
-	return w, nil
+	return &Writer{path: path, dir: dir, reached: func(string) {}}, nil
 }
 
 // ExistsError says that there is something where a snapshot is to be.
@@ -55,18 +54,68 @@ func (e *ExistsError) Error() string {
 	return fmt.Sprintf("%s exists: give the snapshot another name, or delete that", e.Path)
 }
 
-// Dir is where further files of the snapshot go before it is published.
-func (w *Writer) Dir() string { return w.dir }
-
-// Memory writes the guest's RAM, to which nobody may write meanwhile.
-func (w *Writer) Memory(mem *memory.Memory) (err error) {
-	w.sums, w.stored, err = writeMemory(w.memory, mem)
-	return err
+// Memory writes the guest's RAM, to which nobody may write meanwhile. It gives up
+// when ctx is done.
+func (w *Writer) Memory(ctx context.Context, mem *memory.Memory) error {
+	f, err := w.make(memoryName)
+	if err != nil {
+		return err
+	}
+	c, err := writeMemory(ctx, f, mem)
+	if err != nil {
+		return err
+	}
+	w.add(memoryName, c)
+	w.stored = c.stored
+	w.reached(memoryName)
+	return nil
 }
 
+// Copy adds a copy of what is behind a device: the file at path, to which nobody
+// may write meanwhile. It gives up when ctx is done.
+func (w *Writer) Copy(ctx context.Context, device, path string) error {
+	src, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("copy %s's: %w", device, err)
+	}
+	defer src.Close()
+	f, err := w.make(device)
+	if err != nil {
+		return err
+	}
+	c, err := writeCopy(ctx, f, src)
+	if err != nil {
+		return err
+	}
+	w.add(device, c)
+	w.reached(device)
+	return nil
+}
+
+// make makes a large file, which is w's at once.
+func (w *Writer) make(name string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(w.dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("make a snapshot: %w", err)
+	}
+	w.files = append(w.files, &large{name: name, file: f})
+	w.reached("make " + name)
+	return f, nil
+}
+
+// add completes the file made last.
+func (w *Writer) add(name string, c *chunkWriter) {
+	l := w.files[len(w.files)-1]
+	l.size, l.sums = c.size, c.sums
+}
+
+// Stored returns how many bytes of memory were written.
+func (w *Writer) Stored() uint64 { return w.stored }
+
 // Publish writes the rest and puts the snapshot in its place, on disk and whole.
-// Version and StoredBytes of m are filled in.
+// What m says of the format and of the machine is filled in.
 func (w *Writer) Publish(m Manifest, state *statev1.Machine) error {
+	m.describe(state, w.files)
 	m.Version, m.StoredBytes = Version, w.stored
 	manifest, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -76,22 +125,28 @@ func (w *Writer) Publish(m Manifest, state *statev1.Machine) error {
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{manifestName: append(manifest, '\n'), stateName: encoded, chunksName: w.sums}
+	files := small{manifestName: append(manifest, '\n'), stateName: encoded}
+	for _, l := range w.files {
+		files[l.name+sumsSuffix] = l.sums
+		if err := l.file.Sync(); err != nil {
+			return fmt.Errorf("write a snapshot's %s: %w", l.name, err)
+		}
+		w.reached("sync " + l.name)
+	}
 	for name, b := range files {
 		if err := w.writeFile(name, b); err != nil {
 			return err
 		}
 	}
-	if err := w.writeFile(sumsName, sumsOf(files)); err != nil {
+	if err := w.writeFile(sumsName, files.sums()); err != nil {
 		return err
 	}
-	if err := w.memory.Sync(); err != nil {
-		return fmt.Errorf("write the guest's memory: %w", err)
-	}
-	setVerified(w.dir, w.memory) // its sums were made of what was written
+	setVerified(w.dir, w.files) // the sums were made of what was written
+	w.reached(verifiedName)
 	if err := syncDir(w.dir); err != nil {
 		return err
 	}
+	w.reached("sync")
 	return w.rename()
 }
 
@@ -104,7 +159,8 @@ func (w *Writer) rename() error {
 		return fmt.Errorf("put the snapshot in its place: %w", err)
 	}
 	w.dir = ""
-	return errors.Join(syncDir(filepath.Dir(w.path)), w.memory.Close())
+	w.reached("rename")
+	return syncDir(filepath.Dir(w.path))
 }
 
 func (w *Writer) writeFile(name string, b []byte) error {
@@ -116,19 +172,20 @@ func (w *Writer) writeFile(name string, b []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write a snapshot's %s: %w", name, err)
 	}
+	w.reached(name)
 	return nil
 }
 
-// Discard removes what there is of a snapshot that wasn't published. It does
-// nothing for one that was.
-func (w *Writer) Discard() error {
-	if w.dir == "" {
-		return nil
+// Discard frees what the writer has, and removes what there is of a snapshot that
+// wasn't published.
+func (w *Writer) Discard() (err error) {
+	for _, l := range w.files {
+		err = errors.Join(err, l.file.Close())
 	}
-	err := os.RemoveAll(w.dir)
-	w.dir = ""
-	if w.memory != nil {
-		err = errors.Join(err, w.memory.Close())
+	w.files = nil
+	if w.dir != "" {
+		err = errors.Join(err, os.RemoveAll(w.dir))
+		w.dir = ""
 	}
 	return err
 }

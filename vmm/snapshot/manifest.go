@@ -33,19 +33,18 @@ type Manifest struct {
 	// Pause is how long the guest stood still for it.
 	Pause time.Duration `json:"pauseNs"`
 
-	// Config is the machine's configuration in the form of whoever made the
-	// machine, and Owner what else it wants back. Neither is looked at here.
-	Config json.RawMessage `json:"config,omitempty"`
-	Owner  json.RawMessage `json:"owner,omitempty"`
+	// Owner is what whoever made the machine wants back. It isn't looked at here.
+	Owner json.RawMessage `json:"owner,omitempty"`
 }
 
 // Device is one of the machine's.
 type Device struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
-	// File is what the snapshot has of the device's own, such as a disk's
-	// overlay; empty: nothing.
-	File string `json:"file,omitempty"`
+	// File has a copy of what is behind the device, such as a disk's overlay;
+	// empty: none.
+	File  string `json:"file,omitempty"`
+	Bytes uint64 `json:"bytes,omitempty"` // its size
 }
 
 // decodeManifest reads a manifest and checks what this package relies on.
@@ -69,6 +68,11 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	}
 	if _, err := memory.Layout(m.MemoryBytes); err != nil {
 		return nil, fmt.Errorf("%s: %w", manifestName, err)
+	}
+	for _, d := range m.Devices {
+		if d.File != "" && (d.File != d.Name || !isName(d.File) || d.File == memoryName) {
+			return nil, fmt.Errorf("%s: device %q has a file %q", manifestName, d.Name, d.File)
+		}
 	}
 	return m, nil
 }

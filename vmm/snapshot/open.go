@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,73 +19,110 @@ type Snapshot struct {
 	Manifest *Manifest
 	State    *statev1.Machine
 
-	memory *os.File
-	sums   chunks
+	files []*large // memory first
 }
 
-// Open opens the snapshot at dir. Where nobody has read its memory through since
-// it was written, Open does, which takes a second for each gigabyte or so. It
-// fails with *CorruptError or *VersionError, or as the file system does.
+// Open opens the snapshot at dir. Where nobody has read its large files through
+// since they were written, Open does, which takes a second for each gigabyte or
+// so. It fails with *CorruptError or *VersionError, or as the file system does.
 func Open(dir string) (*Snapshot, error) {
 	s, err := open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if isVerified(dir, s.memory) {
+	if isVerified(dir, s.files) {
 		return s, nil
 	}
 	if err := s.Verify(); err != nil {
-		s.Close()
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
-	setVerified(dir, s.memory)
+	setVerified(dir, s.files)
 	return s, nil
 }
 
-// open does all but reading the memory.
+// open does all but reading the large files.
 func open(dir string) (*Snapshot, error) {
-	files, digest, err := readListed(dir)
+	files, digest, err := readSmall(dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{Dir: dir, Digest: digest, sums: files[chunksName]}
+	s := &Snapshot{Dir: dir, Digest: digest}
 	if s.Manifest, err = decodeManifest(files[manifestName]); err != nil {
 		return nil, err
 	}
 	if s.State, err = decodeState(files[stateName]); err != nil {
 		return nil, err
 	}
-	if want := 4 * countChunks(s.Manifest.MemoryBytes); uint64(len(s.sums)) != want {
-		return nil, &CorruptError{filepath.Join(dir, chunksName), fmt.Sprintf("it has %d bytes, not %d", len(s.sums), want)}
+	err = s.add(memoryName, s.Manifest.MemoryBytes, files)
+	for _, d := range s.Manifest.Devices {
+		if d.File != "" && err == nil {
+			err = s.add(d.File, d.Bytes, files)
+		}
 	}
-	return s, s.openMemory()
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
-func (s *Snapshot) openMemory() error {
-	path := filepath.Join(s.Dir, memoryName)
+// add opens a large file, whose sums are among files.
+func (s *Snapshot) add(name string, size uint64, files small) error {
+	sums := chunks(files[name+sumsSuffix])
+	if want := 4 * countChunks(size); uint64(len(sums)) != want {
+		return &CorruptError{filepath.Join(s.Dir, name+sumsSuffix), fmt.Sprintf("it has %d bytes, not %d", len(sums), want)}
+	}
+	path := filepath.Join(s.Dir, name)
 	f, err := os.Open(path)
 	if err != nil {
 		return &CorruptError{path, err.Error()}
 	}
+	s.files = append(s.files, &large{name, f, size, sums})
 	info, err := f.Stat()
-	if err == nil && info.Size() != int64(s.Manifest.MemoryBytes) {
-		err = &CorruptError{path, fmt.Sprintf("it has %d bytes, not %d", info.Size(), s.Manifest.MemoryBytes)}
+	if err == nil && info.Size() != int64(size) {
+		err = &CorruptError{path, fmt.Sprintf("it has %d bytes, not %d", info.Size(), size)}
 	}
-	if err != nil {
-		f.Close()
-		return err
+	return err
+}
+
+// Verify reads the large files and checks them.
+func (s *Snapshot) Verify() error {
+	for _, l := range s.files {
+		if err := verifyLarge(l.file, l.size, l.sums); err != nil {
+			return err
+		}
 	}
-	s.memory = f
 	return nil
 }
 
-// Verify reads the memory file and checks it.
-func (s *Snapshot) Verify() error { return verifyMemory(s.memory, s.Manifest.MemoryBytes, s.sums) }
-
 // Memory returns RAM that begins as the snapshot's and is the caller's.
 func (s *Snapshot) Memory() (*memory.Memory, error) {
-	return memory.FromFile(s.memory, s.Manifest.MemoryBytes)
+	return memory.FromFile(s.files[0].file, s.Manifest.MemoryBytes)
 }
 
-// Close frees the descriptor; memory that was made stays.
-func (s *Snapshot) Close() error { return s.memory.Close() }
+// CopyTo makes a file at path of what the snapshot has of a device's, and reports
+// false if it has nothing.
+func (s *Snapshot) CopyTo(path, device string) (bool, error) {
+	for _, l := range s.files[1:] {
+		if l.name != device {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return true, fmt.Errorf("copy %s's file out of the snapshot: %w", device, err)
+		}
+		_, err = writeCopy(context.Background(), f, l.file)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return true, errors.Join(fmt.Errorf("copy %s's file out of the snapshot: %w", device, err), os.Remove(path))
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// Close frees the descriptors; memory that was made stays.
+func (s *Snapshot) Close() (err error) {
+	for _, l := range s.files {
+		err = errors.Join(err, l.file.Close())
+	}
+	return err
+}

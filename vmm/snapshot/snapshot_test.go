@@ -17,27 +17,39 @@ import (
 
 const testSize = 32<<20 + 12<<12 // the last chunk isn't whole
 
-// guest returns memory with something here and there, and all of it.
+// newGuest returns memory with something here and there.
+func newGuest() (*memory.Memory, error) {
+	m, err := memory.New(testSize)
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range []memory.GPA{0, 4095, 1 << 20, 3<<20 - 1, 20 << 20, testSize - 1} {
+		err = errors.Join(err, m.WriteAt([]byte{byte(at>>12) | 1}, at))
+	}
+	return m, errors.Join(err, m.WriteAt([]byte{0}, 8<<20)) // touched, and zero
+}
+
+// guest returns newGuest's memory, and all of it.
 func guest(t *testing.T) (*memory.Memory, []byte) {
 	t.Helper()
-	m, err := memory.New(testSize)
+	m, err := newGuest()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	for _, at := range []memory.GPA{0, 4095, 1 << 20, 3<<20 - 1, 20 << 20, testSize - 1} {
-		if err := m.WriteAt([]byte{byte(at>>12) | 1}, at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := m.WriteAt([]byte{0}, 8<<20); err != nil { // touched, and zero
-		t.Fatal(err)
-	}
 	return m, bytes.Clone(m.Regions()[0].Bytes)
 }
 
 func state() *statev1.Machine {
 	return &statev1.Machine{Cpus: []*statev1.CPU{{Id: 7}}, Devices: []*statev1.Device{{Name: "blk0"}}, Acpi: true}
+}
+
+// diskContent is zeroes but for a page and the last byte.
+func diskContent() []byte {
+	b := make([]byte, 2<<20+5)
+	copy(b[1<<20:], bytes.Repeat([]byte{3}, pageSize))
+	b[len(b)-1] = 4
+	return b
 }
 
 // save makes a snapshot and returns where it is and what memory it is of.
@@ -49,7 +61,14 @@ func save(t *testing.T) (dir string, content []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Memory(m); err != nil {
+	if err := w.Memory(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	disk := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(disk, diskContent(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Copy(t.Context(), "blk0", disk); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Publish(Manifest{MemoryBytes: testSize, CPUs: 1, Program: "test"}, state()); err != nil {
@@ -86,6 +105,16 @@ func TestSaveAndOpen(t *testing.T) {
 	if !bytes.Equal(m.Regions()[0].Bytes, content) {
 		t.Error("the memory is another")
 	}
+	out := filepath.Join(t.TempDir(), "disk")
+	if ok, err := s.CopyTo(out, "blk0"); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if b, err := os.ReadFile(out); err != nil || !bytes.Equal(b, diskContent()) {
+		t.Errorf("the disk is another (%v)", err)
+	}
+	if ok, _ := s.CopyTo(out, "blk1"); ok {
+		t.Error("there is a disk that isn't")
+	}
 }
 
 // TestSaveOfWhatWasRestored: what was written since and what wasn't are both there,
@@ -113,7 +142,7 @@ func TestSaveOfWhatWasRestored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(w.Memory(m), w.Publish(*s.Manifest, s.State)); err != nil {
+	if err := errors.Join(w.Memory(t.Context(), m), w.Publish(*s.Manifest, s.State)); err != nil {
 		t.Fatal(err)
 	}
 	second, err := Open(again)
@@ -133,7 +162,7 @@ func TestSaveOfWhatWasRestored(t *testing.T) {
 // TestDamage flips a bit in each file, and cuts each: Open names the file.
 func TestDamage(t *testing.T) {
 	dir, _ := save(t)
-	for _, name := range append(listed(), memoryName, sumsName) {
+	for _, name := range []string{manifestName, stateName, memoryName, memoryName + sumsSuffix, "blk0", "blk0" + sumsSuffix, sumsName} {
 		for what, change := range map[string]func([]byte) []byte{
 			"first bit": func(b []byte) []byte { b[0] ^= 1; return b },
 			"last bit":  func(b []byte) []byte { b[len(b)-1] ^= 0x80; return b },
@@ -175,7 +204,7 @@ func refused(t *testing.T, dir, what string) {
 	if !errors.As(err, &corrupt) || name != sumsName && filepath.Base(corrupt.File) != name {
 		t.Errorf("%s: %v", what, err)
 	}
-	if name == memoryName { // and is again
+	if name == memoryName || name == "blk0" { // and is again
 		if s, err := Open(dir); err == nil {
 			s.Close()
 			t.Errorf("%s: it is opened the second time", what)
@@ -241,7 +270,7 @@ func TestNameIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, _ := guest(t)
-	if err := w.Memory(m); err != nil {
+	if err := w.Memory(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Publish(Manifest{MemoryBytes: testSize}, state()); !errors.As(err, &exists) {

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,17 +21,25 @@ type stamp struct {
 	Ctime  int64  `json:"ctimeNs"`
 }
 
-func stampOf(f *os.File) (stamp, error) {
-	var s unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &s); err != nil {
-		return stamp{}, fmt.Errorf("stat a snapshot's memory: %w", err)
+// stamps are those of a snapshot's large files, by name.
+type stamps map[string]stamp
+
+func stampsOf(files []*large) (stamps, error) {
+	all := stamps{}
+	for _, l := range files {
+		var s unix.Stat_t
+		if err := unix.Fstat(int(l.file.Fd()), &s); err != nil {
+			return nil, fmt.Errorf("stat %s: %w", l.file.Name(), err)
+		}
+		all[l.name] = stamp{s.Dev, s.Ino, s.Size, s.Mtim.Nano(), s.Ctim.Nano()}
 	}
-	return stamp{s.Dev, s.Ino, s.Size, s.Mtim.Nano(), s.Ctim.Nano()}, nil
+	return all, nil
 }
 
-// isVerified reports whether f is as it was when somebody read it through.
-func isVerified(dir string, f *os.File) bool {
-	now, err := stampOf(f)
+// isVerified reports whether the files are as they were when somebody read them
+// through.
+func isVerified(dir string, files []*large) bool {
+	now, err := stampsOf(files)
 	if err != nil {
 		return false
 	}
@@ -38,30 +47,32 @@ func isVerified(dir string, f *os.File) bool {
 	if err != nil {
 		return false
 	}
-	var then stamp
-	return json.Unmarshal(b, &then) == nil && then == now
+	var then stamps
+	return json.Unmarshal(b, &then) == nil && maps.Equal(then, now)
 }
 
 // tick is longer than the kernel's clock for files stands still.
 const tick = 20 * time.Millisecond
 
-// setVerified remembers that f is whole, for others to save the time. Where the
-// directory can't be written to they can't.
-func setVerified(dir string, f *os.File) {
-	s, err := stampOf(f)
+// setVerified remembers that the files are whole, for others to save the time.
+// Where the directory can't be written to they can't.
+func setVerified(dir string, files []*large) {
+	s, err := stampsOf(files)
 	if err != nil {
 		return
 	}
 	// A change within the same tick of the clock would leave the times alone.
-	time.Sleep(time.Until(time.Unix(0, s.Ctime).Add(tick)))
-	if again, err := stampOf(f); err != nil || again != s {
+	for _, one := range s {
+		time.Sleep(time.Until(time.Unix(0, one.Ctime).Add(tick)))
+	}
+	if again, err := stampsOf(files); err != nil || !maps.Equal(again, s) {
 		return
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
 		return
 	}
-	temp, err := os.CreateTemp(dir, verifiedName+".*")
+	temp, err := os.CreateTemp(dir, "."+verifiedName+"-")
 	if err != nil {
 		return
 	}

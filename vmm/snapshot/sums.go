@@ -9,23 +9,26 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
-// The files of a snapshot.
+// The files of a snapshot; those of disks are named for their devices.
 const (
 	manifestName = "manifest.json"
 	stateName    = "state"
 	memoryName   = "memory"
-	chunksName   = "memory.sums"
 	sumsName     = "SHA256SUMS"
 	verifiedName = "verified"
+
+	// sumsSuffix is added to the name of a large file for that of its sums.
+	sumsSuffix = ".sums"
 )
 
-// listed are the files that SHA256SUMS has, in its order.
-func listed() []string { return []string{manifestName, stateName, chunksName} }
-
-// maxSums bounds SHA256SUMS.
-const maxSums = 4096
+const (
+	maxSums  = 64 << 10 // bytes of SHA256SUMS
+	maxFiles = 64       // listed in it
+)
 
 // CorruptError names a file of a snapshot that isn't what was written.
 type CorruptError struct {
@@ -37,37 +40,66 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("snapshot file %s is damaged: %s: delete the snapshot, or restore it from a copy", e.File, e.What)
 }
 
-// sumsOf returns what SHA256SUMS is for these contents.
-func sumsOf(files map[string][]byte) []byte {
+// small are the files that SHA256SUMS has, by name.
+type small map[string][]byte
+
+// sums returns what SHA256SUMS is for them.
+func (s small) sums() []byte {
+	var names []string
+	for name := range s {
+		names = append(names, name)
+	}
+	slices.Sort(names)
 	var b bytes.Buffer
-	for _, name := range listed() {
-		fmt.Fprintf(&b, "%x  %s\n", sha256.Sum256(files[name]), name)
+	for _, name := range names {
+		fmt.Fprintf(&b, "%x  %s\n", sha256.Sum256(s[name]), name)
 	}
 	return b.Bytes()
 }
 
-// readListed reads the files that SHA256SUMS has and checks them against it. It
+// readSmall reads the files that SHA256SUMS has and checks them against it. It
 // returns the snapshot's digest, too.
-func readListed(dir string) (files map[string][]byte, digest string, err error) {
+func readSmall(dir string) (files small, digest string, err error) {
 	sums, err := readFile(dir, sumsName, maxSums)
 	if err != nil {
 		return nil, "", err
 	}
-	files = map[string][]byte{}
-	lines := bytes.SplitAfter(sums, []byte("\n"))
-	if len(lines) != len(listed())+1 || len(lines[len(listed())]) != 0 {
-		return nil, "", &CorruptError{filepath.Join(dir, sumsName), fmt.Sprintf("it has %d lines", len(lines)-1)}
-	}
-	for i, name := range listed() {
+	files = small{}
+	for _, line := range strings.SplitAfter(string(sums), "\n") {
+		_, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
+		switch {
+		case line == "":
+			continue
+		case !ok || !isName(name) || len(files) == maxFiles:
+			return nil, "", &CorruptError{filepath.Join(dir, sumsName), fmt.Sprintf("it has the line %.100q", line)}
+		}
 		if files[name], err = readFile(dir, name, maxState); err != nil {
 			return nil, "", err
 		}
-		if want := fmt.Sprintf("%x  %s\n", sha256.Sum256(files[name]), name); want != string(lines[i]) {
+		if want := fmt.Sprintf("%x  %s\n", sha256.Sum256(files[name]), name); want != line {
 			return nil, "", &CorruptError{filepath.Join(dir, name), "its SHA-256 isn't the one in " + sumsName}
+		}
+	}
+	for _, name := range []string{manifestName, stateName, memoryName + sumsSuffix} {
+		if files[name] == nil {
+			return nil, "", &CorruptError{filepath.Join(dir, sumsName), "it doesn't have " + name}
 		}
 	}
 	sum := sha256.Sum256(sums)
 	return files, "sha256:" + hex.EncodeToString(sum[:]), nil
+}
+
+// isName reports whether a file may be called so: one of the directory's own, and
+// not hidden.
+func isName(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.' && i > 0, c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return name != "" && len(name) < 128
 }
 
 // readFile reads a file of up to limit bytes.

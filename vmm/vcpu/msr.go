@@ -10,6 +10,7 @@ const (
 	msrSysenterEIP  = 0x176
 	msrMiscEnable   = 0x1a0
 	msrMTRRDefType  = 0x2ff
+	msrTSCDeadline  = 0x6e0
 	msrSTAR         = 0xc0000081
 	msrLSTAR        = 0xc0000082
 	msrCSTAR        = 0xc0000083

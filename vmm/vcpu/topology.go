@@ -16,6 +16,7 @@ const (
 	leafExtFeatures = 0x7
 	leafPMU         = 0xa
 	leafTopology    = 0xb
+	leafXSave       = 0xd
 	leafTopologyV2  = 0x1f
 	leafKVMFeatures = 0x40000001
 	leafExtAMD      = 0x80000001
@@ -27,6 +28,9 @@ const (
 	feature1ECXTSCDeadline = 1 << 24
 	feature1ECXHypervisor  = 1 << 31
 	feature1EDXHTT         = 1 << 28
+	feature1ECXOSXSave     = 1 << 27
+	feature1EDXAPIC        = 1 << 9
+	feature7ECXOSPKE       = 1 << 4
 	feature7ECXWaitpkg     = 1 << 5
 	feature7EDXArchCap     = 1 << 29
 

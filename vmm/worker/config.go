@@ -19,6 +19,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/rng"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/vsock"
 	"github.com/bulkhead-vm/bulkhead/vmm/machine"
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
@@ -41,6 +42,7 @@ func (r resources) Close() (err error) {
 // later.
 type parts struct {
 	machine   machine.Config
+	snapshot  *snapshot.Snapshot // that it goes on from; nil: it boots
 	resources resources
 	warn      func(device string, err error)
 	controls
@@ -54,7 +56,8 @@ func (p *parts) add(name string, d virtio.Device) {
 // open turns a configuration from the API into one of package machine. The
 // caller closes the resources after the machine, and also if err isn't nil.
 // warn hears, from any goroutine, what devices lack.
-func open(c *vmmv1.MachineConfig, warn func(device string, err error)) (*parts, error) {
+func open(req *vmmv1.CreateRequest, warn func(device string, err error)) (*parts, error) {
+	c := req.GetMachine()
 	p := &parts{warn: warn, machine: machine.Config{
 		CPUs:    int(c.GetCpus()),
 		Memory:  c.GetMemoryBytes(),
@@ -67,10 +70,17 @@ func open(c *vmmv1.MachineConfig, warn func(device string, err error)) (*parts, 
 	if c.GetTransport() == vmmv1.Transport_TRANSPORT_PCI {
 		p.machine.Transport = machine.PCI
 	}
-	for _, step := range []func(*parts, *vmmv1.MachineConfig) error{
+	steps := []func(*parts, *vmmv1.MachineConfig) error{
 		(*parts).openKernel, (*parts).openInitrd, (*parts).openDisks, (*parts).openNetworks,
 		(*parts).openVsock, (*parts).openRNG, (*parts).openBalloon,
-	} {
+	}
+	if path := req.GetSnapshot(); path != "" {
+		if err := p.openSnapshot(path, c); err != nil {
+			return p, err
+		}
+		steps = steps[2:] // it has its kernel
+	}
+	for _, step := range steps {
 		if err := step(p, c); err != nil {
 			return p, err
 		}
@@ -114,12 +124,15 @@ const maxDiskQueues = 8
 
 func (p *parts) openDisks(c *vmmv1.MachineConfig) error {
 	for i, disk := range c.GetDisks() {
+		if err := p.fetchDisk(i, disk); err != nil {
+			return err
+		}
 		backend, err := openDisk(disk)
 		if err != nil {
 			return err
 		}
 		p.resources = append(p.resources, backend)
-		name := fmt.Sprintf("blk%d", i)
+		name := diskName(i)
 		dev, err := blk.New(blk.Config{
 			Backend: backend, Queues: min(max(p.machine.CPUs, 1), maxDiskQueues), Limit: p.limit(name, disk.GetLimit()),
 		})

@@ -28,7 +28,7 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	}
 	defer sys.Close()
-	p, err := open(req.GetMachine(), w.warn)
+	p, err := open(req, w.warn)
 	if err != nil {
 		return nil, refuse(err, p.resources)
 	}
@@ -48,6 +48,7 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 	log.record(w.console)
 	tuneRuntime(max(c.CPUs, 1), c.Profile.TimerSlack, w.config.Log)
 	w.machine, w.controls, w.sockets = m, &p.controls, req.GetMachine().GetVsock().GetPaths()
+	w.configuration = req.GetMachine()
 	go w.bury(m, p.resources, log)
 	return &vmmv1.CreateResponse{HostProfile: c.Profile.String()}, nil
 }
@@ -76,6 +77,8 @@ func (w *Worker) bury(m *machine.Machine, res resources, log consoleLog) {
 	w.mu.Lock()
 	w.buried = true // nobody looks at its memory any more
 	w.mu.Unlock()
+	w.lifecycle.turns.Lock() // until a snapshot that is under way has given up
+	w.lifecycle.turns.Unlock()
 	w.recorders.Refuse()
 	w.recorders.Settle() // while its devices pass on what they hold
 	err := m.Close()

@@ -43,13 +43,15 @@ type Worker struct {
 
 	mu       sync.Mutex // the rest
 	machine  *machine.Machine
-	controls *controls          // the machine's
-	sockets  []*vmmv1.VsockPath // likewise
-	buried   bool               // the machine gave back what it held
-	closing  sync.Once
-	ended    chan struct{}       // closed once the machine is gone and end is set
-	end      *vmmv1.WaitResponse // set before ended is closed
-	reports  atomic.Int64
+	controls *controls // the machine's
+	// configuration is what Create was asked for, which doesn't change.
+	configuration *vmmv1.MachineConfig
+	sockets       []*vmmv1.VsockPath // likewise
+	buried        bool               // the machine gave back what it held
+	closing       sync.Once
+	ended         chan struct{}       // closed once the machine is gone and end is set
+	end           *vmmv1.WaitResponse // set before ended is closed
+	reports       atomic.Int64
 }
 
 // New returns a worker without a machine.

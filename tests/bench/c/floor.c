@@ -3,6 +3,7 @@
  * devices, and without checking what it reads.
  *
  *   floor boot VMLINUX INITRD MEMORY_MIB     up to the first KVM_RUN
+ *   floor restore STATE MEMORY MEMORY_MIB    likewise, from a snapshot's state
  *   floor exits COUNT                        port exits, nothing done about them
  *
  * Prints the CLOCK_MONOTONIC time of the first KVM_RUN, or the nanoseconds that
@@ -40,6 +41,7 @@ static int must(int r, const char *what)
 
 struct machine {
 	int kvm, vm, vcpu;
+	int memory; /* a file to map, 0 for none */
 	uint8_t *ram;
 	size_t size;
 	struct kvm_run *run;
@@ -58,26 +60,33 @@ static void board(struct machine *m, int irqchip)
 		must(ioctl(m->vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
 		must(ioctl(m->vm, KVM_CREATE_PIT2, &pit), "KVM_CREATE_PIT2");
 	}
-	m->ram = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	m->ram = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | (m->memory ? 0 : MAP_ANONYMOUS),
+		      m->memory ? m->memory : -1, 0);
 	if (m->ram == MAP_FAILED)
 		err(1, "mmap");
 	struct kvm_userspace_memory_region slot = { .memory_size = m->size, .userspace_addr = (uintptr_t)m->ram };
 	must(ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &slot), "KVM_SET_USER_MEMORY_REGION");
 }
 
-static void processor(struct machine *m)
+static void vcpu(struct machine *m)
 {
 	int size = must(ioctl(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
+
+	m->vcpu = must(ioctl(m->vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
+	m->run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu, 0);
+	if (m->run == MAP_FAILED)
+		err(1, "mmap vcpu");
+}
+
+static void processor(struct machine *m)
+{
 	struct {
 		struct kvm_cpuid2 head;
 		struct kvm_cpuid_entry2 entries[256];
 	} cpuid = { .head = { .nent = 256 } };
 
 	must(ioctl(m->kvm, KVM_GET_SUPPORTED_CPUID, &cpuid), "KVM_GET_SUPPORTED_CPUID");
-	m->vcpu = must(ioctl(m->vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
-	m->run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu, 0);
-	if (m->run == MAP_FAILED)
-		err(1, "mmap vcpu");
+	vcpu(m);
 	must(ioctl(m->vcpu, KVM_SET_CPUID2, &cpuid), "KVM_SET_CPUID2");
 }
 
@@ -161,6 +170,15 @@ static void long_mode(struct machine *m, uint64_t entry)
 	must(ioctl(m->vcpu, KVM_SET_REGS, &r), "KVM_SET_REGS");
 }
 
+/* The first KVM_RUN: the guest's own time is no part of what is measured. */
+static void first_run(struct machine *m)
+{
+	m->run->immediate_exit = 1;
+	uint64_t first = now();
+	ioctl(m->vcpu, KVM_RUN, 0);
+	printf("%llu\n", (unsigned long long)first);
+}
+
 static void boot(const char *kernel, const char *initrd, size_t mib)
 {
 	struct machine m = { .size = mib << 20 };
@@ -172,10 +190,47 @@ static void boot(const char *kernel, const char *initrd, size_t mib)
 	zero_page(&m, at, size);
 	processor(&m);
 	long_mode(&m, entry);
-	m.run->immediate_exit = 1; /* the guest's own time is no part of this */
-	uint64_t first = now();
-	ioctl(m.vcpu, KVM_RUN, 0);
-	printf("%llu\n", (unsigned long long)first);
+	first_run(&m);
+}
+
+/*
+ * The state file has records, each a length of 4 bytes and what the calls below
+ * take, in their order.
+ */
+static void *record(uint8_t **at)
+{
+	uint32_t n;
+
+	memcpy(&n, *at, 4);
+	void *p = *at + 4;
+	*at += 4 + n;
+	return p;
+}
+
+static void restore(const char *state, const char *memory, size_t mib)
+{
+	static const struct { unsigned long request; const char *name; int vm; } calls[] = {
+		{ KVM_SET_CPUID2, "KVM_SET_CPUID2" }, { KVM_SET_MP_STATE, "KVM_SET_MP_STATE" },
+		{ KVM_SET_REGS, "KVM_SET_REGS" }, { KVM_SET_SREGS, "KVM_SET_SREGS" },
+		{ KVM_SET_XCRS, "KVM_SET_XCRS" }, { KVM_SET_XSAVE, "KVM_SET_XSAVE" },
+		{ KVM_SET_DEBUGREGS, "KVM_SET_DEBUGREGS" }, { KVM_SET_LAPIC, "KVM_SET_LAPIC" },
+		{ KVM_SET_MSRS, "KVM_SET_MSRS" }, { KVM_SET_VCPU_EVENTS, "KVM_SET_VCPU_EVENTS" },
+		{ KVM_SET_IRQCHIP, "KVM_SET_IRQCHIP", 1 }, { KVM_SET_IRQCHIP, "KVM_SET_IRQCHIP", 1 },
+		{ KVM_SET_IRQCHIP, "KVM_SET_IRQCHIP", 1 }, { KVM_SET_PIT2, "KVM_SET_PIT2", 1 },
+		{ KVM_SET_CLOCK, "KVM_SET_CLOCK", 1 },
+	};
+	struct machine m = { .size = mib << 20 };
+	static uint8_t buffer[1 << 20];
+	uint8_t *at = buffer;
+
+	m.memory = must(open(memory, O_RDONLY | O_CLOEXEC), memory);
+	int fd = must(open(state, O_RDONLY | O_CLOEXEC), state);
+	must(read(fd, buffer, sizeof buffer), state);
+	board(&m, 1);
+	vcpu(&m);
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+		must(ioctl(calls[i].vm ? m.vm : m.vcpu, calls[i].request, record(&at)), calls[i].name);
+	first_run(&m);
 }
 
 /* For each line on standard input: a batch of exits, and its time. */
@@ -210,9 +265,11 @@ int main(int argc, char **argv)
 {
 	if (argc == 5 && !strcmp(argv[1], "boot"))
 		boot(argv[2], argv[3], atol(argv[4]));
+	else if (argc == 5 && !strcmp(argv[1], "restore"))
+		restore(argv[2], argv[3], atol(argv[4]));
 	else if (argc == 3 && !strcmp(argv[1], "exits"))
 		exits(atol(argv[2]));
 	else
-		errx(2, "usage: floor boot VMLINUX INITRD MEMORY_MIB | floor exits COUNT");
+		errx(2, "usage: floor boot VMLINUX INITRD MEMORY_MIB | floor restore STATE MEMORY MEMORY_MIB | floor exits COUNT");
 	return 0;
 }

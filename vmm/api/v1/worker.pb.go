@@ -252,8 +252,14 @@ func (MachineState) EnumDescriptor() ([]byte, []int) {
 }
 
 type CreateRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Machine       *MachineConfig         `protobuf:"bytes,1,opt,name=machine,proto3" json:"machine,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Machine *MachineConfig         `protobuf:"bytes,1,opt,name=machine,proto3" json:"machine,omitempty"`
+	// The directory of a snapshot for the machine to go on from. Then machine says
+	// what is behind its devices, which are such as that one had, in the same order.
+	// What a machine is by itself (cpus, memory_bytes, transport) may be left out
+	// and must not differ; kernel, initrd, cmdline and boot_protocol aren't looked
+	// at.
+	Snapshot      string `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -293,6 +299,13 @@ func (x *CreateRequest) GetMachine() *MachineConfig {
 		return x.Machine
 	}
 	return nil
+}
+
+func (x *CreateRequest) GetSnapshot() string {
+	if x != nil {
+		return x.Snapshot
+	}
+	return ""
 }
 
 type MachineConfig struct {
@@ -2516,13 +2529,122 @@ func (*AwaitRecordResponse) Descriptor() ([]byte, []int) {
 	return file_v1_worker_proto_rawDescGZIP(), []int{41}
 }
 
+type SnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An absolute path at which nothing is.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// JSON that the snapshot keeps for its owner; empty: none.
+	Owner         []byte `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotRequest) Reset() {
+	*x = SnapshotRequest{}
+	mi := &file_v1_worker_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotRequest) ProtoMessage() {}
+
+func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
+func (*SnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *SnapshotRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *SnapshotRequest) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+type SnapshotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long the guest stood still.
+	PauseNs uint64 `protobuf:"varint,1,opt,name=pause_ns,json=pauseNs,proto3" json:"pause_ns,omitempty"`
+	// How much of its memory was stored: the rest are zeroes.
+	StoredBytes   uint64 `protobuf:"varint,2,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotResponse) Reset() {
+	*x = SnapshotResponse{}
+	mi := &file_v1_worker_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotResponse) ProtoMessage() {}
+
+func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
+func (*SnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *SnapshotResponse) GetPauseNs() uint64 {
+	if x != nil {
+		return x.PauseNs
+	}
+	return 0
+}
+
+func (x *SnapshotResponse) GetStoredBytes() uint64 {
+	if x != nil {
+		return x.StoredBytes
+	}
+	return 0
+}
+
 var File_v1_worker_proto protoreflect.FileDescriptor
 
 const file_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	"\x0fv1/worker.proto\x12\x0fbulkhead.vmm.v1\"I\n" +
+	"\x0fv1/worker.proto\x12\x0fbulkhead.vmm.v1\"e\n" +
 	"\rCreateRequest\x128\n" +
-	"\amachine\x18\x01 \x01(\v2\x1e.bulkhead.vmm.v1.MachineConfigR\amachine\"\xed\x03\n" +
+	"\amachine\x18\x01 \x01(\v2\x1e.bulkhead.vmm.v1.MachineConfigR\amachine\x12\x1a\n" +
+	"\bsnapshot\x18\x02 \x01(\tR\bsnapshot\"\xed\x03\n" +
 	"\rMachineConfig\x12\x12\n" +
 	"\x04cpus\x18\x01 \x01(\rR\x04cpus\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12\x16\n" +
@@ -2652,7 +2774,13 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x0eRecordResponse\"(\n" +
 	"\x12AwaitRecordRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
-	"\x13AwaitRecordResponse*M\n" +
+	"\x13AwaitRecordResponse\";\n" +
+	"\x0fSnapshotRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\fR\x05owner\"P\n" +
+	"\x10SnapshotResponse\x12\x19\n" +
+	"\bpause_ns\x18\x01 \x01(\x04R\apauseNs\x12!\n" +
+	"\fstored_bytes\x18\x02 \x01(\x04R\vstoredBytes*M\n" +
 	"\tTransport\x12\x19\n" +
 	"\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eTRANSPORT_MMIO\x10\x01\x12\x11\n" +
@@ -2675,7 +2803,8 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x15MACHINE_STATE_CREATED\x10\x02\x12\x19\n" +
 	"\x15MACHINE_STATE_RUNNING\x10\x03\x12\x18\n" +
 	"\x14MACHINE_STATE_PAUSED\x10\x04\x12\x17\n" +
-	"\x13MACHINE_STATE_ENDED\x10\x052\xbe\t\n" +
+	"\x13MACHINE_STATE_ENDED\x10\x052\x8f\n" +
+	"\n" +
 	"\x06Worker\x12I\n" +
 	"\x06Create\x12\x1e.bulkhead.vmm.v1.CreateRequest\x1a\x1f.bulkhead.vmm.v1.CreateResponse\x12F\n" +
 	"\x05Start\x12\x1d.bulkhead.vmm.v1.StartRequest\x1a\x1e.bulkhead.vmm.v1.StartResponse\x12F\n" +
@@ -2692,7 +2821,8 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\vRefreshDisk\x12#.bulkhead.vmm.v1.RefreshDiskRequest\x1a$.bulkhead.vmm.v1.RefreshDiskResponse\x12O\n" +
 	"\bDescribe\x12 .bulkhead.vmm.v1.DescribeRequest\x1a!.bulkhead.vmm.v1.DescribeResponse\x12I\n" +
 	"\x06Record\x12\x1e.bulkhead.vmm.v1.RecordRequest\x1a\x1f.bulkhead.vmm.v1.RecordResponse\x12X\n" +
-	"\vAwaitRecord\x12#.bulkhead.vmm.v1.AwaitRecordRequest\x1a$.bulkhead.vmm.v1.AwaitRecordResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
+	"\vAwaitRecord\x12#.bulkhead.vmm.v1.AwaitRecordRequest\x1a$.bulkhead.vmm.v1.AwaitRecordResponse\x12O\n" +
+	"\bSnapshot\x12 .bulkhead.vmm.v1.SnapshotRequest\x1a!.bulkhead.vmm.v1.SnapshotResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
 
 var (
 	file_v1_worker_proto_rawDescOnce sync.Once
@@ -2707,7 +2837,7 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_v1_worker_proto_goTypes = []any{
 	(Transport)(0),                   // 0: bulkhead.vmm.v1.Transport
 	(BootProtocol)(0),                // 1: bulkhead.vmm.v1.BootProtocol
@@ -2755,6 +2885,8 @@ var file_v1_worker_proto_goTypes = []any{
 	(*RecordResponse)(nil),           // 43: bulkhead.vmm.v1.RecordResponse
 	(*AwaitRecordRequest)(nil),       // 44: bulkhead.vmm.v1.AwaitRecordRequest
 	(*AwaitRecordResponse)(nil),      // 45: bulkhead.vmm.v1.AwaitRecordResponse
+	(*SnapshotRequest)(nil),          // 46: bulkhead.vmm.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),         // 47: bulkhead.vmm.v1.SnapshotResponse
 }
 var file_v1_worker_proto_depIdxs = []int32{
 	5,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
@@ -2792,23 +2924,25 @@ var file_v1_worker_proto_depIdxs = []int32{
 	39, // 32: bulkhead.vmm.v1.Worker.Describe:input_type -> bulkhead.vmm.v1.DescribeRequest
 	41, // 33: bulkhead.vmm.v1.Worker.Record:input_type -> bulkhead.vmm.v1.RecordRequest
 	44, // 34: bulkhead.vmm.v1.Worker.AwaitRecord:input_type -> bulkhead.vmm.v1.AwaitRecordRequest
-	12, // 35: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	14, // 36: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	16, // 37: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	18, // 38: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	20, // 39: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	22, // 40: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
-	24, // 41: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	27, // 42: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
-	29, // 43: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	33, // 44: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
-	35, // 45: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
-	37, // 46: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
-	40, // 47: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
-	43, // 48: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
-	45, // 49: bulkhead.vmm.v1.Worker.AwaitRecord:output_type -> bulkhead.vmm.v1.AwaitRecordResponse
-	35, // [35:50] is the sub-list for method output_type
-	20, // [20:35] is the sub-list for method input_type
+	46, // 35: bulkhead.vmm.v1.Worker.Snapshot:input_type -> bulkhead.vmm.v1.SnapshotRequest
+	12, // 36: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	14, // 37: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	16, // 38: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	18, // 39: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	20, // 40: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	22, // 41: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
+	24, // 42: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	27, // 43: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	29, // 44: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	33, // 45: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
+	35, // 46: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
+	37, // 47: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
+	40, // 48: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
+	43, // 49: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
+	45, // 50: bulkhead.vmm.v1.Worker.AwaitRecord:output_type -> bulkhead.vmm.v1.AwaitRecordResponse
+	47, // 51: bulkhead.vmm.v1.Worker.Snapshot:output_type -> bulkhead.vmm.v1.SnapshotResponse
+	36, // [36:52] is the sub-list for method output_type
+	20, // [20:36] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -2825,7 +2959,7 @@ func file_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   42,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ type WorkerService interface {
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	Record(context.Context, *RecordRequest) (*RecordResponse, error)
 	AwaitRecord(context.Context, *AwaitRecordRequest) (*AwaitRecordResponse, error)
+	Snapshot(context.Context, *SnapshotRequest) (*SnapshotResponse, error)
 }
 
 func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
@@ -132,6 +133,13 @@ func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
 					return nil, err
 				}
 				return svc.AwaitRecord(ctx, &req)
+			},
+			"Snapshot": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req SnapshotRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Snapshot(ctx, &req)
 			},
 		},
 	})
@@ -262,6 +270,14 @@ func (c *workerClient) Record(ctx context.Context, req *RecordRequest) (*RecordR
 func (c *workerClient) AwaitRecord(ctx context.Context, req *AwaitRecordRequest) (*AwaitRecordResponse, error) {
 	var resp AwaitRecordResponse
 	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "AwaitRecord", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) Snapshot(ctx context.Context, req *SnapshotRequest) (*SnapshotResponse, error) {
+	var resp SnapshotResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "Snapshot", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

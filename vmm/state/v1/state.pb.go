@@ -1622,7 +1622,10 @@ type Vsock struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The most buffers that the event queue has had: once there are so many again,
 	// the driver has taken every event.
-	EventBuffers  uint32 `protobuf:"varint,1,opt,name=event_buffers,json=eventBuffers,proto3" json:"event_buffers,omitempty"`
+	EventBuffers uint32 `protobuf:"varint,1,opt,name=event_buffers,json=eventBuffers,proto3" json:"event_buffers,omitempty"`
+	// The last port that a host process was given: the guest may still have sockets
+	// that belong to those up to it. 0: none was.
+	LastHostPort  uint32 `protobuf:"varint,2,opt,name=last_host_port,json=lastHostPort,proto3" json:"last_host_port,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1660,6 +1663,13 @@ func (*Vsock) Descriptor() ([]byte, []int) {
 func (x *Vsock) GetEventBuffers() uint32 {
 	if x != nil {
 		return x.EventBuffers
+	}
+	return 0
+}
+
+func (x *Vsock) GetLastHostPort() uint32 {
+	if x != nil {
+		return x.LastHostPort
 	}
 	return 0
 }
@@ -1799,9 +1809,10 @@ const file_vmm_state_v1_state_proto_rawDesc = "" +
 	"\x06target\x18\x01 \x01(\rR\x06target\x12\x16\n" +
 	"\x06actual\x18\x02 \x01(\rR\x06actual\x12'\n" +
 	"\x0fstatistics_held\x18\x03 \x01(\bR\x0estatisticsHeld\x12'\n" +
-	"\x0fstatistics_head\x18\x04 \x01(\rR\x0estatisticsHead\",\n" +
+	"\x0fstatistics_head\x18\x04 \x01(\rR\x0estatisticsHead\"R\n" +
 	"\x05Vsock\x12#\n" +
-	"\revent_buffers\x18\x01 \x01(\rR\feventBuffersB6Z4github.com/bulkhead-vm/bulkhead/vmm/state/v1;statev1b\x06proto3"
+	"\revent_buffers\x18\x01 \x01(\rR\feventBuffers\x12$\n" +
+	"\x0elast_host_port\x18\x02 \x01(\rR\flastHostPortB6Z4github.com/bulkhead-vm/bulkhead/vmm/state/v1;statev1b\x06proto3"
 
 var (
 	file_vmm_state_v1_state_proto_rawDescOnce sync.Once

@@ -1,0 +1,115 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/hostprofile"
+	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
+	"github.com/bulkhead-vm/bulkhead/vmm/machine"
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
+	"github.com/bulkhead-vm/bulkhead/vmm/version"
+
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
+)
+
+// errEnded ends the saving of a machine that somebody ends.
+var errEnded = errors.New("the machine has ended")
+
+// Snapshot implements vmmv1.WorkerService.
+func (w *Worker) Snapshot(ctx context.Context, req *vmmv1.SnapshotRequest) (*vmmv1.SnapshotResponse, error) {
+	m, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	if !filepath.IsAbs(req.GetPath()) {
+		return nil, status.Errorf(codes.InvalidArgument, "path %q of a snapshot is not absolute", req.GetPath())
+	}
+	// The machine stays as it is until this is over, and is not buried before.
+	w.lifecycle.turns.Lock()
+	defer w.lifecycle.turns.Unlock()
+	if s := w.lifecycle.state(m); s != vmmv1.MachineState_MACHINE_STATE_RUNNING && s != vmmv1.MachineState_MACHINE_STATE_PAUSED {
+		return nil, status.Error(codes.FailedPrecondition, "the machine hasn't been started, or has ended")
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-m.Done():
+			cancel(errEnded)
+		case <-ctx.Done():
+		}
+	}()
+	r, err := w.save(ctx, m, req)
+	if err != nil {
+		return nil, snapshotError(err)
+	}
+	return r, nil
+}
+
+// save writes the machine down. The caller holds w.lifecycle.turns.
+func (w *Worker) save(ctx context.Context, m *machine.Machine, req *vmmv1.SnapshotRequest) (_ *vmmv1.SnapshotResponse, err error) {
+	sys, err := kvm.Open("")
+	if err != nil {
+		return nil, err
+	}
+	defer sys.Close()
+	out, err := snapshot.Create(req.GetPath())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, out.Discard()) }()
+	manifest := snapshot.Manifest{
+		Created: time.Now().UTC(), Program: version.Text(), HostProfile: hostprofile.Detect().String(),
+		MemoryBytes: m.Memory().Size(), Owner: req.GetOwner(),
+	}
+	var state *statev1.Machine
+	manifest.Pause, err = w.still(m, func() error {
+		return m.Save(sys, func(s *statev1.Machine) error {
+			state = s
+			return errors.Join(out.Memory(ctx, m.Memory()), w.copyDisks(ctx, out))
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := out.Publish(manifest, state); err != nil {
+		return nil, err
+	}
+	return &vmmv1.SnapshotResponse{PauseNs: uint64(manifest.Pause), StoredBytes: out.Stored()}, nil
+}
+
+// still calls do while the machine is paused, and returns how long that took.
+func (w *Worker) still(m *machine.Machine, do func() error) (time.Duration, error) {
+	start := time.Now()
+	if !w.lifecycle.paused.Load() {
+		m.Pause()
+		defer m.Resume()
+	}
+	err := do()
+	return time.Since(start), err
+}
+
+// snapshotError says what is to be done about it.
+func snapshotError(err error) error {
+	var exists *snapshot.ExistsError
+	errno := unix.Errno(0)
+	switch {
+	case errors.As(err, &exists):
+		return status.Error(codes.AlreadyExists, err.Error())
+	case errors.Is(err, errEnded):
+		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return status.FromContextError(err).Err()
+	case errors.As(err, &errno):
+		return status.Error(hostCode(errno), err.Error())
+	}
+	return status.Error(codes.Internal, err.Error())
+}
