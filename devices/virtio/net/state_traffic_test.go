@@ -163,7 +163,7 @@ func TestSuspendUnderTraffic(t *testing.T) {
 		rx, tx       func() *ratelimit.Limiter
 	}{
 		{name: "plain", wires: 1, most: 1400, buffer: 1600, frames: 3000},
-		{name: "merged", wires: 1, features: mergeable | guestCsum | guestTSO4, most: 1400, buffer: 400, frames: 3000},
+		{name: "merged", wires: 1, features: mergeable | guestCsum | guestTSO4, most: 1400, buffer: 400, frames: 800},
 		{name: "event index", wires: 1, features: mergeable | 1<<29, most: 1000, buffer: 1600, frames: 3000},
 		{name: "many wires", wires: 3, features: multiQueue | controlQueue | mergeable, most: 1000, buffer: 1600, frames: 1000},
 		{name: "limited", wires: 1, features: mergeable, most: 1000, buffer: 1600, frames: 600, rx: slow, tx: slow},
