@@ -8,30 +8,19 @@ import (
 	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
-// controller is an interrupt controller and where its state is kept.
-type controller struct {
-	id    uint32
-	state *[]byte
-}
-
-func controllers(s *statev1.Chips) []controller {
-	return []controller{
-		{kvm.ChipPICMaster, &s.PicMaster}, {kvm.ChipPICSlave, &s.PicSlave}, {kvm.ChipIOAPIC, &s.Ioapic},
-	}
-}
-
-// SaveChips returns the state of what KVM emulates beside processors, which are at
-// rest.
+// SaveChips reads what KVM emulates beside processors: interrupt controllers, the
+// interval timer, kvm-clock. Every vCPU must be paused, and devices rest, so that
+// no interrupt is on its way.
 func SaveChips(vm *kvm.VM) (*statev1.Chips, error) {
-	s := &statev1.Chips{}
-	for _, c := range controllers(s) {
-		chip, err := vm.IRQChip(c.id)
+	s := new(statev1.Chips)
+	for id, dst := range chipFields(s) {
+		c, err := vm.IRQChip(uint32(id))
 		if err != nil {
-			return nil, fmt.Errorf("save interrupt controllers: %w", err)
+			return nil, fmt.Errorf("save interrupt controller %d: %w", id, err)
 		}
-		*c.state = chip.Chip[:]
+		*dst = append([]byte(nil), c.Chip[:]...)
 	}
-	if err := save(&s.Pit, into(vm.PIT)); err != nil {
+	if err := from(&s.Pit, vm.PIT); err != nil {
 		return nil, fmt.Errorf("save the interval timer: %w", err)
 	}
 	clock, err := vm.Clock()
@@ -42,31 +31,59 @@ func SaveChips(vm *kvm.VM) (*statev1.Chips, error) {
 	return s, nil
 }
 
-// RestoreChips takes what SaveChips gave, in a machine whose vCPUs are there and
-// haven't run. kvm-clock goes on from where it was. It fails with *StateError if s
-// isn't whole.
+// RestoreChips makes a new machine's chips, an irqchip and a PIT, what another's
+// were. Call it after every Restore, for the interrupts that wait in the IOAPIC go
+// to the local APICs, and shortly before the vCPUs run: kvm-clock goes on from
+// where it was at once. The timer begins its period anew.
+//
+// It fails with *StateError, before anything changed, if s is no such state, or
+// with what KVM says.
 func RestoreChips(vm *kvm.VM, s *statev1.Chips) error {
-	if s == nil {
-		return &StateError{"it has no interrupt controllers"}
+	chips, pit, err := decodeChips(s)
+	if err != nil {
+		return err
 	}
-	for _, c := range controllers(s) {
-		chip := kvm.IRQChip{ID: c.id}
-		if n := copy(chip.Chip[:], *c.state); n < len(chip.Chip) || n < len(*c.state) {
-			return &StateError{fmt.Sprintf("interrupt controller %d: %d bytes, want %d", c.id, len(*c.state), len(chip.Chip))}
+	for _, c := range chips {
+		if err := vm.SetIRQChip(c); err != nil {
+			return fmt.Errorf("restore interrupt controller %d: %w", c.ID, err)
 		}
-		if err := vm.SetIRQChip(chip); err != nil {
-			return fmt.Errorf("restore interrupt controllers: %w", err)
-		}
-	}
-	var pit kvm.PIT
-	if err := kvm.FromBytes(s.GetPit(), &pit); err != nil {
-		return &StateError{fmt.Sprintf("interval timer: %v", err)}
 	}
 	if err := vm.SetPIT(pit); err != nil {
 		return fmt.Errorf("restore the interval timer: %w", err)
 	}
+	// Without flags: with KVM_CLOCK_REALTIME the guest would see the time that it
+	// didn't run pass at once (KVM API section 4.30).
 	if err := vm.SetClock(kvm.Clock{Clock: s.GetClockNs()}); err != nil {
 		return fmt.Errorf("restore kvm-clock: %w", err)
 	}
 	return nil
+}
+
+// chipFields returns the interrupt controllers' places by their KVM_IRQCHIP_*.
+func chipFields(s *statev1.Chips) [3]*[]byte {
+	return [...]*[]byte{
+		kvm.ChipPICMaster: &s.PicMaster,
+		kvm.ChipPICSlave:  &s.PicSlave,
+		kvm.ChipIOAPIC:    &s.Ioapic,
+	}
+}
+
+// decodeChips fails with *StateError.
+func decodeChips(s *statev1.Chips) (chips [3]kvm.IRQChip, pit kvm.PIT, err error) {
+	if s == nil {
+		s = new(statev1.Chips)
+	}
+	for id, src := range chipFields(s) {
+		c := &chips[id]
+		c.ID = uint32(id)
+		if len(*src) != len(c.Chip) {
+			part := [...]string{"pic_master", "pic_slave", "ioapic"}[id]
+			return chips, pit, damaged("chips", part, &kvm.SizeError{Got: len(*src), Want: len(c.Chip)})
+		}
+		copy(c.Chip[:], *src)
+	}
+	if err := kvm.FromBytes(s.GetPit(), &pit); err != nil {
+		return chips, pit, damaged("chips", "pit", err)
+	}
+	return chips, pit, nil
 }

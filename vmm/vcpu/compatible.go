@@ -9,86 +9,83 @@ import (
 	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
 )
 
-// A register of CPUID with feature bits.
-type featureWord struct {
-	name     string
-	function uint32
-	index    uint32
-	register func(kvm.CPUIDEntry) uint32
+// CPUIDError says that a guest was told of a processor that this host's can't
+// stand in for.
+type CPUIDError struct {
+	SavedVendor, HostVendor string   // as CPUID spells them: GenuineIntel
+	Missing                 []string // features by Linux' names; none if the vendors differ
 }
 
-// featureWords are those whose every bit is something that a guest may use once it
-// has seen it; Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.
-func featureWords() []featureWord {
-	eax := func(e kvm.CPUIDEntry) uint32 { return e.EAX }
-	ebx := func(e kvm.CPUIDEntry) uint32 { return e.EBX }
-	ecx := func(e kvm.CPUIDEntry) uint32 { return e.ECX }
-	edx := func(e kvm.CPUIDEntry) uint32 { return e.EDX }
-	return []featureWord{
-		{"1.ECX", leafFeatures, 0, ecx}, {"1.EDX", leafFeatures, 0, edx},
-		{"7.EBX", leafExtFeatures, 0, ebx}, {"7.ECX", leafExtFeatures, 0, ecx}, {"7.EDX", leafExtFeatures, 0, edx},
-		{"7.1.EAX", leafExtFeatures, 1, eax},
-		{"0xd.EAX", leafXSave, 0, eax}, {"0xd.1.EAX", leafXSave, 1, eax},
-		{"0x80000001.ECX", leafExtAMD, 0, ecx}, {"0x80000001.EDX", leafExtAMD, 0, edx},
-		{"0x40000001.EAX", leafKVMFeatures, 0, eax},
+func (e *CPUIDError) Error() string {
+	if e.SavedVendor != e.HostVendor {
+		return fmt.Sprintf("the snapshot is of a processor of %q, this host's is of %q: restore it on a host like the first",
+			e.SavedVendor, e.HostVendor)
 	}
+	const most = 12
+	names, more := e.Missing, ""
+	if len(names) > most {
+		names, more = names[:most], fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return fmt.Sprintf("the guest was told of %s%s, which this host's processor or kernel doesn't have: restore the snapshot on a host that has, or take it on the least of your hosts",
+		strings.Join(names, ", "), more)
 }
 
-// given are bits that a machine has whatever KVM says it supports: the hypervisor's
-// own, the deadline of the local APIC's timer, more than one processor in a
-// package, and what follows from a guest's control registers.
-func given(name string) uint32 {
-	switch name {
-	case "1.ECX":
-		return feature1ECXHypervisor | feature1ECXTSCDeadline | feature1ECXOSXSave
-	case "1.EDX":
-		return feature1EDXHTT | feature1EDXAPIC
-	case "7.ECX":
-		return feature7ECXOSPKE
+// checkCPUID says whether this host has what a guest was told of by CPUID. It
+// fails with *CPUIDError. v is new, and its CPUID is to be set anew.
+func checkCPUID(v *kvm.VCPU, supported, saved []kvm.CPUIDEntry) error {
+	if compareCPUID(saved, supported) == nil {
+		return nil
 	}
-	return 0
+	// Some hosts tell guests what they have themselves in some leaves, supported or
+	// not, and so told this one.
+	if err := v.SetCPUID(supported); err != nil {
+		return err
+	}
+	own, err := v.CPUID()
+	if err != nil {
+		return err
+	}
+	return compareCPUID(saved, own)
 }
 
-// compatible compares what CPUID said to a guest with what this host supports. It
-// fails with *StateError and the names of what is missing.
-func compatible(saved, supported []kvm.CPUIDEntry) error {
-	if len(saved) == 0 {
-		return &StateError{"it has no CPUID"}
+// compareCPUID fails with *CPUIDError if the host lacks a feature of saved.
+func compareCPUID(saved, host []kvm.CPUIDEntry) error {
+	e := &CPUIDError{SavedVendor: vendor(saved), HostVendor: vendor(host)}
+	if e.SavedVendor != e.HostVendor {
+		return e
 	}
-	if was, is := vendor(saved), vendor(supported); was != is {
-		return &StateError{fmt.Sprintf("it was a processor of %s, this host's is of %s: restore it on a host with the same vendor's", was, is)}
-	}
-	var missing []string
-	for _, w := range featureWords() {
-		was, is := w.of(saved), w.of(supported)
-		if lost := was &^ is &^ given(w.name); lost != 0 {
-			missing = append(missing, fmt.Sprintf("%s %#x", w.name, lost))
+	for _, w := range featureWords {
+		lacking := w.of(saved) &^ w.of(host) &^ w.ignore
+		for bit := range 32 {
+			if lacking>>bit&1 != 0 {
+				e.Missing = append(e.Missing, w.name(bit))
+			}
 		}
 	}
-	if missing != nil {
-		return &StateError{"this host lacks features that its guest has seen, by CPUID's words: " + strings.Join(missing, ", ") +
-			": restore it on a host with a processor as new"}
+	if bits := physBits(saved); bits > physBits(host) {
+		e.Missing = append(e.Missing, fmt.Sprintf("%d-bit physical addresses", bits))
+	}
+	if len(e.Missing) > 0 {
+		return e
 	}
 	return nil
 }
 
-func (w featureWord) of(entries []kvm.CPUIDEntry) uint32 {
-	i := slices.IndexFunc(entries, func(e kvm.CPUIDEntry) bool { return e.Function == w.function && e.Index == w.index })
+// leaf returns zeroes where there is none, as CPUID does.
+func leaf(entries []kvm.CPUIDEntry, function, index uint32) kvm.CPUIDEntry {
+	i := slices.IndexFunc(entries, func(e kvm.CPUIDEntry) bool { return e.Function == function && e.Index == index })
 	if i < 0 {
-		return 0
+		return kvm.CPUIDEntry{}
 	}
-	return w.register(entries[i])
+	return entries[i]
 }
 
-// vendor returns leaf 0's twelve letters.
 func vendor(entries []kvm.CPUIDEntry) string {
-	i := slices.IndexFunc(entries, func(e kvm.CPUIDEntry) bool { return e.Function == leafVendor })
-	if i < 0 {
-		return "no vendor"
-	}
-	var b []byte
-	for _, v := range []uint32{entries[i].EBX, entries[i].EDX, entries[i].ECX} {
-		b = binary.LittleEndian.AppendUint32(b, v)
-	}
-	return string(b)
+	e := leaf(entries, leafVendor, 0)
+	name := binary.LittleEndian.AppendUint32(nil, e.EBX)
+	name = binary.LittleEndian.AppendUint32(name, e.EDX)
+	name = binary.LittleEndian.AppendUint32(name, e.ECX)
+	return strings.TrimRight(string(name), "\x00")
 }
+
+func physBits(entries []kvm.CPUIDEntry) uint32 { return leaf(entries, leafSizes, 0).EAX & 0xff }

@@ -1,5 +1,6 @@
 // Package vcpu runs virtual processors: what CPUID answers, the state a
-// processor starts in, the loop around KVM_RUN, and pausing and stopping it.
+// processor starts in, the loop around KVM_RUN, and pausing and stopping it; and
+// what a processor and KVM's chips are, to be saved and restored elsewhere.
 package vcpu
 
 import (

@@ -4,129 +4,82 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
 
 	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
-// Restore has a new vCPU, which hasn't run, go on where another was that Save
-// describes. supported is what the host's KVM offers. It fails with *StateError
-// where that can't be had here, whatever the state says.
+// Restore makes v, which is new and hasn't run, what another processor was when
+// it was saved. supported is System.SupportedCPUID. The machine's memory is in
+// place, since KVM writes the guest's clocks to it, and processors are restored in
+// the order of their IDs, so that their time-stamp counters agree.
 //
-// CPUID comes first, as the rest depends on it; what the vCPU is doing before its
-// registers, which setting it may change; the local APIC before the MSRs, one of
-// which is its timer's; events last, as for Save.
+// State files may be damaged, forged or of another host. Whatever s says, it fails
+// with *StateError if v can't be that here, around *CPUIDError, *TSCError or
+// *MSRError if this is for want of another host. v is of no use then.
 func Restore(v *kvm.VCPU, s *statev1.CPU, supported []kvm.CPUIDEntry) error {
-	d, err := decode(s)
-	if err == nil {
-		err = d.compatible(v, supported)
-	}
-	if err == nil {
-		err = d.restore(v)
-	}
-	var refused *kvm.MSRError
-	var size *kvm.SizeError
-	if errors.As(err, &refused) || errors.As(err, &size) {
-		err = &StateError{err.Error() + ": restore it on a host with the same kind of processor"}
-	}
+	p, err := decode(s, v.ID, v.XSaveSize)
 	if err != nil {
-		return fmt.Errorf("restore vCPU %d: %w", v.ID, err)
+		return err
 	}
-	return nil
-}
-
-// StateError says why a processor can't go on here.
-type StateError struct{ What string }
-
-func (e *StateError) Error() string { return "state of a processor: " + e.What }
-
-// compatible reports what its guest has seen that this host lacks. Hosts that keep
-// their own values for some leaves have what these say, supported or not.
-func (d *decoded) compatible(v *kvm.VCPU, supported []kvm.CPUIDEntry) error {
-	first := compatible(d.cpuid, supported)
-	if first == nil {
-		return nil
-	}
-	if v.SetCPUID(supported) != nil {
-		return first
-	}
-	kept, err := v.CPUID()
-	if err != nil || compatible(d.cpuid, kept) != nil {
-		return first
-	}
-	return nil
-}
-
-func (d *decoded) restore(v *kvm.VCPU) error {
-	for _, step := range []func() error{
-		func() error { return v.SetCPUID(d.cpuid) },
-		func() error { return v.SetMPState(d.mpState) },
-		func() error { return v.SetRegs(&d.regs) },
-		func() error { return v.SetSregs(&d.sregs) },
-		func() error { return v.SetXCRs(d.xcrs) },
-		func() error { return v.SetXSave(d.xsave) },
-		func() error { return v.SetDebugRegs(d.debugRegs) },
-		func() error { return v.SetLAPIC(d.lapic) },
-		func() error { return d.setTSC(v) },
-		func() error { return setMSRs(v, d.msrs) },
-		func() error { return v.SetEvents(&d.events) },
+	for _, step := range []struct {
+		part  string
+		write func() error
+	}{
+		// What the other values may be follows from it.
+		{"cpuid", func() error { return p.setCPUID(v, supported) }},
+		{"tsc_khz", func() error { return setTSCKHz(v, p.tscKHz) }},
+		{"mp_state", func() error { return v.SetMPState(p.mpState) }},
+		{"regs", func() error { return v.SetRegs(&p.regs) }},
+		{"sregs", func() error { return v.SetSregs(&p.sregs) }},
+		{"xcrs", func() error { return p.setXCRs(v) }},
+		{"xsave", func() error { return v.SetXSave(p.xsave) }},
+		{"debug_regs", func() error { return v.SetDebugRegs(p.debugRegs) }},
+		// After the special registers, which have its base and mode, and before the
+		// MSRs: a deadline is for a timer that is in that mode.
+		{"lapic", func() error { return v.SetLAPIC(p.lapic) }},
+		{"msrs", func() error { return p.writeMSRs(v) }},
+		// Last: KVM_SET_REGS drops exceptions.
+		{"events", func() error { return v.SetEvents(&p.events) }},
 	} {
-		if err := step(); err != nil {
-			return err
+		if err := step.write(); err != nil {
+			return blame(v.ID, step.part, err)
 		}
 	}
-	// The guest's watchdogs are told that it stood still, where it uses kvm-clock.
-	v.KVMClockCtrl()
-	return nil
-}
-
-// maxTSCDrift is by how many millionths two hosts' time-stamp counters may differ
-// in their frequency: no more than one host's from boot to boot.
-const maxTSCDrift = 250
-
-// setTSC has the time-stamp counter go as fast as it did.
-func (d *decoded) setTSC(v *kvm.VCPU) error {
-	if d.tscKHz == 0 {
-		return nil
-	}
-	here, err := v.TSCKHz()
-	if err != nil || here == 0 {
-		return nil // the host doesn't know, nor did the guest learn it from here
-	}
-	drift := int64(here) - int64(d.tscKHz)
-	if max(drift, -drift)*1e6 <= maxTSCDrift*int64(here) {
-		return nil
-	}
-	if !v.TSCControl {
-		return &StateError{fmt.Sprintf("its time-stamp counter ran at %d kHz, this host's runs at %d and can't be scaled: restore it on a host like that",
-			d.tscKHz, here)}
-	}
-	return v.SetTSCKHz(int(d.tscKHz))
-}
-
-// setMSRs writes registers. One that the host refuses matters only where the guest
-// would find something else in it.
-func setMSRs(v *kvm.VCPU, entries []kvm.MSREntry) error {
-	for len(entries) > 0 {
-		n, err := v.SetMSRs(entries)
-		if err == nil {
-			return nil
-		}
-		var refused *kvm.MSRError
-		if !errors.As(err, &refused) {
-			return err
-		}
-		if e := entries[n]; e.Data != 0 && !reads(v, e) {
-			return err
-		}
-		entries = entries[n+1:]
+	if p.hasKVMClock() {
+		// Its watchdogs mustn't take for a hang how long it stays here before it runs.
+		// Not every host can say so, and then they are as they are on that host.
+		v.KVMClockCtrl()
 	}
 	return nil
 }
 
-// reads reports whether a register has a value already.
-func reads(v *kvm.VCPU, e kvm.MSREntry) bool {
-	got := []kvm.MSREntry{{Index: e.Index}}
-	n, err := v.MSRs(got)
-	return err == nil && n == 1 && got[0].Data == e.Data
+// blame tells what is wrong with a state from what is wrong with the host.
+func blame(id int, part string, err error) error {
+	switch err.(type) {
+	case *CPUIDError, *TSCError, *MSRError:
+		return &StateError{vcpuName(id), part, err}
+	}
+	if errors.Is(err, unix.EINVAL) {
+		return damaged(vcpuName(id), part, err)
+	}
+	return fmt.Errorf("restore vCPU %d: %w", id, err)
+}
+
+// setCPUID fails with *CPUIDError if this host isn't good enough.
+func (p *processor) setCPUID(v *kvm.VCPU, supported []kvm.CPUIDEntry) error {
+	if err := checkCPUID(v, supported, p.cpuid); err != nil {
+		return err
+	}
+	return v.SetCPUID(p.cpuid)
+}
+
+// setXCRs leaves out what a host without XSAVE doesn't have.
+func (p *processor) setXCRs(v *kvm.VCPU) error {
+	if p.xcrs.Count == 0 {
+		return nil
+	}
+	return v.SetXCRs(p.xcrs)
 }

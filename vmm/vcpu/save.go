@@ -4,93 +4,101 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
 
 	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
-// Save returns the state of a vCPU at rest: one that a CPU has paused, or that
-// nobody runs. msrs are those to save, of which the host may lack some; see
-// kvm.System.MSRIndexList.
-//
-// What the vCPU is doing comes first: asking for it makes KVM deal with INIT and
-// SIPI that wait, which changes registers. Events come last, as it is said in the
-// KVM API that the other calls may change them.
+// Save reads all that v is. Its CPU must be paused, and so must those of the
+// machine's other processors. msrs is System.MSRIndexList. It fails with
+// *NestedError if the guest is itself a host.
 func Save(v *kvm.VCPU, msrs []uint32) (*statev1.CPU, error) {
-	s := &statev1.CPU{Id: uint32(v.ID), Xsave: make([]byte, v.XSaveSize)}
-	for _, step := range []func() error{
-		func() error { return saveMPState(v, s) },
-		func() error { return save(&s.Regs, v.Regs) },
-		func() error { return save(&s.Sregs, v.Sregs) },
-		func() error { return v.XSave(s.Xsave) },
-		func() error { return save(&s.Xcrs, into(v.XCRs)) },
-		func() error { return save(&s.DebugRegs, into(v.DebugRegs)) },
-		func() error { return save(&s.Lapic, into(v.LAPIC)) },
-		func() error { return saveCPUID(v, s) },
-		func() error { return saveMSRs(v, s, msrs) },
-		func() error { return save(&s.Events, v.Events) },
+	s := &statev1.CPU{Id: uint32(v.ID)}
+	for _, read := range []func() error{
+		// First, because KVM makes up its mind there about an INIT or a SIPI that
+		// has arrived, and that changes all the others.
+		func() (err error) { s.MpState, err = mpState(v); return err },
+		// Before what it changes: KVM puts the address of an exception that waits to
+		// be delivered into CR2, or its cause into DR6, when it is asked for it here,
+		// unless KVM_CAP_EXCEPTION_PAYLOAD is on.
+		func() error { return into(&s.Events, v.Events) },
+		func() error { return into(&s.Regs, v.Regs) },
+		func() error { return saveSregs(s, v) },
+		func() error { return from(&s.DebugRegs, v.DebugRegs) },
+		func() error { return from(&s.Xcrs, v.XCRs) },
+		func() error { s.Xsave = make([]byte, v.XSaveSize); return v.XSave(s.Xsave) },
+		func() (err error) { s.Cpuid, err = saveCPUID(v); return err },
+		func() (err error) { s.TscKhz, err = tscKHz(v); return err },
+		func() (err error) { s.Msrs, err = saveMSRs(v, msrs); return err },
+		// After the MSRs: a timer that ends in between is saved as armed and as an
+		// interrupt, which the guest's handler takes, and not as neither.
+		func() error { return from(&s.Lapic, v.LAPIC) },
 	} {
-		if err := step(); err != nil {
+		if err := read(); err != nil {
 			return nil, fmt.Errorf("save vCPU %d: %w", v.ID, err)
 		}
-	}
-	if khz, err := v.TSCKHz(); err == nil { // some hosts don't know
-		s.TscKhz = uint32(khz)
 	}
 	return s, nil
 }
 
-// save reads one of the kernel's structures.
-func save[T kvm.ABI](to *[]byte, read func(*T) error) error {
-	var t T
-	if err := read(&t); err != nil {
-		return err
-	}
-	*to = kvm.Bytes(&t)
-	return nil
-}
-
-// into has a function that returns a structure fill one in.
-func into[T any](read func() (T, error)) func(*T) error {
-	return func(t *T) (err error) {
-		*t, err = read()
-		return err
-	}
-}
-
-func saveMPState(v *kvm.VCPU, s *statev1.CPU) error {
-	m, err := v.MPState()
-	s.MpState = uint32(m)
+// into keeps what a call of KVM's fills in.
+func into[T kvm.ABI](dst *[]byte, read func(*T) error) error {
+	var v T
+	err := read(&v)
+	*dst = kvm.Bytes(&v)
 	return err
 }
 
-func saveCPUID(v *kvm.VCPU, s *statev1.CPU) error {
+// from keeps what a call of KVM's returns.
+func from[T kvm.ABI](dst *[]byte, read func() (T, error)) error {
+	v, err := read()
+	*dst = kvm.Bytes(&v)
+	return err
+}
+
+func mpState(v *kvm.VCPU) (uint32, error) {
+	m, err := v.MPState()
+	return uint32(m), err
+}
+
+func saveSregs(s *statev1.CPU, v *kvm.VCPU) error {
+	var sregs kvm.Sregs
+	if err := v.Sregs(&sregs); err != nil {
+		return err
+	}
+	s.Sregs = kvm.Bytes(&sregs)
+	return checkNested(v.ID, &sregs)
+}
+
+// checkNested refuses a guest that runs guests, with *NestedError: what KVM keeps
+// of those is another state, KVM_GET_NESTED_STATE's.
+func checkNested(id int, s *kvm.Sregs) error {
+	if s.CR4&cr4VMXE != 0 || s.EFER&eferSVME != 0 {
+		return &NestedError{CPU: id}
+	}
+	return nil
+}
+
+func saveCPUID(v *kvm.VCPU) ([]*statev1.CPUID, error) {
 	entries, err := v.CPUID()
+	list := make([]*statev1.CPUID, 0, len(entries))
 	for _, e := range entries {
-		s.Cpuid = append(s.Cpuid, &statev1.CPUID{
-			Function: e.Function, Index: e.Index, Flags: e.Flags, Eax: e.EAX, Ebx: e.EBX, Ecx: e.ECX, Edx: e.EDX,
+		list = append(list, &statev1.CPUID{
+			Function: e.Function, Index: e.Index, Flags: e.Flags,
+			Eax: e.EAX, Ebx: e.EBX, Ecx: e.ECX, Edx: e.EDX,
 		})
 	}
-	return err
+	return list, err
 }
 
-// saveMSRs reads those registers that the host has: what a list names may need a
-// feature that this machine is without.
-func saveMSRs(v *kvm.VCPU, s *statev1.CPU, msrs []uint32) error {
-	entries := make([]kvm.MSREntry, len(msrs))
-	for i, index := range msrs {
-		entries[i].Index = index
+// tscKHz is 0 where the host doesn't tell, for its own counter is unstable; KVM
+// API section 4.56.
+func tscKHz(v *kvm.VCPU) (uint32, error) {
+	khz, err := v.TSCKHz()
+	if errors.Is(err, unix.EIO) {
+		return 0, nil
 	}
-	for len(entries) > 0 {
-		n, err := v.MSRs(entries)
-		for _, e := range entries[:n] {
-			s.Msrs = append(s.Msrs, &statev1.MSR{Index: e.Index, Value: e.Data})
-		}
-		var refused *kvm.MSRError
-		if err != nil && !errors.As(err, &refused) {
-			return err
-		}
-		entries = entries[min(n+1, len(entries)):]
-	}
-	return nil
+	return uint32(khz), err
 }

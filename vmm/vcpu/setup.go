@@ -60,6 +60,9 @@ const (
 	eferLME = 1 << 8
 	eferLMA = 1 << 10
 
+	cr4VMXE  = 1 << 13 // the guest runs guests, on Intel...
+	eferSVME = 1 << 12 // and on AMD
+
 	rflagsReserved = 1 << 1 // always one
 )
 

@@ -1,234 +1,190 @@
 package vcpu
 
 import (
-	"bytes"
-	"errors"
-	"strings"
+	"encoding/binary"
+	"math/rand/v2"
 	"testing"
-
-	"google.golang.org/protobuf/proto"
+	"time"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
 	"github.com/bulkhead-vm/bulkhead/vmm/kvm/kvmtest"
-
-	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
-// fresh returns a vCPU in a machine of its own, and what the host supports.
-func fresh(t testing.TB) (*kvm.VM, *kvm.VCPU, []kvm.CPUIDEntry, []uint32) {
-	t.Helper()
-	sys := kvmtest.Open(t)
-	supported, err := sys.SupportedCPUID()
-	if err != nil {
-		t.Fatal(err)
+const rounds = 25
+
+// aWhile is long enough for a guest to do something, and never the same.
+func aWhile() { time.Sleep(time.Duration(rand.IntN(500)) * time.Microsecond) }
+
+// TestGuestGoesOn moves a guest that counts, in memory, in a register and by a
+// port that counts along, from machine to machine. No count is lost, none happens
+// twice, wherever it was.
+func TestGuestGoesOn(t *testing.T) {
+	g := newGuest(t, []byte{
+		0x66, 0xff, 0x06, 0x00, 0x20, // inc dword [0x2000]
+		0x66, 0x41, // inc ecx
+		0x66, 0xe5, 0x10, // in eax, 0x10
+		0x66, 0x39, 0xc8, // cmp eax, ecx
+		0x75, 0x0c, // jne fail
+		0x66, 0x3b, 0x06, 0x00, 0x20, // cmp eax, [0x2000]
+		0x75, 0x05, // jne fail
+		0x66, 0xe7, 0x11, // out 0x11, eax
+		0xeb, 0xe5, // jmp to the first
+		0xe6, portFail, // fail: out portFail, al
+		0xf4, // hlt
+	})
+	port := new(log)
+	m := newMover(t, g, port, port)
+	for range rounds {
+		aWhile()
+		m.move()
 	}
-	msrs, err := sys.MSRIndexList()
-	if err != nil {
-		t.Fatal(err)
+	n := len(port.at(0x11))
+	port.until(t, 0x11, n+10)
+	m.stop()
+	if fails := port.at(portFail); fails != nil {
+		r := m.g.Regs()
+		t.Errorf("the guest read %d, counted %d in its register, %d in memory", uint32(r.RAX), uint32(r.RCX),
+			binary.LittleEndian.Uint32(m.g.RAM[0x2000:]))
 	}
-	vm, err := sys.CreateVM()
-	if err != nil {
-		t.Fatal(err)
+	for i, n := range port.at(0x11) {
+		if n != uint32(i+1) {
+			t.Fatalf("count %d was %d", i+1, n)
+		}
 	}
-	t.Cleanup(func() { vm.Close() })
-	if err := errors.Join(vm.SetTSSAddr(0xfffbd000), vm.CreateIRQChip(), vm.CreatePIT()); err != nil {
-		t.Fatal(err)
-	}
-	v, err := vm.CreateVCPU(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { v.Close() })
-	return vm, v, supported, msrs
 }
 
-// saved returns the state of a processor that has something in most registers.
-func saved(t testing.TB) *statev1.CPU {
-	t.Helper()
-	_, v, supported, msrs := fresh(t)
-	if err := (Template{CPUs: 1}).Reset(v, supported); err != nil {
-		t.Fatal(err)
+// TestExceptionsGoOn moves a guest that does nothing but fault, each time on the
+// next page, and checks that CR2 names it.
+func TestExceptionsGoOn(t *testing.T) {
+	const first = 1 << 32
+	code := []byte{
+		0x49, 0x8b, 0x00, // mov rax, [r8]
 	}
+	handler := []byte{
+		0x0f, 0x20, 0xd2, // mov rdx, cr2
+		0x4c, 0x39, 0xc2, // cmp rdx, r8
+		0x75, 0x10, // jne fail
+		0x49, 0x81, 0xc0, 0x00, 0x10, 0x00, 0x00, // add r8, 0x1000
+		0x48, 0xff, 0xc1, // inc rcx
+		0x48, 0x83, 0xc4, 0x08, // add rsp, 8     ; the error code
+		0x48, 0xcf, // iretq
+		0xe6, portFail, // fail: out portFail, al
+		0xf4, // hlt
+	}
+	g := newGuest(t, code)
+	g.LongMode()
+	interrupts(t, g)
+	gate(g, 14, handler)
+	g.SetRegs(func(r *kvm.Regs) { r.R8 = first })
+	port := new(log)
+	m := newMover(t, g, port, port)
+	faults := uint64(0)
+	for range rounds {
+		aWhile()
+		m.move()
+		m.cpu.Pause()
+		if n := m.g.Regs().RCX; n < faults {
+			t.Fatalf("%d faults, were %d", n, faults)
+		} else {
+			faults = n
+		}
+		m.cpu.Resume()
+	}
+	m.stop()
+	r := m.g.Regs()
+	if port.at(portFail) != nil {
+		t.Errorf("after %d faults, CR2 was %#x at the fault on %#x", r.RCX, r.RDX, r.R8)
+	}
+	if r.RCX < rounds || r.R8 != first+r.RCX<<12 && r.R8 != first+(r.RCX+1)<<12 {
+		t.Errorf("%d faults, the next is on %#x", r.RCX, r.R8)
+	}
+}
+
+// Where interrupts puts its tables, and gate its handlers.
+const (
+	idtGPA     = 0x6000
+	gdtGPA     = 0x7000
+	handlerGPA = 0x3000
+)
+
+// interrupts gives a guest in long mode descriptor tables.
+func interrupts(t *testing.T, g *kvmtest.Guest) {
+	t.Helper()
+	binary.LittleEndian.PutUint64(g.RAM[gdtGPA+8:], 0x00af9b000000ffff)  // 64-bit code
+	binary.LittleEndian.PutUint64(g.RAM[gdtGPA+16:], 0x00cf93000000ffff) // data
 	var s kvm.Sregs
-	err := errors.Join(v.Sregs(&s), v.SetRegs(&kvm.Regs{RAX: 1, R15: 2, RIP: 0x1234, RFLAGS: rflagsReserved}))
-	s.FS.Base, s.CR2 = 0x7f0000001000, 0xdead000
-	err = errors.Join(err, v.SetSregs(&s), v.SetMPState(kvm.MPStateHalted))
-	d, e := v.DebugRegs()
-	d.DB[1] = 0x4000
-	err = errors.Join(err, e, v.SetDebugRegs(d))
-	area := make([]byte, v.XSaveSize)
-	err = errors.Join(err, v.XSave(area))
-	const xmm3 = 160 + 3*16
-	copy(area[xmm3:], "sixteen of bytes")
-	area[512] |= 3 // XSTATE_BV: x87 and SSE are in use
-	err = errors.Join(err, v.SetXSave(area))
-	_, e = v.SetMSRs([]kvm.MSREntry{{Index: msrLSTAR, Data: 0xffff800000001000}, {Index: msrKernelGSBase, Data: 0x1000}})
-	if err := errors.Join(err, e); err != nil {
-		t.Fatal(err)
-	}
-	c, err := Save(v, msrs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	kvmtest.Must(t, g.VCPU.Sregs(&s))
+	s.GDT = kvm.DTable{Base: gdtGPA, Limit: 23}
+	s.IDT = kvm.DTable{Base: idtGPA, Limit: 0xfff}
+	kvmtest.Must(t, g.VCPU.SetSregs(&s))
 }
 
-// TestRestoreIsWhatWasSaved saves a processor that goes on where another was: all
-// but its clocks are the same.
-func TestRestoreIsWhatWasSaved(t *testing.T) {
-	first := saved(t)
-	_, v, supported, msrs := fresh(t)
-	if err := Restore(v, first, supported); err != nil {
-		t.Fatal(err)
-	}
-	second, err := Save(v, msrs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	was, is := values(first), values(second)
-	for index, value := range was {
-		if index != msrTSC && is[index] != value {
-			t.Errorf("MSR %#x is %#x, was %#x", index, is[index], value)
-		}
-	}
-	if is[msrTSC] < was[msrTSC] {
-		t.Errorf("the time-stamp counter went back from %d to %d", was[msrTSC], is[msrTSC])
-	}
-	first.Msrs, second.Msrs = nil, nil
-	if !bytes.Contains(second.GetXsave(), []byte("sixteen of bytes")) {
-		t.Error("XMM3 is lost")
-	}
-	if !proto.Equal(first, second) {
-		t.Errorf("another processor:\n%v\n%v", first, second)
-	}
+// gate has code handle a vector; Intel SDM volume 3, section 6.14.1.
+func gate(g *kvmtest.Guest, vector int, code []byte) {
+	copy(g.RAM[handlerGPA:], code)
+	const present64BitInterruptGate = 0x8e00
+	binary.LittleEndian.PutUint64(g.RAM[idtGPA+16*vector:], handlerGPA|8<<16|present64BitInterruptGate<<32)
 }
 
-func values(s *statev1.CPU) map[uint32]uint64 {
-	all := map[uint32]uint64{}
-	for _, m := range s.GetMsrs() {
-		all[m.GetIndex()] = m.GetValue()
+// TestVectorRegistersGoOn moves a guest whose count is in every lane of a vector
+// register, while it runs natively.
+func TestVectorRegistersGoOn(t *testing.T) {
+	sse := []byte{
+		0x66, 0x0f, 0x58, 0xca, // addpd xmm1, xmm2
+		0x48, 0xff, 0xc3, // inc rbx
+		0xeb, 0xf7, // jmp to the first
 	}
-	return all
-}
-
-// TestRestoreRefuses has states that no host of this kind has made: each is refused
-// with the reason.
-func TestRestoreRefuses(t *testing.T) {
-	whole := saved(t)
-	for name, tt := range map[string]struct {
-		change func(*statev1.CPU)
-		want   string
-	}{
-		"nothing":              {func(s *statev1.CPU) { proto.Reset(s) }, "registers"},
-		"short registers":      {func(s *statev1.CPU) { s.Regs = s.Regs[1:] }, "registers"},
-		"long events":          {func(s *statev1.CPU) { s.Events = append(s.Events, 0) }, "events"},
-		"a larger XSAVE area":  {func(s *statev1.CPU) { s.Xsave = append(s.Xsave, make([]byte, 64)...) }, "same kind of processor"},
-		"no XSAVE area":        {func(s *statev1.CPU) { s.Xsave = nil }, "same kind of processor"},
-		"many MSRs":            {func(s *statev1.CPU) { s.Msrs = make([]*statev1.MSR, maxMSRs+1) }, "MSRs"},
-		"an MSR that isn't":    {func(s *statev1.CPU) { s.Msrs = append(s.Msrs, &statev1.MSR{Index: 0xdeadbeef, Value: 1}) }, "0xdeadbeef"},
-		"no CPUID":             {func(s *statev1.CPU) { s.Cpuid = nil }, "CPUID"},
-		"another vendor":       {func(s *statev1.CPU) { leaf(s, leafVendor).Ebx = 0x21212121 }, "vendor"},
-		"a feature of another": {func(s *statev1.CPU) { leaf(s, leafKVMFeatures).Eax |= 1 << 30 }, "0x40000001.EAX 0x40000000"},
-		"another clock":        {func(s *statev1.CPU) { s.TscKhz *= 2 }, "time-stamp counter"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, v, supported, _ := fresh(t)
-			s := proto.CloneOf(whole)
-			if tt.change(s); name == "another clock" && (v.TSCControl || whole.GetTscKhz() == 0) {
-				return // the host can do that, or doesn't know
-			}
-			err := Restore(v, s, supported)
-			var state *StateError
-			if !errors.As(err, &state) || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v, want %q", err, tt.want)
-			}
-		})
+	avx := []byte{
+		0xc5, 0xf5, 0x58, 0xca, // vaddpd ymm1, ymm1, ymm2
+		0x48, 0xff, 0xc3, // inc rbx
+		0xeb, 0xf7, // jmp to the first
 	}
-}
-
-func leaf(s *statev1.CPU, function uint32) *statev1.CPUID {
-	for _, e := range s.GetCpuid() {
-		if e.GetFunction() == function {
-			return e
+	t.Run("SSE", func(t *testing.T) { testVectors(t, sse, 2) })
+	t.Run("AVX", func(t *testing.T) {
+		own, err := newGuest(t, nil).VCPU.CPUID()
+		kvmtest.Must(t, err)
+		const avxFeature = 1 << 28
+		if leaf(own, leafFeatures, 0).ECX&avxFeature == 0 {
+			t.Skip("NOT TESTED: this processor has no AVX")
 		}
-	}
-	return new(statev1.CPUID)
-}
-
-// TestChips saves interrupt controllers, the timer and the clock of a machine that
-// goes on elsewhere, and refuses what isn't whole.
-func TestChips(t *testing.T) {
-	vm, _, _, _ := fresh(t)
-	first, err := SaveChips(vm)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first.Ioapic[24] ^= 0x10 // part of a redirection entry
-	first.ClockNs += 1e12
-	other, _, _, _ := fresh(t)
-	if err := RestoreChips(other, first); err != nil {
-		t.Fatal(err)
-	}
-	second, err := SaveChips(other)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if second.GetClockNs() < first.GetClockNs() || second.GetClockNs() > first.GetClockNs()+60e9 {
-		t.Errorf("kvm-clock was %d, is %d", first.GetClockNs(), second.GetClockNs())
-	}
-	if !bytes.Equal(first.GetIoapic(), second.GetIoapic()) || !bytes.Equal(first.GetPicMaster(), second.GetPicMaster()) {
-		t.Error("the interrupt controllers are others")
-	}
-	for name, change := range map[string]func(*statev1.Chips){
-		"no IOAPIC":   func(s *statev1.Chips) { s.Ioapic = nil },
-		"a long PIC":  func(s *statev1.Chips) { s.PicSlave = append(s.PicSlave, 1) },
-		"half a PIT":  func(s *statev1.Chips) { s.Pit = s.Pit[8:] },
-		"nothing yet": func(s *statev1.Chips) { proto.Reset(s) },
-	} {
-		s := proto.CloneOf(first)
-		change(s)
-		var state *StateError
-		if err := RestoreChips(other, s); !errors.As(err, &state) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// FuzzDecode: whatever a file says, it is decoded or refused.
-func FuzzDecode(f *testing.F) {
-	whole := &statev1.CPU{
-		Regs: kvm.Bytes(&kvm.Regs{}), Sregs: kvm.Bytes(&kvm.Sregs{}), Xcrs: kvm.Bytes(&kvm.XCRs{}),
-		DebugRegs: kvm.Bytes(&kvm.DebugRegs{}), Lapic: kvm.Bytes(&kvm.LAPIC{}), Events: kvm.Bytes(&kvm.VCPUEvents{}),
-		Msrs: []*statev1.MSR{{Index: msrTSCDeadline}, {Index: msrTSC}}, Cpuid: []*statev1.CPUID{{Function: 1}},
-	}
-	b, err := proto.Marshal(whole)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s := new(statev1.CPU)
-		if proto.Unmarshal(b, s) != nil {
-			return
-		}
-		d, err := decode(s)
-		if err != nil {
-			return
-		}
-		if n := len(d.msrs); n > 1 && d.msrs[n-1].Index == msrTSC && d.msrs[0].Index != msrTSC {
-			t.Error("the time-stamp counter isn't set first")
-		}
+		testVectors(t, avx, 4)
 	})
 }
 
-// BenchmarkRestore is what a vCPU takes to go on, beside being made.
-func BenchmarkRestore(b *testing.B) {
-	s := saved(b)
-	_, v, supported, _ := fresh(b)
-	for b.Loop() {
-		if err := Restore(v, s, supported); err != nil {
-			b.Fatal(err)
+func testVectors(t *testing.T, code []byte, lanes int) {
+	g := newGuest(t, code)
+	g.LongMode()
+	g.UserMode()
+	var s kvm.Sregs
+	kvmtest.Must(t, g.VCPU.Sregs(&s))
+	const osxsave, x87SSEAVX = 1 << 18, 7
+	s.CR4 |= osxsave
+	kvmtest.Must(t, g.VCPU.SetSregs(&s))
+	if lanes == 4 {
+		kvmtest.Must(t, g.VCPU.SetXCRs(kvm.XCRs{Count: 1, List: [16]kvm.XCR{{Value: x87SSEAVX}}}))
+	}
+	const one = 0x3ff0000000000000 // 1.0
+	setLanes(t, g, 2, [4]uint64{one, one, one, one}, lanes)
+
+	m := newMover(t, g, new(log), new(log))
+	before := uint64(0)
+	for range rounds {
+		aWhile()
+		m.move()
+		m.cpu.Pause()
+		n := m.g.Regs().RBX
+		if n < before {
+			t.Fatalf("the count is %d, was %d", n, before)
 		}
+		before = n
+		for i, lane := range getLanes(t, m.g, 1, lanes) {
+			if lane != n && lane != n+1 {
+				t.Fatalf("lane %d has %d, the count is %d", i, lane, n)
+			}
+		}
+		m.cpu.Resume()
+	}
+	if before < rounds {
+		t.Errorf("the count is %d only", before)
 	}
 }

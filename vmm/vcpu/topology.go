@@ -20,19 +20,25 @@ const (
 	leafTopologyV2  = 0x1f
 	leafKVMFeatures = 0x40000001
 	leafExtAMD      = 0x80000001
+	leafPower       = 0x80000007
 	leafSizes       = 0x80000008
+	leafSVM         = 0x8000000a
 	leafCacheAMD    = 0x8000001d
 	leafTopologyAMD = 0x8000001e
+	leafExtAMD2     = 0x80000021
 
+	feature1ECXMonitor     = 1 << 3
 	feature1ECXPDCM        = 1 << 15
 	feature1ECXTSCDeadline = 1 << 24
-	feature1ECXHypervisor  = 1 << 31
-	feature1EDXHTT         = 1 << 28
 	feature1ECXOSXSave     = 1 << 27
+	feature1ECXHypervisor  = 1 << 31
 	feature1EDXAPIC        = 1 << 9
+	feature1EDXHTT         = 1 << 28
 	feature7ECXOSPKE       = 1 << 4
 	feature7ECXWaitpkg     = 1 << 5
 	feature7EDXArchCap     = 1 << 29
+	featureAMDECXCmpLegacy = 1 << 1
+	featureAMDEDXAPIC      = 1 << 9
 
 	levelSMT  = 1
 	levelCore = 2

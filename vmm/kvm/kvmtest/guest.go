@@ -35,6 +35,12 @@ type Option func(*Guest)
 // WithIRQChip gives the guest the in-kernel interrupt controllers.
 func WithIRQChip(g *Guest) { Must(g.t, g.VM.CreateIRQChip()) }
 
+// WithPIT gives the guest the in-kernel interrupt controllers and timer.
+func WithPIT(g *Guest) {
+	WithIRQChip(g)
+	Must(g.t, g.VM.CreatePIT())
+}
+
 // New makes a guest of the code. The test's goroutine is bound to its thread,
 // as Run demands, until the test ends.
 func New(t testing.TB, code []byte, options ...Option) *Guest {
