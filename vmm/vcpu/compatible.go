@@ -33,7 +33,7 @@ func (e *CPUIDError) Error() string {
 // checkCPUID says whether this host has what a guest was told of by CPUID. It
 // fails with *CPUIDError. v is new, and its CPUID is to be set anew.
 func checkCPUID(v *kvm.VCPU, supported, saved []kvm.CPUIDEntry) error {
-	if compareCPUID(saved, supported) == nil {
+	if covers(supported, saved) {
 		return nil
 	}
 	// Some hosts tell guests what they have themselves in some leaves, supported or
@@ -48,14 +48,27 @@ func checkCPUID(v *kvm.VCPU, supported, saved []kvm.CPUIDEntry) error {
 	return compareCPUID(saved, own)
 }
 
+// covers reports whether the host has every feature of saved.
+func covers(host, saved []kvm.CPUIDEntry) bool {
+	for _, w := range featureWords {
+		if w.lacking(saved, host) != 0 {
+			return false
+		}
+	}
+	return vendor(saved) == vendor(host) && physBits(saved) <= physBits(host)
+}
+
 // compareCPUID fails with *CPUIDError if the host lacks a feature of saved.
 func compareCPUID(saved, host []kvm.CPUIDEntry) error {
+	if covers(host, saved) {
+		return nil
+	}
 	e := &CPUIDError{SavedVendor: vendor(saved), HostVendor: vendor(host)}
 	if e.SavedVendor != e.HostVendor {
 		return e
 	}
 	for _, w := range featureWords {
-		lacking := w.of(saved) &^ w.of(host) &^ w.ignore
+		lacking := w.lacking(saved, host)
 		for bit := range 32 {
 			if lacking>>bit&1 != 0 {
 				e.Missing = append(e.Missing, w.name(bit))
@@ -65,10 +78,7 @@ func compareCPUID(saved, host []kvm.CPUIDEntry) error {
 	if bits := physBits(saved); bits > physBits(host) {
 		e.Missing = append(e.Missing, fmt.Sprintf("%d-bit physical addresses", bits))
 	}
-	if len(e.Missing) > 0 {
-		return e
-	}
-	return nil
+	return e
 }
 
 // leaf returns zeroes where there is none, as CPUID does.

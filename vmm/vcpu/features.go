@@ -35,6 +35,11 @@ func (w featureWord) of(entries []kvm.CPUIDEntry) uint32 {
 	return [...]uint32{e.EAX, e.EBX, e.ECX, e.EDX}[w.register]
 }
 
+// lacking returns the features that saved has and the host hasn't.
+func (w featureWord) lacking(saved, host []kvm.CPUIDEntry) uint32 {
+	return w.of(saved) &^ w.of(host) &^ w.ignore
+}
+
 // name names a bit as /proc/cpuinfo does, or by its place.
 func (w featureWord) name(bit int) string {
 	if names := strings.Fields(w.names); bit < len(names) && names[bit] != "-" {
