@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/freezer"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/power"
@@ -76,6 +77,7 @@ func run() error {
 		Dial:        dialHost,
 		CommandLine: string(line),
 		PowerOff:    func() { powerOff(string(line)) },
+		Freezer:     freezer.New(),
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/forward"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/freezer"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/process"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/ready"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/rescue"
@@ -45,6 +46,8 @@ type Config struct {
 	Dial        func(context.Context) (net.Conn, error)
 	CommandLine string // the kernel's
 	PowerOff    func() // turns the machine off
+	// Freezer is where processes are started. nil: they can't be frozen.
+	Freezer *freezer.Freezer
 }
 
 // Run serves until Control fails, which takes somebody to close it.
@@ -52,14 +55,19 @@ func Run(c Config) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	hub := streams.NewHub()
-	table := process.NewTable(hub)
 	control := newControl(c.Control)
-	service := server.New(table, transfer.New(hub), func(caller bool) func() {
+	config := server.Config{Hub: hub, Files: transfer.New(hub), Off: func(caller bool) func() {
 		if !caller {
 			return c.PowerOff
 		}
 		return control.thenAnswer(c.PowerOff)
-	})
+	}}
+	into := process.Anywhere
+	if c.Freezer != nil {
+		into, config.Freezer = c.Freezer.Enter, c.Freezer
+	}
+	config.Table = process.NewTable(hub, into)
+	service := server.New(config)
 	srv, err := ttrpc.NewServer()
 	if err != nil {
 		return fmt.Errorf("start to serve: %w", err)
@@ -79,7 +87,7 @@ func Run(c Config) error {
 		case wordReadyOnConsole:
 			sayReady()
 		case wordRescue:
-			time.AfterFunc(rescueAfter, func() { rescueUnless(service.Begun(), table) })
+			time.AfterFunc(rescueAfter, func() { rescueUnless(service.Begun(), config.Table) })
 		}
 	}
 	return srv.Serve(ctx, control)

@@ -1,7 +1,10 @@
 package agent
 
 import (
+	"errors"
+	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -58,6 +61,16 @@ func (c *control) thenAnswer(do func()) func() {
 type controlConn struct {
 	net.Conn
 	control *control
+}
+
+// Read reads calls. A connection that broke is at its end, in whatever way: ttrpc
+// waits for the answers of some that have nobody any more to go to.
+func (c *controlConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // Write writes an answer.

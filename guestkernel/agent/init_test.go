@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/freezer"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
 )
 
@@ -19,6 +21,13 @@ import (
 const (
 	envInitramfs   = "BULKHEAD_TEST_INITRAMFS"
 	envCommandLine = "BULKHEAD_TEST_COMMAND_LINE"
+	envCgroup      = "BULKHEAD_TEST_CGROUP" // whether it is in a cgroup of its own
+)
+
+// Values of envCgroup.
+const (
+	cgroupOwn  = "own"
+	cgroupRoot = "root" // and sees it as the root of all
 )
 
 // Descriptors that it inherits.
@@ -47,6 +56,18 @@ func beInit(dir string) error {
 	if os.Getpid() != 1 {
 		return errors.New("not in a PID namespace")
 	}
+	var freeze *freezer.Freezer
+	switch os.Getenv(envCgroup) {
+	case cgroupOwn:
+		return rootCgroup()
+	case cgroupRoot:
+		freeze = freezer.New()
+	}
+	card, err := tap("eth0")
+	if err != nil {
+		return err
+	}
+	defer card.Close()
 	for _, step := range []func() error{
 		func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") },
 		func() error { return unix.Mount("initramfs", "/mnt", "tmpfs", 0, "") },
@@ -85,7 +106,33 @@ func beInit(dir string) error {
 		},
 		CommandLine: os.Getenv(envCommandLine),
 		PowerOff:    func() { unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) },
+		Freezer:     freeze,
 	})
+}
+
+// rootCgroup goes on as a program for which the cgroup that it is in is the root of
+// all. Other threads of this one would see the host's.
+func rootCgroup() error {
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		return err
+	}
+	os.Setenv(envCgroup, cgroupRoot)
+	return unix.Exec("/proc/self/exe", os.Args, os.Environ())
+}
+
+// tap makes an interface that is there as long as the file is open.
+func tap(name string) (*os.File, error) {
+	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return nil, err
+	}
+	ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
+	return f, unix.IoctlIfreq(int(f.Fd()), unix.TUNSETIFF, ifr)
 }
 
 // serveEcho has what comes to echoPort go back.

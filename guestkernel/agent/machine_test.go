@@ -30,6 +30,8 @@ type machine struct {
 	hello   net.Conn
 	control net.Conn
 	cmd     *exec.Cmd
+
+	cannotFreeze bool // this host has no cgroup v2
 }
 
 // Names of sockets in a machine's directory.
@@ -57,6 +59,13 @@ func boot(t *testing.T, initramfs, commandLine string) *machine {
 	m.cmd.ExtraFiles = []*os.File{m.listen(socketControl), m.listen(socketStdio), m.listen(socketForward), theirs}
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC,
+	}
+	if fd, err := ownCgroup(t); err == nil {
+		m.cmd.SysProcAttr.UseCgroupFD, m.cmd.SysProcAttr.CgroupFD = true, fd
+		m.cmd.Env = append(m.cmd.Env, envCgroup+"="+cgroupOwn)
+	} else {
+		t.Logf("the agent can't freeze: %v", err)
+		m.cannotFreeze = true
 	}
 	if err := m.cmd.Start(); err != nil {
 		t.Skipf("no namespaces: %v", err)

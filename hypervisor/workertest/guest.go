@@ -93,12 +93,15 @@ func runGuest(dir string) error {
 		time.Sleep(500 * time.Millisecond)
 	}
 	hub := streams.NewHub()
-	table := process.NewTable(hub)
-	service := server.New(table, transfer.New(hub), func(bool) func() {
-		return func() {
-			time.Sleep(20 * time.Millisecond) // for the answer
-			os.Exit(0)
-		}
+	table := process.NewTable(hub, process.Anywhere)
+	service := server.New(server.Config{
+		Hub: hub, Table: table, Files: transfer.New(hub),
+		Off: func(bool) func() {
+			return func() {
+				time.Sleep(20 * time.Millisecond) // for the answer
+				os.Exit(0)
+			}
+		},
 	})
 	rpc, err := ttrpc.NewServer()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,15 @@ func SetHostname(name string) error {
 	return nil
 }
 
+// Hostname returns the machine's name.
+func Hostname() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Nodename[:])
+}
+
 // AddHost has the file hosts of the directory etc know the machine's own name.
 // A file that has a line for it stays as it is.
 func AddHost(etc, name string) error {
@@ -84,6 +94,55 @@ func hasHost(hosts []byte, name string) bool {
 		}
 	}
 	return false
+}
+
+// ReplaceHost has the file hosts of the directory etc know the machine by the name
+// next, and no more by the name last: in lines of the loopback's addresses the one
+// takes the other's place.
+func ReplaceHost(etc, last, next string) error {
+	if next == "" {
+		return nil
+	}
+	path := filepath.Join(etc, "hosts")
+	old, err := plainfile.Read(path, maxHosts)
+	if err == nil && last != "" && last != next && last != "localhost" {
+		if b := replaceHost(string(old), last, next); b != string(old) {
+			err = plainfile.Replace(path, []byte(b), 0o644)
+		}
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("replace the host name: %w", err)
+	}
+	return AddHost(etc, next)
+}
+
+func replaceHost(hosts, last, next string) string {
+	var b strings.Builder
+	for line := range strings.Lines(hosts) {
+		entry, comment, commented := strings.Cut(line, "#")
+		f := strings.Fields(entry)
+		if len(f) < 2 || !isLoopback(f[0]) || !slices.Contains(f[1:], last) {
+			b.WriteString(line)
+			continue
+		}
+		for i := 1; i < len(f); i++ {
+			if f[i] == last {
+				f[i] = next
+			}
+		}
+		b.WriteString(f[0] + "\t" + strings.Join(f[1:], " "))
+		if commented {
+			b.WriteString(" #" + comment) // to the end of the line
+		} else {
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+func isLoopback(address string) bool {
+	a, err := netip.ParseAddr(address)
+	return err == nil && a.IsLoopback()
 }
 
 // CheckNameservers fails unless each is an address.

@@ -35,16 +35,28 @@ func (m *message) number(kind uint16, v uint32) {
 	m.attribute(kind, binary.NativeEndian.AppendUint32(nil, v))
 }
 
-// linkUp is an ifinfomsg with the flag IFF_UP.
-func linkUp(index, mtu uint32) message {
-	m := message{kind: unix.RTM_NEWLINK}
-	m.u8(unix.AF_UNSPEC, 0, 0, 0)
-	m.u32(index)
-	m.u32(unix.IFF_UP) // the flags
-	m.u32(unix.IFF_UP) // which of them change
+// linkUp is an ifinfomsg with the flag IFF_UP. The kernel does what else it says
+// before that.
+func linkUp(index, mtu uint32, mac []byte) message {
+	m := link(index, unix.IFF_UP)
 	if mtu != 0 {
 		m.number(unix.IFLA_MTU, mtu)
 	}
+	if mac != nil {
+		m.attribute(unix.IFLA_ADDRESS, mac)
+	}
+	return m
+}
+
+// linkDown is an ifinfomsg without it.
+func linkDown(index uint32) message { return link(index, 0) }
+
+func link(index, flags uint32) message {
+	m := message{kind: unix.RTM_NEWLINK}
+	m.u8(unix.AF_UNSPEC, 0, 0, 0)
+	m.u32(index)
+	m.u32(flags)
+	m.u32(unix.IFF_UP) // which of them change
 	return m
 }
 

@@ -2,7 +2,9 @@
 package network
 
 import (
+	"bytes"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 
@@ -17,10 +19,12 @@ type Interface struct {
 	Addresses []netip.Prefix
 	Gateways  []netip.Addr // next hops of default routes
 	MTU       uint32       // 0: as it is
+	MAC       []byte       // nil: as it is
 }
 
-// Parse makes an Interface of texts such as "10.0.0.2/24" and "10.0.0.1".
-func Parse(name string, addresses, gateways []string, mtu uint32) (Interface, error) {
+// Parse makes an Interface of texts such as "10.0.0.2/24", "10.0.0.1" and, unless it
+// is empty, "02:00:00:00:00:01".
+func Parse(name string, addresses, gateways []string, mtu uint32, mac string) (Interface, error) {
 	i := Interface{Name: name, MTU: mtu}
 	if name == "" || len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/ \x00") {
 		return i, fail.Errorf(fail.Invalid, "%q is no name for a network interface", name)
@@ -39,7 +43,28 @@ func Parse(name string, addresses, gateways []string, mtu uint32) (Interface, er
 		}
 		i.Gateways = append(i.Gateways, a.WithZone(""))
 	}
+	if mac != "" {
+		var err error
+		if i.MAC, err = parseMAC(mac); err != nil {
+			return i, fail.Errorf(fail.Invalid, "Ethernet address of %s: %w", name, err)
+		}
+	}
 	return i, nil
+}
+
+// parseMAC parses an address that one interface may have: not all zeros, and not
+// that of a group.
+func parseMAC(s string) ([]byte, error) {
+	mac, err := net.ParseMAC(s)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(mac) != 6:
+		return nil, fmt.Errorf("%q has %d bytes, not 6", s, len(mac))
+	case mac[0]&1 != 0 || bytes.Equal(mac, make([]byte, 6)):
+		return nil, fmt.Errorf("%q is no address of one interface", s)
+	}
+	return mac, nil
 }
 
 // Up brings lo and the interfaces up. Addresses and routes that are there
@@ -66,7 +91,7 @@ func (c *conn) up(i Interface) error {
 	if err != nil {
 		return fail.Errorf(fail.NotFound, "network interface %s: %w", i.Name, err)
 	}
-	if err := c.call(linkUp(index, i.MTU)); err != nil {
+	if err := c.call(linkUp(index, i.MTU, i.MAC)); err != nil {
 		return fmt.Errorf("bring %s up: %w", i.Name, err)
 	}
 	for _, a := range i.Addresses {

@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 		{"eth0", nil, []string{"gateway"}, false},
 	}
 	for _, tt := range tests {
-		_, err := Parse(tt.name, tt.addresses, tt.gateways, 0)
+		_, err := Parse(tt.name, tt.addresses, tt.gateways, 0, "")
 		if (err == nil) != tt.ok || err != nil && fail.KindOf(err) != fail.Invalid {
 			t.Errorf("Parse(%q, %q, %q): %v", tt.name, tt.addresses, tt.gateways, err)
 		}
@@ -82,11 +82,11 @@ func TestUp(t *testing.T) {
 	ownNetwork(t)
 	tap(t, "eth0")
 	tap(t, "eth1")
-	first, err := Parse("eth0", []string{"10.0.0.2/24", "fd00::2/64"}, []string{"10.0.0.1", "fd00::1"}, 1400)
+	first, err := Parse("eth0", []string{"10.0.0.2/24", "fd00::2/64"}, []string{"10.0.0.1", "fd00::1"}, 1400, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := Parse("eth1", []string{"192.0.2.7/32"}, nil, 0)
+	second, err := Parse("eth1", []string{"192.0.2.7/32"}, nil, 0, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func wantRoute(t *testing.T, file, want string) {
 func TestGatewayOutsideTheNetwork(t *testing.T) {
 	ownNetwork(t)
 	tap(t, "eth0")
-	i, err := Parse("eth0", []string{"10.9.9.9/32"}, []string{"169.254.1.1"}, 0)
+	i, err := Parse("eth0", []string{"10.9.9.9/32"}, []string{"169.254.1.1"}, 0, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ type guest struct {
 // theGuest returns the one table there may be in a process.
 var theGuest = sync.OnceValue(func() *guest {
 	hub := streams.NewHub()
-	g := &guest{Table: NewTable(hub), path: fmt.Sprintf("@bulkhead-process-test-%d", os.Getpid())}
+	g := &guest{Table: NewTable(hub, Anywhere), path: fmt.Sprintf("@bulkhead-process-test-%d", os.Getpid())}
 	l, err := net.Listen("unix", g.path)
 	if err != nil {
 		panic(err)

@@ -34,13 +34,19 @@ func newStatus(ws unix.WaitStatus, ru *unix.Rusage) Status {
 // closed when the child has ended.
 func (t *Table) Adopt(fork func() (pid int, err error)) (<-chan struct{}, error) {
 	p := &process{done: make(chan struct{})}
-	return p.done, t.fork(p, fork)
+	return p.done, t.fork(context.Background(), p, func(int) (int, error) { return fork() })
 }
 
-func (t *Table) fork(p *process, fork func() (pid int, err error)) error {
-	t.forking.RLock()
+func (t *Table) fork(ctx context.Context, p *process, fork func(cgroup int) (pid int, err error)) error {
+	if err := t.enter(ctx); err != nil {
+		return err
+	}
 	defer t.forking.RUnlock()
-	pid, err := fork()
+	var pid int
+	err := t.into(func(cgroup int) (err error) {
+		pid, err = fork(cgroup)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -206,7 +206,7 @@ func TestAdopt(t *testing.T) {
 
 // TestEndedAreBounded needs no processes.
 func TestEndedAreBounded(t *testing.T) {
-	table := NewTable(streams.NewHub())
+	table := NewTable(streams.NewHub(), Anywhere)
 	for i := range maxEnded + 10 {
 		p, err := table.reserve(fmt.Sprint("p", i))
 		if err != nil {

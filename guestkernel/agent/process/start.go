@@ -55,6 +55,9 @@ func (t *Table) Start(ctx context.Context, s Spec) (pid int, err error) {
 	if err := s.check(); err != nil {
 		return 0, err
 	}
+	if err := t.pass(ctx); err != nil { // rather than wait with its connections there
+		return 0, err
+	}
 	p, err := t.reserve(s.ID)
 	if err != nil {
 		return 0, err
@@ -85,7 +88,8 @@ func (t *Table) start(ctx context.Context, p *process, s *Spec) error {
 		return err
 	}
 	c.attr.Files = p.io.Files()
-	err = t.fork(p, func() (int, error) {
+	err = t.fork(ctx, p, func(cgroup int) (int, error) {
+		c.attr.Sys.UseCgroupFD, c.attr.Sys.CgroupFD = cgroup >= 0, cgroup
 		pid, err := c.start()
 		if err == nil {
 			p.io.Start()

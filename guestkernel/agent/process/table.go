@@ -22,7 +22,8 @@ const (
 //
 // Lock ordering: forking, mu.
 type Table struct {
-	hub *streams.Hub
+	hub  *streams.Hub
+	into Into
 
 	// forking is held for reading from a fork until byPID has the child, so
 	// that the reaper can tell a child that isn't there yet from an orphan.
@@ -37,7 +38,15 @@ type Table struct {
 	ended  []string // IDs, oldest first
 	empty  chan struct{}
 	closed bool
+	gate   *gate
 }
+
+// Into calls fork with the descriptor of a cgroup for the new process, or with -1 for
+// none, and returns its error. It may call it again after one.
+type Into func(fork func(cgroup int) error) error
+
+// Anywhere is Into for processes that go where the agent is.
+func Anywhere(fork func(cgroup int) error) error { return fork(-1) }
 
 // process is one started by the host, or by Adopt: then it has no ID, and no
 // io.
@@ -49,10 +58,12 @@ type process struct {
 	status Status
 }
 
-// NewTable returns an empty table. The processes' streams come from hub.
-func NewTable(hub *streams.Hub) *Table {
+// NewTable returns an empty table. The processes' streams come from hub, and they
+// are started where into says.
+func NewTable(hub *streams.Hub, into Into) *Table {
 	t := &Table{
 		hub:    hub,
+		into:   into,
 		forked: make(chan struct{}, 1),
 		byID:   map[string]*process{},
 		byPID:  map[int]*process{},

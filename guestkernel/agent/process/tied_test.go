@@ -89,7 +89,7 @@ func TestTiedLeavesWhatTheProcessLeft(t *testing.T) {
 
 // TestKillAfterTheEnd: the number may be somebody else's by now.
 func TestKillAfterTheEnd(t *testing.T) {
-	table := NewTable(streams.NewHub())
+	table := NewTable(streams.NewHub(), Anywhere)
 	g := theGuest()
 	other := g.mustStart(t, Spec{Args: []string{"sleep", "30"}})
 	ended := &process{pid: other.pid}

@@ -52,7 +52,7 @@ func (s *Service) Remove(_ context.Context, r *agentv1.RemoveRequest) (*agentv1.
 // ReadFile sends what a file holds.
 func (s *Service) ReadFile(ctx context.Context, r *agentv1.ReadFileRequest) (*agentv1.ReadFileResponse, error) {
 	return answer(s, func() (*agentv1.ReadFileResponse, error) {
-		n, err := s.files.Read(ctx, r.GetId(), r.GetPath(), r.GetOffset(), r.GetLength())
+		n, err := s.Files.Read(ctx, r.GetId(), r.GetPath(), r.GetOffset(), r.GetLength())
 		return &agentv1.ReadFileResponse{Bytes: n}, err
 	})
 }
@@ -61,7 +61,7 @@ func (s *Service) ReadFile(ctx context.Context, r *agentv1.ReadFileRequest) (*ag
 func (s *Service) WriteFile(ctx context.Context, r *agentv1.WriteFileRequest) (*agentv1.WriteFileResponse, error) {
 	return answer(s, func() (*agentv1.WriteFileResponse, error) {
 		a := filesystem.Attributes{Mode: r.Mode, UID: r.Uid, GID: r.Gid}
-		info, err := s.files.Write(ctx, r.GetId(), r.GetPath(), a, r.GetParents())
+		info, err := s.Files.Write(ctx, r.GetId(), r.GetPath(), a, r.GetParents())
 		return &agentv1.WriteFileResponse{Info: fileInfo(info)}, err
 	})
 }

@@ -35,15 +35,16 @@ const cutTime = 2 * time.Second
 func (s *Service) endTransfers() {
 	ctx, cancel := context.WithTimeout(context.Background(), cutTime)
 	defer cancel()
-	_ = s.files.Close(ctx) // the disks will show it
+	_ = s.Files.Close(ctx) // the disks will show it
 }
 
-// shutDown does everything but the last step, which it leaves to s.off, and
+// shutDown does everything but the last step, which it leaves to s.Off, and
 // reports whether it was the first call and whether the disks are clean.
 func (s *Service) shutDown(grace time.Duration, caller bool) (first bool, err error) {
 	s.offOnce.Do(func() {
 		first = true
-		power.EndAll(s.table, grace)
+		_ = s.thaw() // who stands still doesn't end by himself
+		power.EndAll(s.Table, grace)
 		s.endTransfers()
 		s.mu.Lock()
 		covered := s.covered
@@ -51,7 +52,7 @@ func (s *Service) shutDown(grace time.Duration, caller bool) (first bool, err er
 		if err = mounts.Quiesce(covered); err != nil {
 			fmt.Fprintln(os.Stderr, "bulkhead-agent: turn off:", err)
 		}
-		go s.off(caller)()
+		go s.Off(caller)()
 	})
 	return first, err
 }

@@ -21,7 +21,7 @@ func (s *Service) Start(ctx context.Context, r *agentv1.StartRequest) (*agentv1.
 	if t := r.GetTerminal(); t != nil {
 		spec.Terminal = &stdio.Size{Rows: t.GetRows(), Columns: t.GetColumns()}
 	}
-	pid, err := s.table.Start(ctx, spec)
+	pid, err := s.Table.Start(ctx, spec)
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -30,7 +30,7 @@ func (s *Service) Start(ctx context.Context, r *agentv1.StartRequest) (*agentv1.
 
 // Wait waits for a process's end.
 func (s *Service) Wait(ctx context.Context, r *agentv1.WaitRequest) (*agentv1.WaitResponse, error) {
-	st, err := s.table.Wait(ctx, r.GetId())
+	st, err := s.Table.Wait(ctx, r.GetId())
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -45,7 +45,7 @@ func (s *Service) Wait(ctx context.Context, r *agentv1.WaitRequest) (*agentv1.Wa
 
 // Signal sends a signal to a process or its group.
 func (s *Service) Signal(_ context.Context, r *agentv1.SignalRequest) (*agentv1.SignalResponse, error) {
-	if err := s.table.Signal(r.GetId(), int(r.GetSignal()), r.GetGroup()); err != nil {
+	if err := s.Table.Signal(r.GetId(), int(r.GetSignal()), r.GetGroup()); err != nil {
 		return nil, toStatus(err)
 	}
 	return &agentv1.SignalResponse{}, nil
@@ -54,7 +54,7 @@ func (s *Service) Signal(_ context.Context, r *agentv1.SignalRequest) (*agentv1.
 // Resize changes the size of a process's terminal.
 func (s *Service) Resize(_ context.Context, r *agentv1.ResizeRequest) (*agentv1.ResizeResponse, error) {
 	size := stdio.Size{Rows: r.GetSize().GetRows(), Columns: r.GetSize().GetColumns()}
-	if err := s.table.Resize(r.GetId(), size); err != nil {
+	if err := s.Table.Resize(r.GetId(), size); err != nil {
 		return nil, toStatus(err)
 	}
 	return &agentv1.ResizeResponse{}, nil

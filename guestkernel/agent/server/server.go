@@ -11,6 +11,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/health"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/mounts"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/process"
+	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/streams"
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/transfer"
 
 	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
@@ -19,16 +20,35 @@ import (
 // Service is the agent as the host sees it. Its methods may be called from any
 // goroutine.
 type Service struct {
-	table *process.Table
-	files *transfer.Transfers
-	off   Off
+	Config
 
 	state   atomic.Int32 // a SetupState, which nobody waits for Setup to read
 	mu      sync.Mutex   // held during Setup
 	covered *mounts.Covered
 	begun   chan struct{} // closed when Setup was called
 
+	still  sync.Mutex // held by whatever freezes and thaws
+	frozen atomic.Bool
+
 	offOnce sync.Once
+}
+
+// Config is what a Service works with.
+type Config struct {
+	Hub   *streams.Hub
+	Table *process.Table
+	Files *transfer.Transfers
+	Off   Off
+	// Freezer has a hold on whatever Table starts. nil: the guest can't be frozen.
+	Freezer Freezer
+}
+
+// Freezer has the guest's processes stand still and go on; package freezer. Both may
+// be asked for what is so already.
+type Freezer interface {
+	// Freeze changes nothing if it fails, or ctx ends.
+	Freeze(ctx context.Context) error
+	Thaw() error
 }
 
 var _ agentv1.AgentService = (*Service)(nil)
@@ -39,8 +59,8 @@ var _ agentv1.AgentService = (*Service)(nil)
 type Off func(caller bool) func()
 
 // New returns a service for a guest that isn't set up.
-func New(table *process.Table, files *transfer.Transfers, off Off) *Service {
-	s := &Service{table: table, files: files, off: off, begun: make(chan struct{})}
+func New(c Config) *Service {
+	s := &Service{Config: c, begun: make(chan struct{})}
 	s.setState(agentv1.SetupState_SETUP_STATE_FRESH)
 	return s
 }
@@ -74,9 +94,10 @@ func (s *Service) Health(context.Context, *agentv1.HealthRequest) (*agentv1.Heal
 		UptimeNs:             uint64(health.Uptime()),
 		MemoryTotalBytes:     m.Total,
 		MemoryAvailableBytes: m.Available,
-		Processes:            uint32(s.table.Live()),
+		Processes:            uint32(s.Table.Live()),
 		Setup:                s.setupState(),
 		KernelRelease:        health.KernelRelease(),
+		Frozen:               s.frozen.Load(),
 	}, nil
 }
 

@@ -106,17 +106,24 @@ func newPlan(r *agentv1.SetupRequest) (p plan, err error) {
 	if err := names.CheckNameservers(p.nameservers); err != nil {
 		return p, err
 	}
-	for _, i := range r.GetInterfaces() {
-		parsed, err := network.Parse(i.GetName(), i.GetAddresses(), i.GetGateways(), i.GetMtu())
-		if err != nil {
-			return p, err
-		}
-		p.interfaces = append(p.interfaces, parsed)
+	if p.interfaces, err = newInterfaces(r.GetInterfaces()); err != nil {
+		return p, err
 	}
 	if r.GetRoot() != nil {
 		p.root, err = newRoot(r.GetRoot())
 	}
 	return p, err
+}
+
+func newInterfaces(list []*agentv1.NetworkInterface) (interfaces []network.Interface, err error) {
+	for _, i := range list {
+		parsed, err := network.Parse(i.GetName(), i.GetAddresses(), i.GetGateways(), i.GetMtu(), i.GetMac())
+		if err != nil {
+			return nil, err
+		}
+		interfaces = append(interfaces, parsed)
+	}
+	return interfaces, nil
 }
 
 func newRoot(r *agentv1.RootFS) (*mounts.Root, error) {

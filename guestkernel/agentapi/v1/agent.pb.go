@@ -11,6 +11,12 @@
 // "stderr". End of file is half-close, in both directions. The host may
 // connect before, during or after Start.
 //
+// A machine that is restored from a snapshot has lost its connections. Whoever
+// restores it connects anew, with the same lines, and goes on where the other host
+// was: what a process writes from then on comes there, what it reads is taken from
+// there. So it is while the guest is frozen, and for 30 seconds after Renew; a
+// stream that nobody has taken up by then is one whose host has gone.
+//
 // What a file holds goes over such a connection, too, with the transfer's ID and
 // STREAM "file", in chunks: four bytes of length, most significant first, and as
 // many of content, up to 64 KiB. A chunk of no bytes ends the file; a connection
@@ -432,7 +438,9 @@ type NetworkInterface struct {
 	// Default routes' next hops, of either family.
 	Gateways []string `protobuf:"bytes,3,rep,name=gateways,proto3" json:"gateways,omitempty"`
 	// 0: as it is.
-	Mtu           uint32 `protobuf:"varint,4,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	Mtu uint32 `protobuf:"varint,4,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	// The Ethernet address, such as "02:00:00:00:00:01". Empty: as it is.
+	Mac           string `protobuf:"bytes,5,opt,name=mac,proto3" json:"mac,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,6 +501,13 @@ func (x *NetworkInterface) GetMtu() uint32 {
 		return x.Mtu
 	}
 	return 0
+}
+
+func (x *NetworkInterface) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
 }
 
 type SetupResponse struct {
@@ -587,6 +602,8 @@ type HealthResponse struct {
 	Setup SetupState `protobuf:"varint,5,opt,name=setup,proto3,enum=bulkhead.agent.v1.SetupState" json:"setup,omitempty"`
 	// What "uname -r" says.
 	KernelRelease string `protobuf:"bytes,6,opt,name=kernel_release,json=kernelRelease,proto3" json:"kernel_release,omitempty"`
+	// Processes stand still: after Freeze, until Thaw or Renew.
+	Frozen        bool `protobuf:"varint,7,opt,name=frozen,proto3" json:"frozen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -661,6 +678,13 @@ func (x *HealthResponse) GetKernelRelease() string {
 		return x.KernelRelease
 	}
 	return ""
+}
+
+func (x *HealthResponse) GetFrozen() bool {
+	if x != nil {
+		return x.Frozen
+	}
+	return false
 }
 
 type StartRequest struct {
@@ -2082,6 +2106,278 @@ func (x *WriteFileResponse) GetInfo() *FileInfo {
 	return nil
 }
 
+type FreezeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeRequest) Reset() {
+	*x = FreezeRequest{}
+	mi := &file_v1_agent_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeRequest) ProtoMessage() {}
+
+func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
+func (*FreezeRequest) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{35}
+}
+
+type FreezeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeResponse) Reset() {
+	*x = FreezeResponse{}
+	mi := &file_v1_agent_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeResponse) ProtoMessage() {}
+
+func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
+func (*FreezeResponse) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{36}
+}
+
+type ThawRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThawRequest) Reset() {
+	*x = ThawRequest{}
+	mi := &file_v1_agent_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThawRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThawRequest) ProtoMessage() {}
+
+func (x *ThawRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThawRequest.ProtoReflect.Descriptor instead.
+func (*ThawRequest) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{37}
+}
+
+type ThawResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThawResponse) Reset() {
+	*x = ThawResponse{}
+	mi := &file_v1_agent_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThawResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThawResponse) ProtoMessage() {}
+
+func (x *ThawResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThawResponse.ProtoReflect.Descriptor instead.
+func (*ThawResponse) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{38}
+}
+
+type RenewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 to 4096 random bytes, for the kernel's random numbers to be others than those
+	// of the machines restored from the same snapshot.
+	Entropy []byte `protobuf:"bytes,1,opt,name=entropy,proto3" json:"entropy,omitempty"`
+	// The time, since 1970. Only the wall clock is set; the monotonic one goes on.
+	UnixTimeNs int64 `protobuf:"varint,2,opt,name=unix_time_ns,json=unixTimeNs,proto3" json:"unix_time_ns,omitempty"`
+	// It takes the old name's place in /etc/hosts as well.
+	Hostname string `protobuf:"bytes,3,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	// For /etc/machine-id: 32 hexadecimal digits. What can't be changed because its
+	// file system is read-only stays, here and in the other files of /etc.
+	MachineId string `protobuf:"bytes,4,opt,name=machine_id,json=machineId,proto3" json:"machine_id,omitempty"`
+	// These interfaces lose their addresses and routes, and get others.
+	Interfaces []*NetworkInterface `protobuf:"bytes,5,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	// Addresses for /etc/resolv.conf.
+	Nameservers   []string `protobuf:"bytes,6,rep,name=nameservers,proto3" json:"nameservers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewRequest) Reset() {
+	*x = RenewRequest{}
+	mi := &file_v1_agent_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewRequest) ProtoMessage() {}
+
+func (x *RenewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
+func (*RenewRequest) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *RenewRequest) GetEntropy() []byte {
+	if x != nil {
+		return x.Entropy
+	}
+	return nil
+}
+
+func (x *RenewRequest) GetUnixTimeNs() int64 {
+	if x != nil {
+		return x.UnixTimeNs
+	}
+	return 0
+}
+
+func (x *RenewRequest) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *RenewRequest) GetMachineId() string {
+	if x != nil {
+		return x.MachineId
+	}
+	return ""
+}
+
+func (x *RenewRequest) GetInterfaces() []*NetworkInterface {
+	if x != nil {
+		return x.Interfaces
+	}
+	return nil
+}
+
+func (x *RenewRequest) GetNameservers() []string {
+	if x != nil {
+		return x.Nameservers
+	}
+	return nil
+}
+
+type RenewResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewResponse) Reset() {
+	*x = RenewResponse{}
+	mi := &file_v1_agent_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewResponse) ProtoMessage() {}
+
+func (x *RenewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_agent_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
+func (*RenewResponse) Descriptor() ([]byte, []int) {
+	return file_v1_agent_proto_rawDescGZIP(), []int{40}
+}
+
 var File_v1_agent_proto protoreflect.FileDescriptor
 
 const file_v1_agent_proto_rawDesc = "" +
@@ -2108,22 +2404,24 @@ const file_v1_agent_proto_rawDesc = "" +
 	"\tDiskUpper\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x17\n" +
 	"\afs_type\x18\x02 \x01(\tR\x06fsType\"\x0e\n" +
-	"\fWritableRoot\"r\n" +
+	"\fWritableRoot\"\x84\x01\n" +
 	"\x10NetworkInterface\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\taddresses\x18\x02 \x03(\tR\taddresses\x12\x1a\n" +
 	"\bgateways\x18\x03 \x03(\tR\bgateways\x12\x10\n" +
-	"\x03mtu\x18\x04 \x01(\rR\x03mtu\"6\n" +
+	"\x03mtu\x18\x04 \x01(\rR\x03mtu\x12\x10\n" +
+	"\x03mac\x18\x05 \x01(\tR\x03mac\"6\n" +
 	"\rSetupResponse\x12%\n" +
 	"\x0ekernel_release\x18\x01 \x01(\tR\rkernelRelease\"\x0f\n" +
-	"\rHealthRequest\"\x8b\x02\n" +
+	"\rHealthRequest\"\xa3\x02\n" +
 	"\x0eHealthResponse\x12\x1b\n" +
 	"\tuptime_ns\x18\x01 \x01(\x04R\buptimeNs\x12,\n" +
 	"\x12memory_total_bytes\x18\x02 \x01(\x04R\x10memoryTotalBytes\x124\n" +
 	"\x16memory_available_bytes\x18\x03 \x01(\x04R\x14memoryAvailableBytes\x12\x1c\n" +
 	"\tprocesses\x18\x04 \x01(\rR\tprocesses\x123\n" +
 	"\x05setup\x18\x05 \x01(\x0e2\x1d.bulkhead.agent.v1.SetupStateR\x05setup\x12%\n" +
-	"\x0ekernel_release\x18\x06 \x01(\tR\rkernelRelease\"\xd9\x01\n" +
+	"\x0ekernel_release\x18\x06 \x01(\tR\rkernelRelease\x12\x16\n" +
+	"\x06frozen\x18\a \x01(\bR\x06frozen\"\xd9\x01\n" +
 	"\fStartRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04args\x18\x02 \x03(\tR\x04args\x12\x10\n" +
@@ -2209,13 +2507,30 @@ const file_v1_agent_proto_rawDesc = "" +
 	"\x04_uidB\x06\n" +
 	"\x04_gid\"D\n" +
 	"\x11WriteFileResponse\x12/\n" +
-	"\x04info\x18\x01 \x01(\v2\x1b.bulkhead.agent.v1.FileInfoR\x04info*o\n" +
+	"\x04info\x18\x01 \x01(\v2\x1b.bulkhead.agent.v1.FileInfoR\x04info\"\x0f\n" +
+	"\rFreezeRequest\"\x10\n" +
+	"\x0eFreezeResponse\"\r\n" +
+	"\vThawRequest\"\x0e\n" +
+	"\fThawResponse\"\xec\x01\n" +
+	"\fRenewRequest\x12\x18\n" +
+	"\aentropy\x18\x01 \x01(\fR\aentropy\x12 \n" +
+	"\funix_time_ns\x18\x02 \x01(\x03R\n" +
+	"unixTimeNs\x12\x1a\n" +
+	"\bhostname\x18\x03 \x01(\tR\bhostname\x12\x1d\n" +
+	"\n" +
+	"machine_id\x18\x04 \x01(\tR\tmachineId\x12C\n" +
+	"\n" +
+	"interfaces\x18\x05 \x03(\v2#.bulkhead.agent.v1.NetworkInterfaceR\n" +
+	"interfaces\x12 \n" +
+	"\vnameservers\x18\x06 \x03(\tR\vnameservers\"\x0f\n" +
+	"\rRenewResponse*o\n" +
 	"\n" +
 	"SetupState\x12\x1b\n" +
 	"\x17SETUP_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11SETUP_STATE_FRESH\x10\x01\x12\x16\n" +
 	"\x12SETUP_STATE_FAILED\x10\x02\x12\x15\n" +
-	"\x11SETUP_STATE_READY\x10\x032\xe5\b\n" +
+	"\x11SETUP_STATE_READY\x10\x032\xc9\n" +
+	"\n" +
 	"\x05Agent\x12J\n" +
 	"\x05Setup\x12\x1f.bulkhead.agent.v1.SetupRequest\x1a .bulkhead.agent.v1.SetupResponse\x12M\n" +
 	"\x06Health\x12 .bulkhead.agent.v1.HealthRequest\x1a!.bulkhead.agent.v1.HealthResponse\x12J\n" +
@@ -2230,7 +2545,10 @@ const file_v1_agent_proto_rawDesc = "" +
 	"\aSymlink\x12!.bulkhead.agent.v1.SymlinkRequest\x1a\".bulkhead.agent.v1.SymlinkResponse\x12M\n" +
 	"\x06Remove\x12 .bulkhead.agent.v1.RemoveRequest\x1a!.bulkhead.agent.v1.RemoveResponse\x12S\n" +
 	"\bReadFile\x12\".bulkhead.agent.v1.ReadFileRequest\x1a#.bulkhead.agent.v1.ReadFileResponse\x12V\n" +
-	"\tWriteFile\x12#.bulkhead.agent.v1.WriteFileRequest\x1a$.bulkhead.agent.v1.WriteFileResponseBAZ?github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1;agentv1b\x06proto3"
+	"\tWriteFile\x12#.bulkhead.agent.v1.WriteFileRequest\x1a$.bulkhead.agent.v1.WriteFileResponse\x12M\n" +
+	"\x06Freeze\x12 .bulkhead.agent.v1.FreezeRequest\x1a!.bulkhead.agent.v1.FreezeResponse\x12G\n" +
+	"\x04Thaw\x12\x1e.bulkhead.agent.v1.ThawRequest\x1a\x1f.bulkhead.agent.v1.ThawResponse\x12J\n" +
+	"\x05Renew\x12\x1f.bulkhead.agent.v1.RenewRequest\x1a .bulkhead.agent.v1.RenewResponseBAZ?github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1;agentv1b\x06proto3"
 
 var (
 	file_v1_agent_proto_rawDescOnce sync.Once
@@ -2245,7 +2563,7 @@ func file_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_v1_agent_proto_goTypes = []any{
 	(SetupState)(0),           // 0: bulkhead.agent.v1.SetupState
 	(*SetupRequest)(nil),      // 1: bulkhead.agent.v1.SetupRequest
@@ -2283,6 +2601,12 @@ var file_v1_agent_proto_goTypes = []any{
 	(*ReadFileResponse)(nil),  // 33: bulkhead.agent.v1.ReadFileResponse
 	(*WriteFileRequest)(nil),  // 34: bulkhead.agent.v1.WriteFileRequest
 	(*WriteFileResponse)(nil), // 35: bulkhead.agent.v1.WriteFileResponse
+	(*FreezeRequest)(nil),     // 36: bulkhead.agent.v1.FreezeRequest
+	(*FreezeResponse)(nil),    // 37: bulkhead.agent.v1.FreezeResponse
+	(*ThawRequest)(nil),       // 38: bulkhead.agent.v1.ThawRequest
+	(*ThawResponse)(nil),      // 39: bulkhead.agent.v1.ThawResponse
+	(*RenewRequest)(nil),      // 40: bulkhead.agent.v1.RenewRequest
+	(*RenewResponse)(nil),     // 41: bulkhead.agent.v1.RenewResponse
 }
 var file_v1_agent_proto_depIdxs = []int32{
 	2,  // 0: bulkhead.agent.v1.SetupRequest.root:type_name -> bulkhead.agent.v1.RootFS
@@ -2296,39 +2620,46 @@ var file_v1_agent_proto_depIdxs = []int32{
 	23, // 8: bulkhead.agent.v1.StatResponse.info:type_name -> bulkhead.agent.v1.FileInfo
 	23, // 9: bulkhead.agent.v1.ReadDirResponse.files:type_name -> bulkhead.agent.v1.FileInfo
 	23, // 10: bulkhead.agent.v1.WriteFileResponse.info:type_name -> bulkhead.agent.v1.FileInfo
-	1,  // 11: bulkhead.agent.v1.Agent.Setup:input_type -> bulkhead.agent.v1.SetupRequest
-	8,  // 12: bulkhead.agent.v1.Agent.Health:input_type -> bulkhead.agent.v1.HealthRequest
-	10, // 13: bulkhead.agent.v1.Agent.Start:input_type -> bulkhead.agent.v1.StartRequest
-	13, // 14: bulkhead.agent.v1.Agent.Wait:input_type -> bulkhead.agent.v1.WaitRequest
-	15, // 15: bulkhead.agent.v1.Agent.Signal:input_type -> bulkhead.agent.v1.SignalRequest
-	17, // 16: bulkhead.agent.v1.Agent.Resize:input_type -> bulkhead.agent.v1.ResizeRequest
-	19, // 17: bulkhead.agent.v1.Agent.PowerOff:input_type -> bulkhead.agent.v1.PowerOffRequest
-	21, // 18: bulkhead.agent.v1.Agent.Stat:input_type -> bulkhead.agent.v1.StatRequest
-	24, // 19: bulkhead.agent.v1.Agent.ReadDir:input_type -> bulkhead.agent.v1.ReadDirRequest
-	26, // 20: bulkhead.agent.v1.Agent.MakeDir:input_type -> bulkhead.agent.v1.MakeDirRequest
-	28, // 21: bulkhead.agent.v1.Agent.Symlink:input_type -> bulkhead.agent.v1.SymlinkRequest
-	30, // 22: bulkhead.agent.v1.Agent.Remove:input_type -> bulkhead.agent.v1.RemoveRequest
-	32, // 23: bulkhead.agent.v1.Agent.ReadFile:input_type -> bulkhead.agent.v1.ReadFileRequest
-	34, // 24: bulkhead.agent.v1.Agent.WriteFile:input_type -> bulkhead.agent.v1.WriteFileRequest
-	7,  // 25: bulkhead.agent.v1.Agent.Setup:output_type -> bulkhead.agent.v1.SetupResponse
-	9,  // 26: bulkhead.agent.v1.Agent.Health:output_type -> bulkhead.agent.v1.HealthResponse
-	12, // 27: bulkhead.agent.v1.Agent.Start:output_type -> bulkhead.agent.v1.StartResponse
-	14, // 28: bulkhead.agent.v1.Agent.Wait:output_type -> bulkhead.agent.v1.WaitResponse
-	16, // 29: bulkhead.agent.v1.Agent.Signal:output_type -> bulkhead.agent.v1.SignalResponse
-	18, // 30: bulkhead.agent.v1.Agent.Resize:output_type -> bulkhead.agent.v1.ResizeResponse
-	20, // 31: bulkhead.agent.v1.Agent.PowerOff:output_type -> bulkhead.agent.v1.PowerOffResponse
-	22, // 32: bulkhead.agent.v1.Agent.Stat:output_type -> bulkhead.agent.v1.StatResponse
-	25, // 33: bulkhead.agent.v1.Agent.ReadDir:output_type -> bulkhead.agent.v1.ReadDirResponse
-	27, // 34: bulkhead.agent.v1.Agent.MakeDir:output_type -> bulkhead.agent.v1.MakeDirResponse
-	29, // 35: bulkhead.agent.v1.Agent.Symlink:output_type -> bulkhead.agent.v1.SymlinkResponse
-	31, // 36: bulkhead.agent.v1.Agent.Remove:output_type -> bulkhead.agent.v1.RemoveResponse
-	33, // 37: bulkhead.agent.v1.Agent.ReadFile:output_type -> bulkhead.agent.v1.ReadFileResponse
-	35, // 38: bulkhead.agent.v1.Agent.WriteFile:output_type -> bulkhead.agent.v1.WriteFileResponse
-	25, // [25:39] is the sub-list for method output_type
-	11, // [11:25] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	6,  // 11: bulkhead.agent.v1.RenewRequest.interfaces:type_name -> bulkhead.agent.v1.NetworkInterface
+	1,  // 12: bulkhead.agent.v1.Agent.Setup:input_type -> bulkhead.agent.v1.SetupRequest
+	8,  // 13: bulkhead.agent.v1.Agent.Health:input_type -> bulkhead.agent.v1.HealthRequest
+	10, // 14: bulkhead.agent.v1.Agent.Start:input_type -> bulkhead.agent.v1.StartRequest
+	13, // 15: bulkhead.agent.v1.Agent.Wait:input_type -> bulkhead.agent.v1.WaitRequest
+	15, // 16: bulkhead.agent.v1.Agent.Signal:input_type -> bulkhead.agent.v1.SignalRequest
+	17, // 17: bulkhead.agent.v1.Agent.Resize:input_type -> bulkhead.agent.v1.ResizeRequest
+	19, // 18: bulkhead.agent.v1.Agent.PowerOff:input_type -> bulkhead.agent.v1.PowerOffRequest
+	21, // 19: bulkhead.agent.v1.Agent.Stat:input_type -> bulkhead.agent.v1.StatRequest
+	24, // 20: bulkhead.agent.v1.Agent.ReadDir:input_type -> bulkhead.agent.v1.ReadDirRequest
+	26, // 21: bulkhead.agent.v1.Agent.MakeDir:input_type -> bulkhead.agent.v1.MakeDirRequest
+	28, // 22: bulkhead.agent.v1.Agent.Symlink:input_type -> bulkhead.agent.v1.SymlinkRequest
+	30, // 23: bulkhead.agent.v1.Agent.Remove:input_type -> bulkhead.agent.v1.RemoveRequest
+	32, // 24: bulkhead.agent.v1.Agent.ReadFile:input_type -> bulkhead.agent.v1.ReadFileRequest
+	34, // 25: bulkhead.agent.v1.Agent.WriteFile:input_type -> bulkhead.agent.v1.WriteFileRequest
+	36, // 26: bulkhead.agent.v1.Agent.Freeze:input_type -> bulkhead.agent.v1.FreezeRequest
+	38, // 27: bulkhead.agent.v1.Agent.Thaw:input_type -> bulkhead.agent.v1.ThawRequest
+	40, // 28: bulkhead.agent.v1.Agent.Renew:input_type -> bulkhead.agent.v1.RenewRequest
+	7,  // 29: bulkhead.agent.v1.Agent.Setup:output_type -> bulkhead.agent.v1.SetupResponse
+	9,  // 30: bulkhead.agent.v1.Agent.Health:output_type -> bulkhead.agent.v1.HealthResponse
+	12, // 31: bulkhead.agent.v1.Agent.Start:output_type -> bulkhead.agent.v1.StartResponse
+	14, // 32: bulkhead.agent.v1.Agent.Wait:output_type -> bulkhead.agent.v1.WaitResponse
+	16, // 33: bulkhead.agent.v1.Agent.Signal:output_type -> bulkhead.agent.v1.SignalResponse
+	18, // 34: bulkhead.agent.v1.Agent.Resize:output_type -> bulkhead.agent.v1.ResizeResponse
+	20, // 35: bulkhead.agent.v1.Agent.PowerOff:output_type -> bulkhead.agent.v1.PowerOffResponse
+	22, // 36: bulkhead.agent.v1.Agent.Stat:output_type -> bulkhead.agent.v1.StatResponse
+	25, // 37: bulkhead.agent.v1.Agent.ReadDir:output_type -> bulkhead.agent.v1.ReadDirResponse
+	27, // 38: bulkhead.agent.v1.Agent.MakeDir:output_type -> bulkhead.agent.v1.MakeDirResponse
+	29, // 39: bulkhead.agent.v1.Agent.Symlink:output_type -> bulkhead.agent.v1.SymlinkResponse
+	31, // 40: bulkhead.agent.v1.Agent.Remove:output_type -> bulkhead.agent.v1.RemoveResponse
+	33, // 41: bulkhead.agent.v1.Agent.ReadFile:output_type -> bulkhead.agent.v1.ReadFileResponse
+	35, // 42: bulkhead.agent.v1.Agent.WriteFile:output_type -> bulkhead.agent.v1.WriteFileResponse
+	37, // 43: bulkhead.agent.v1.Agent.Freeze:output_type -> bulkhead.agent.v1.FreezeResponse
+	39, // 44: bulkhead.agent.v1.Agent.Thaw:output_type -> bulkhead.agent.v1.ThawResponse
+	41, // 45: bulkhead.agent.v1.Agent.Renew:output_type -> bulkhead.agent.v1.RenewResponse
+	29, // [29:46] is the sub-list for method output_type
+	12, // [12:29] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_v1_agent_proto_init() }
@@ -2348,7 +2679,7 @@ func file_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_agent_proto_rawDesc), len(file_v1_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,9 @@ type AgentService interface {
 	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
 	ReadFile(context.Context, *ReadFileRequest) (*ReadFileResponse, error)
 	WriteFile(context.Context, *WriteFileRequest) (*WriteFileResponse, error)
+	Freeze(context.Context, *FreezeRequest) (*FreezeResponse, error)
+	Thaw(context.Context, *ThawRequest) (*ThawResponse, error)
+	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
 }
 
 func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
@@ -124,6 +127,27 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 					return nil, err
 				}
 				return svc.WriteFile(ctx, &req)
+			},
+			"Freeze": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req FreezeRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Freeze(ctx, &req)
+			},
+			"Thaw": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req ThawRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Thaw(ctx, &req)
+			},
+			"Renew": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req RenewRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Renew(ctx, &req)
 			},
 		},
 	})
@@ -246,6 +270,30 @@ func (c *agentClient) ReadFile(ctx context.Context, req *ReadFileRequest) (*Read
 func (c *agentClient) WriteFile(ctx context.Context, req *WriteFileRequest) (*WriteFileResponse, error) {
 	var resp WriteFileResponse
 	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "WriteFile", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Freeze(ctx context.Context, req *FreezeRequest) (*FreezeResponse, error) {
+	var resp FreezeResponse
+	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "Freeze", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Thaw(ctx context.Context, req *ThawRequest) (*ThawResponse, error) {
+	var resp ThawResponse
+	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "Thaw", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Renew(ctx context.Context, req *RenewRequest) (*RenewResponse, error) {
+	var resp RenewResponse
+	if err := c.client.Call(ctx, "bulkhead.agent.v1.Agent", "Renew", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
