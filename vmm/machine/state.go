@@ -45,6 +45,11 @@ func (m *Machine) state(sys *kvm.System) (*statev1.Machine, error) {
 	if err != nil {
 		return nil, err
 	}
+	// After the devices, whose last interrupts are in there or, a moment later, at
+	// the processors.
+	if s.Chips, err = vcpu.SaveChips(m.vm); err != nil {
+		return nil, err
+	}
 	for _, v := range m.vcpus {
 		cpu, err := vcpu.Save(v, msrs)
 		if err != nil {
@@ -52,9 +57,7 @@ func (m *Machine) state(sys *kvm.System) (*statev1.Machine, error) {
 		}
 		s.Cpus = append(s.Cpus, cpu)
 	}
-	// After the devices, whose last interrupts are in there.
-	s.Chips, err = vcpu.SaveChips(m.vm)
-	return s, err
+	return s, nil
 }
 
 // restore has the machine go on where c.State says, in place of a boot.
