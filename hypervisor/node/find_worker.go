@@ -43,7 +43,7 @@ func (n *Node) findWorker(ctx context.Context, r *storev1.Record) (*instance.Ins
 		}
 		log := n.config.Log.With(zap.String("sandbox", r.GetSandbox().GetName()))
 		log.Error("end a worker that doesn't answer", zap.Error(err))
-		if err = n.removeRun(r); err == nil {
+		if err = n.end(r); err == nil {
 			return nil, 0, errSilent
 		}
 		log.Error("it can't be ended: end it, and the sandbox goes on", zap.Error(err))
@@ -53,6 +53,22 @@ func (n *Node) findWorker(ctx context.Context, r *storev1.Record) (*instance.Ins
 			return nil, 0, errNodeClosing
 		}
 	}
+}
+
+// end ends a worker by force, or else by asking it.
+func (n *Node) end(r *storev1.Record) error {
+	err := n.removeRun(r)
+	if err == nil {
+		return nil
+	}
+	b, opened := supervise.OpenBundle(n.config.RuntimeDir, r.GetSandbox().GetName())
+	if opened != nil {
+		return err
+	}
+	if err := n.shutDown(b); err != nil {
+		return err
+	}
+	return n.removeRun(r)
 }
 
 // attachPatiently tries again and again, until the worker answers or is gone, or

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
 // restart is the node's end and return, with something done in between.
@@ -230,4 +232,21 @@ func TestStrays(t *testing.T) {
 		t.Errorf("the worker is still there: %s", b)
 	}
 	f.settled("known")
+}
+
+// TestDeletedBeforeItIsFound has a client delete a sandbox whose worker nobody knows
+// but itself: the node was killed as it began, and it doesn't answer at first.
+func TestDeletedBeforeItIsFound(t *testing.T) {
+	f := open(t)
+	f.create("slow", &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordNoBoot}})
+	go f.Start(context.Background(), "slow")
+	id := f.untilWorker("slow")
+	f.must(f.Close())
+	f.rewrite("slow", func(r *storev1.Record) { r.Worker = nil })
+	f.must(os.Remove(filepath.Join(f.config.RuntimeDir, "slow", "worker.id")))
+	f.must(syscall.Kill(id.PID, syscall.SIGSTOP))
+	f.reopen()
+	time.AfterFunc(time.Second, func() { syscall.Kill(id.PID, syscall.SIGCONT) })
+	f.must(f.Delete(t.Context(), "slow", "", true))
+	f.hasEnded(id)
 }
