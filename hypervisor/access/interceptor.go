@@ -17,6 +17,8 @@ var readOnlyMethods = []string{
 	"/bulkhead.v1.Sandboxes/GetSandboxStats",
 	"/bulkhead.v1.Sandboxes/ListSandboxes",
 	"/bulkhead.v1.Sandboxes/WatchSandboxes",
+	"/bulkhead.v1.Snapshots/GetSnapshot",
+	"/bulkhead.v1.Snapshots/ListSnapshots",
 	"/bulkhead.v1.Processes/GetLogs",
 	"/bulkhead.v1.Node/GetNodeInfo",
 	"/grpc.reflection.v1.ServerReflection/",

@@ -27,6 +27,7 @@ type Client struct {
 	Processes bulkheadv1.ProcessesClient
 	Files     bulkheadv1.FilesClient
 	Ports     bulkheadv1.PortsClient
+	Snapshots bulkheadv1.SnapshotsClient
 	Node      bulkheadv1.NodeClient
 
 	conn *grpc.ClientConn
@@ -78,6 +79,7 @@ func New(conn *grpc.ClientConn) *Client {
 		Processes:       bulkheadv1.NewProcessesClient(conn),
 		Files:           bulkheadv1.NewFilesClient(conn),
 		Ports:           bulkheadv1.NewPortsClient(conn),
+		Snapshots:       bulkheadv1.NewSnapshotsClient(conn),
 		Node:            bulkheadv1.NewNodeClient(conn),
 		conn:            conn,
 	}

@@ -39,7 +39,7 @@ func (a accessLog) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 
 func (a accessLog) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	start := time.Now()
-	first := &firstMessage{ServerStream: stream}
+	first := &firstMessage{ServerStream: stream, subject: zap.Skip()}
 	err := handler(srv, first)
 	a.write(stream.Context(), info.FullMethod, first.subject, start, err)
 	return err
@@ -50,7 +50,7 @@ func (a accessLog) stream(srv any, stream grpc.ServerStream, info *grpc.StreamSe
 type firstMessage struct {
 	grpc.ServerStream
 	seen    bool
-	subject string
+	subject zap.Field
 }
 
 // RecvMsg implements grpc.ServerStream.
@@ -62,26 +62,37 @@ func (s *firstMessage) RecvMsg(m any) error {
 	return err
 }
 
-// subject is the sandbox that a request is about, or empty.
-func subject(req any) string {
+// subject is the sandbox that a request is about, or the snapshot, if any.
+func subject(req any) zap.Field {
 	switch r := req.(type) {
 	case *bulkheadv1.ExecRequest:
-		return r.GetStart().GetSandbox()
+		return named("sandbox", r.GetStart().GetSandbox())
 	case *bulkheadv1.AttachRequest:
-		return r.GetStart().GetSandbox()
+		return named("sandbox", r.GetStart().GetSandbox())
 	case *bulkheadv1.PortForwardRequest:
-		return r.GetStart().GetSandbox()
+		return named("sandbox", r.GetStart().GetSandbox())
 	case *bulkheadv1.WriteFileRequest:
-		return r.GetHeader().GetSandbox()
+		return named("sandbox", r.GetHeader().GetSandbox())
+	case *bulkheadv1.GetSnapshotRequest:
+		return named("snapshot", r.GetName())
+	case *bulkheadv1.DeleteSnapshotRequest:
+		return named("snapshot", r.GetName())
 	case about:
-		return r.GetSandbox()
+		return named("sandbox", r.GetSandbox())
 	case interface{ GetName() string }:
-		return r.GetName()
+		return named("sandbox", r.GetName())
 	}
-	return ""
+	return zap.Skip()
 }
 
-func (a accessLog) write(ctx context.Context, method, sandbox string, start time.Time, err error) {
+func named(what, name string) zap.Field {
+	if name == "" {
+		return zap.Skip()
+	}
+	return zap.String(what, clip.Text(name, maxWord))
+}
+
+func (a accessLog) write(ctx context.Context, method string, subject zap.Field, start time.Time, err error) {
 	code := status.Code(err)
 	level := zapcore.InfoLevel
 	switch code {
@@ -94,10 +105,7 @@ func (a accessLog) write(ctx context.Context, method, sandbox string, start time
 	}
 	fields := []zap.Field{
 		zap.String("method", clip.Text(method, maxWord)), zap.String("client", clip.Text(access.FromContext(ctx).Name, maxWord)),
-		zap.Stringer("code", code), zap.Duration("took", time.Since(start)),
-	}
-	if sandbox != "" {
-		fields = append(fields, zap.String("sandbox", clip.Text(sandbox, maxWord)))
+		zap.Stringer("code", code), zap.Duration("took", time.Since(start)), subject,
 	}
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil && p.Addr.Network() != "unix" {
 		fields = append(fields, zap.Stringer("peer", p.Addr))

@@ -46,6 +46,10 @@ const (
 	ReasonCommandNotExecutable = "COMMAND_NOT_EXECUTABLE"
 	ReasonForgotten            = "CHANGES_FORGOTTEN"
 	ReasonPortRefused          = "PORT_REFUSED"
+	ReasonNoSnapshot           = "SNAPSHOT_NOT_FOUND"
+	ReasonSnapshotDamaged      = "SNAPSHOT_DAMAGED"
+	ReasonSnapshotFailed       = "SNAPSHOT_FAILED"
+	ReasonTooManySnapshots     = "TOO_MANY_SNAPSHOTS"
 	ReasonGuest                = "GUEST" // the guest answered so
 	ReasonNotAllowed           = "NOT_ALLOWED"
 	ReasonInternal             = "INTERNAL"
@@ -56,13 +60,19 @@ type Error struct {
 	Kind    Kind
 	Reason  string // one of the constants
 	Subject string // the sandbox, or what else it is about; may be empty
-	Message string // for people: what is wrong and what to do about it
+	// Resource is what Subject is one of, such as ResourceSnapshot. Empty: a
+	// sandbox, if anything.
+	Resource string
+	Message  string // for people: what is wrong and what to do about it
 	// Violations say what is wrong with the fields of an invalid request.
 	Violations []Violation
 	// RetryAfter is when the same request may have another outcome. 0: not known.
 	RetryAfter time.Duration
 	Err        error // behind it; may be nil
 }
+
+// ResourceSnapshot is an Error's Resource.
+const ResourceSnapshot = "snapshot"
 
 // Violation is what is wrong with a field.
 type Violation struct {

@@ -37,6 +37,9 @@ func (i *Instance) Boot(ctx context.Context) (release string, err error) {
 }
 
 func (i *Instance) boot(ctx context.Context) (release string, err error) {
+	if i.plan.Identity != nil {
+		return i.restore(ctx)
+	}
 	listener, err := guest.Listen(i.agent.path)
 	if err != nil {
 		return "", err
@@ -76,7 +79,10 @@ func (i *Instance) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := i.worker.API.Create(ctx, &vmmv1.CreateRequest{Machine: m}); err != nil {
+		if err := i.keepMachine(m.GetMachine()); err != nil {
+			return err
+		}
+		if _, err := i.worker.API.Create(ctx, m); err != nil {
 			return err
 		}
 		state = vmmv1.MachineState_MACHINE_STATE_CREATED
@@ -152,13 +158,21 @@ func (i *Instance) startCommand(ctx context.Context, agent *guest.Agent) error {
 	if c == nil {
 		return nil
 	}
-	_, err := i.worker.API.Record(ctx, guest.Recording(*c, i.plan.Log, i.bundle.Path(inputName)))
-	if err != nil && status.Code(err) != codes.AlreadyExists {
-		return fmt.Errorf("record the command's output: %w", plain(err))
+	if err := i.record(ctx); err != nil {
+		return err
 	}
 	if err := agent.StartMain(ctx, *c); err != nil {
 		return err
 	}
 	i.Timings.Mark("command started")
+	return nil
+}
+
+// record has the worker write down what the command says, unless it does.
+func (i *Instance) record(ctx context.Context) error {
+	_, err := i.worker.API.Record(ctx, guest.Recording(*i.plan.Command, i.plan.Log, i.bundle.Path(inputName)))
+	if err != nil && status.Code(err) != codes.AlreadyExists {
+		return fmt.Errorf("record the command's output: %w", plain(err))
+	}
 	return nil
 }

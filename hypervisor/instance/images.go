@@ -16,17 +16,20 @@ type Images struct {
 	Kernel, Initrd string
 	Root           string // the first disk, read-only
 	RootType       string // its file system's, as mount(2) has it
+	// Snapshot is the directory of what the guest goes on from, with Root as it was
+	// then. Kernel, Initrd and RootType are of no use with it.
+	Snapshot string
 }
 
 // machine returns the plan's, with its images and a way to the guest's agent.
-func (i *Instance) machine(ctx context.Context) (*vmmv1.MachineConfig, error) {
-	m := proto.CloneOf(i.plan.Machine)
+func (i *Instance) machine(ctx context.Context) (*vmmv1.CreateRequest, error) {
+	m, snapshot := proto.CloneOf(i.plan.Machine), ""
 	if i.plan.Images != nil {
 		images, err := i.plan.Images(ctx)
 		if err != nil {
 			return nil, err
 		}
-		m.Kernel, m.Initrd = images.Kernel, images.Initrd
+		m.Kernel, m.Initrd, snapshot = images.Kernel, images.Initrd, images.Snapshot
 		m.Disks = append([]*vmmv1.Disk{{Path: images.Root, ReadOnly: true}}, m.Disks...)
 	}
 	if m.Vsock == nil {
@@ -35,7 +38,7 @@ func (i *Instance) machine(ctx context.Context) (*vmmv1.MachineConfig, error) {
 	m.Vsock.Paths = append(m.Vsock.Paths, &vmmv1.VsockPath{
 		Path: i.agent.path, FirstPort: guest.FirstPort, LastPort: guest.LastPort,
 	})
-	return m, nil
+	return &vmmv1.CreateRequest{Machine: m, Snapshot: snapshot}, nil
 }
 
 // setup returns what the guest is told of itself.

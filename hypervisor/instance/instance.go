@@ -4,6 +4,9 @@
 //	Launch ─▶ bundle, worker ─▶ Boot: machine, guest's agent, root file system, command
 //	Attach ─▶ those that are there ─▶ Boot: what is missing
 //
+// A guest that goes on from a snapshot has come so far before: Boot makes it another
+// one.
+//
 // Each step of Boot is done once, whoever does it: an owner that was killed
 // halfway is replaced by another, who goes on.
 package instance
@@ -27,6 +30,8 @@ import (
 const (
 	vsockName = "vsock.sock"
 	inputName = "input.sock"
+	// machineName has what the machine was made of.
+	machineName = "machine.json"
 )
 
 // stopTime is how long a worker has to give back what it holds.
@@ -40,9 +45,12 @@ type Plan struct {
 	Setup   *agentv1.SetupRequest
 	// Images finds what isn't in Machine and Setup, when it is needed: not for a
 	// guest that is up. nil: nothing.
-	Images  func(context.Context) (Images, error)
-	Command *guest.Command // nil: none
-	Log     *vmmv1.LogFile // of the command
+	Images func(context.Context) (Images, error)
+	// Identity is who the guest is to be that goes on from a snapshot, without
+	// entropy and time. Its command runs already. nil: the guest boots.
+	Identity *agentv1.RenewRequest
+	Command  *guest.Command // nil: none
+	Log      *vmmv1.LogFile // of the command
 	// BootTimeout is the most that a guest may take to come up. 0: no limit.
 	BootTimeout time.Duration
 }

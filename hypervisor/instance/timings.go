@@ -24,10 +24,13 @@ type Timings struct {
 }
 
 // Mark records that a stage is over now.
-func (t *Timings) Mark(name string) {
+func (t *Timings) Mark(name string) { t.Add(&vmmv1.Step{Name: name, AtNs: t.now()}) }
+
+// now is when a step is over that is added later.
+func (t *Timings) now() uint64 {
 	var ts unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // can't fail
-	t.Add(&vmmv1.Step{Name: name, AtNs: uint64(ts.Nano())})
+	return uint64(ts.Nano())
 }
 
 // Add adds steps that were recorded elsewhere on this host.

@@ -24,6 +24,7 @@ type Metrics struct {
 	starts *prometheus.HistogramVec // by phase
 	exits  *prometheus.CounterVec   // by reason
 	calls  *prometheus.HistogramVec // by method and code
+	pauses prometheus.Histogram
 }
 
 var _ node.Observer = (*Metrics)(nil)
@@ -44,8 +45,11 @@ func New() *Metrics {
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "bulkhead_api_seconds", Help: "How long calls of the API took, streams from their begin to their end.", Buckets: prometheus.ExponentialBuckets(.001, 4, 10),
 		}, []string{"method", "code"}),
+		pauses: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "bulkhead_snapshot_pause_seconds", Help: "How long sandboxes stood still while they were saved.", Buckets: startBuckets,
+		}),
 	}
-	m.registry.MustRegister(m.starts, m.exits, m.calls,
+	m.registry.MustRegister(m.starts, m.exits, m.calls, m.pauses,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -73,6 +77,11 @@ func (m *Metrics) Started(s *bulkheadv1.SandboxStatus) {
 // Ended implements node.Observer.
 func (m *Metrics) Ended(e *bulkheadv1.SandboxExit) {
 	m.exits.WithLabelValues(label(e.GetReason().String(), "EXIT_REASON_")).Inc()
+}
+
+// Saved implements node.Observer.
+func (m *Metrics) Saved(s *bulkheadv1.Snapshot) {
+	m.pauses.Observe(s.GetPause().AsDuration().Seconds())
 }
 
 // Unary times calls.

@@ -35,15 +35,26 @@ func (n *Node) Create(r *bulkheadv1.CreateSandboxRequest, client string) (*bulkh
 	if n.draining.Load() {
 		return nil, errDraining
 	}
-	if err := n.checkCount(client, limits.PerClient); err != nil {
+	if err := n.checkCount(client, 1, limits.PerClient); err != nil {
 		return nil, err
 	}
 	if err := n.checkVsockPath(s.GetVsockPath()); err != nil {
 		return nil, err
 	}
+	s, origin, err := n.inherit(s)
+	if err != nil {
+		return nil, err
+	}
 	record := newRecord(r, s, client)
+	record.Sandbox.Status.Origin = origin
+	return n.admit(record)
+}
+
+// admit makes a sandbox of a record, and returns it as it is then. The caller holds
+// n.admission.
+func (n *Node) admit(record *storev1.Record) (*bulkheadv1.Sandbox, error) {
 	name := record.GetSandbox().GetName()
-	if err := n.reserve(name, s); err != nil {
+	if err := n.reserve(name, record.GetSandbox().GetSpec()); err != nil {
 		return nil, err
 	}
 	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: "created", Optional: true}
@@ -69,7 +80,7 @@ func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, s *bulkheadv1.Sandbo
 		if err := box.leaving(); err != nil {
 			return nil, err
 		}
-		if before.GetClient() == client && sameSpec(before.GetSpec(), s) && box.requestID == r.GetRequestId() {
+		if before.GetClient() == client && sameRequest(before.GetSpec(), s) && box.requestID == r.GetRequestId() {
 			return before, nil
 		}
 		return nil, fault.New(fault.Exists, fault.ReasonNameTaken, r.GetName(),
@@ -86,7 +97,7 @@ func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, s *bulkheadv1.Sandbo
 		if err := box.leaving(); err != nil {
 			return nil, err
 		}
-		if sameSpec(before.GetSpec(), s) && r.GetName() == "" {
+		if sameRequest(before.GetSpec(), s) && r.GetName() == "" {
 			return before, nil
 		}
 		return nil, fault.New(fault.Exists, fault.ReasonRequestIDUsed, before.GetName(),
@@ -105,8 +116,8 @@ func (s *sandbox) leaving() error {
 		Message: fmt.Sprintf("sandbox %q is being deleted: try again when it is gone", s.name), RetryAfter: time.Second}
 }
 
-// checkCount fails if the client has as many sandboxes as it may have.
-func (n *Node) checkCount(client string, most int) error {
+// checkCount fails if the client may not have so many more sandboxes.
+func (n *Node) checkCount(client string, more, most int) error {
 	if most == 0 {
 		return nil
 	}
@@ -116,9 +127,9 @@ func (n *Node) checkCount(client string, most int) error {
 			count++
 		}
 	}
-	if count >= most {
+	if count+more > most {
 		return fault.New(fault.Exhausted, fault.ReasonTooMany, client,
-			"client %s has %d sandboxes, the most that it may have: delete one first", client, count)
+			"client %s has %d sandboxes, %d are the most that it may have: delete one first", client, count, most)
 	}
 	return nil
 }

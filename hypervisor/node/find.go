@@ -65,12 +65,9 @@ func (n *Node) List(r *bulkheadv1.ListSandboxesRequest) (*bulkheadv1.ListSandbox
 	if err != nil {
 		return nil, fault.InvalidField("label_selector", err.Error())
 	}
-	size := int(r.GetPageSize())
-	switch {
-	case size == 0:
-		size = defaultPage
-	case size > maxPage:
-		return nil, fault.InvalidField("page_size", "it is at most "+strconv.Itoa(maxPage))
+	size, err := pageSize(r.GetPageSize())
+	if err != nil {
+		return nil, err
 	}
 	if len(r.GetStates()) > maxStates {
 		return nil, fault.InvalidField("states", strconv.Itoa(maxStates)+" are the most")
@@ -79,7 +76,7 @@ func (n *Node) List(r *bulkheadv1.ListSandboxesRequest) (*bulkheadv1.ListSandbox
 	after := ""
 	if r.GetPageToken() != "" {
 		if after, page.ResourceVersion, err = readToken(r.GetPageToken()); err != nil {
-			return nil, fault.InvalidField("page_token", "it is none that this node gave: begin with the first page")
+			return nil, errPageToken()
 		}
 	}
 	bytes := 0
@@ -95,6 +92,21 @@ func (n *Node) List(r *bulkheadv1.ListSandboxesRequest) (*bulkheadv1.ListSandbox
 		page.Sandboxes, bytes = append(page.Sandboxes, seen), bytes+proto.Size(seen)
 	}
 	return page, nil
+}
+
+// pageSize returns how many a page has of which so many are asked for.
+func pageSize(asked uint32) (int, error) {
+	switch {
+	case asked == 0:
+		return defaultPage, nil
+	case asked > maxPage:
+		return 0, fault.InvalidField("page_size", "it is at most "+strconv.Itoa(maxPage))
+	}
+	return int(asked), nil
+}
+
+func errPageToken() error {
+	return fault.InvalidField("page_token", "it is none that this node gave: begin with the first page")
 }
 
 func inState(s *bulkheadv1.Sandbox, states []bulkheadv1.SandboxState) bool {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/capacity"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -17,13 +18,15 @@ import (
 
 // Node makes and keeps sandboxes. Its methods may be called from any goroutine.
 //
-// Lock ordering: admission, mu.
+// Lock ordering: admission, saves, mu.
 type Node struct {
 	config  Config
 	limits  atomic.Pointer[Limits]
 	ledger  *capacity.Ledger
 	started time.Time
 	own     *supervise.Bundle // with what is kept of sandboxes; nil: StateDir is configured
+
+	snapshots *snapshots.Dir
 
 	closing chan struct{} // closed by Close
 	finding chan struct{} // has a token of each sandbox that looks for its worker
@@ -33,6 +36,12 @@ type Node struct {
 	admission sync.Mutex
 	draining  atomic.Bool
 
+	// saves is held while it is decided whether a snapshot is taken. It guards the
+	// next two.
+	saves    sync.Mutex
+	savings  map[string]*saving  // under way, by name
+	forkings map[string]*forking // under way, by client and request ID
+
 	checking sync.Mutex // the next two; no other lock is taken under it
 	checked  time.Time
 	checks   []Check
@@ -40,6 +49,8 @@ type Node struct {
 	mu        sync.Mutex // the rest; not held while anything waits
 	sandboxes map[string]*sandbox
 	closed    bool
+	// unfinished are what an earlier node left of snapshots, by sandbox.
+	unfinished map[string][]*snapshots.Stage
 }
 
 // Open returns a node with the sandboxes of its store. Those that were running
@@ -49,7 +60,10 @@ func Open(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{config: c, started: time.Now(), closing: make(chan struct{}), finding: make(chan struct{}, finders), sandboxes: map[string]*sandbox{}}
+	n := &Node{
+		config: c, started: time.Now(), closing: make(chan struct{}), finding: make(chan struct{}, finders), sandboxes: map[string]*sandbox{},
+		savings: map[string]*saving{}, forkings: map[string]*forking{}, unfinished: map[string][]*snapshots.Stage{},
+	}
 	if err := n.prepare(); err != nil {
 		return nil, errors.Join(err, n.removeOwn())
 	}
@@ -81,7 +95,8 @@ func (n *Node) prepare() (err error) {
 	if err := os.MkdirAll(filepath.Join(n.config.StateDir, keptName), 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
-	return nil
+	n.snapshots, err = snapshots.Open(filepath.Join(n.config.StateDir, snapshotsName))
+	return err
 }
 
 // SetLimits changes what the node allows from now on.

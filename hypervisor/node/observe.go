@@ -8,6 +8,8 @@ type Observer interface {
 	Started(*bulkheadv1.SandboxStatus)
 	// Ended is told how each run ended.
 	Ended(*bulkheadv1.SandboxExit)
+	// Saved is told of each snapshot that was taken.
+	Saved(*bulkheadv1.Snapshot)
 }
 
 func (n *Node) observeStart(s *bulkheadv1.SandboxStatus) {
@@ -19,5 +21,11 @@ func (n *Node) observeStart(s *bulkheadv1.SandboxStatus) {
 func (n *Node) observeExit(e *bulkheadv1.SandboxExit) {
 	if n.config.Observer != nil {
 		n.config.Observer.Ended(e)
+	}
+}
+
+func (n *Node) observeSnapshot(s *bulkheadv1.Snapshot) {
+	if n.config.Observer != nil {
+		n.config.Observer.Saved(s)
 	}
 }

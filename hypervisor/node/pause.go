@@ -41,6 +41,9 @@ func (s *sandbox) turn(from, to bulkheadv1.SandboxState) error {
 	if s.state() != from || s.instance == nil {
 		return s.wrongState("only one that is " + stateText(from) + " can be " + stateText(to))
 	}
+	if s.work != nil {
+		return s.busy()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), turnTime)
 	defer cancel()
 	do, machine := s.instance.Pause, vmmv1.MachineState_MACHINE_STATE_PAUSED

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
 
 	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -43,6 +44,9 @@ func (n *Node) describe(r *storev1.Record) (p instance.Plan) {
 		p.Machine.Vsock = &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: path}}}
 	}
 	p.Setup, p.Images = setup(name, s), n.imagesOf(s)
+	if n.restores(r) {
+		p.Identity, p.Images = renewed(r), n.sourceOf(r)
+	}
 	if c := s.GetCommand(); c != nil {
 		command := Command(c)
 		p.Command, p.Log = &command, &vmmv1.LogFile{Path: filepath.Join(n.kept(name), outputName)}
@@ -56,7 +60,7 @@ func (n *Node) disks(name string, disks []*bulkheadv1.Disk) (all []*vmmv1.Disk) 
 			Path: d.GetPath(), ReadOnly: d.GetReadOnly(), Direct: d.GetDirect(), Limit: limit(d.GetLimit()), Overlay: d.GetOverlayPath(),
 		}
 		if d.GetOverlay() && disk.Overlay == "" {
-			disk.Overlay = filepath.Join(n.kept(name), fmt.Sprintf("disk%d.overlay", i))
+			disk.Overlay = n.ownOverlay(name, i)
 		}
 		all = append(all, disk)
 	}
@@ -151,5 +155,13 @@ func newMAC() string {
 	return net.HardwareAddr(id).String()
 }
 
-// sameSpec reports whether two requests ask for the same.
-func sameSpec(a, b *bulkheadv1.SandboxSpec) bool { return proto.Equal(a, b) }
+// sameRequest reports whether a request, of asked, asks for the sandbox that has the
+// specification before. That has more than was asked for if it goes on from a
+// snapshot.
+func sameRequest(before, asked *bulkheadv1.SandboxSpec) bool {
+	if asked.GetSnapshot() != "" && asked.GetSnapshot() == before.GetSnapshot() {
+		full, wrong := spec.Inherit(asked, before)
+		return len(wrong) == 0 && proto.Equal(full, before)
+	}
+	return proto.Equal(before, asked)
+}

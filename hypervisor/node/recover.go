@@ -31,8 +31,15 @@ func (n *Node) recover() error {
 			state != bulkheadv1.SandboxState_SANDBOX_STATE_DELETING {
 			n.ledger.Take(r.GetSandbox().GetName(), needs(r.GetSandbox().GetSpec()))
 		}
+	}
+	forks, err := n.findUnfinished(known)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
 		n.add(r, (*sandbox).recover)
 	}
+	n.abandon(forks, records)
 	if n.own != nil {
 		return nil // what is in the runtime directory may be other nodes'
 	}
@@ -46,8 +53,10 @@ func (s *sandbox) recover() {
 		bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED, bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING:
 		s.attach()
 	case bulkheadv1.SandboxState_SANDBOX_STATE_DELETING:
+		s.forgetStages()
 		s.removeKept()
 	default:
+		s.forgetStages()
 		if err := s.removeRun(); err != nil { // left by a start that wasn't kept
 			s.log.Warn("clear away an earlier run", zap.Error(err))
 		}
@@ -79,13 +88,14 @@ func (s *sandbox) attached(i *instance.Instance, machine vmmv1.MachineState) {
 		s.start(func(ctx context.Context) func() { return s.boot(ctx, i) })
 	case bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING:
 		s.log.Info("found again while it is being stopped")
-		s.instance = i
+		s.instance, s.frozen = i, s.forgetStages()
 		s.stop()
 	default:
 		s.instance = i
 		s.use()
+		stages := s.takeStages()
 		state := bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING
-		if machine == vmmv1.MachineState_MACHINE_STATE_PAUSED {
+		if machine == vmmv1.MachineState_MACHINE_STATE_PAUSED && len(stages) == 0 { // or it is for a snapshot
 			state = bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED
 		}
 		s.log.Info("found again", zap.Stringer("machine", machine))
@@ -93,12 +103,17 @@ func (s *sandbox) attached(i *instance.Instance, machine vmmv1.MachineState) {
 			s.status().State = state
 			s.keep("found " + stateText(state))
 		}
+		if len(stages) > 0 {
+			s.frozen = true
+			s.thaw(stages...)
+		}
 	}
 }
 
 // lost goes on without a worker, which was lost for a reason.
 func (s *sandbox) lost(why error) {
 	s.log.Warn("its worker is lost", zap.Error(why))
+	s.forgetStages()
 	if s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STARTING) {
 		s.launch()
 		return

@@ -24,6 +24,7 @@ type sandbox struct {
 	node      *Node
 	name      string
 	requestID string
+	fork      string // which it is of; empty: none
 	log       *zap.Logger
 
 	calls chan func()   // to be called by the goroutine
@@ -44,13 +45,15 @@ type sandbox struct {
 	againAt  time.Time          // when to keep it, or delete the sandbox, again; zero: neither failed
 	instance *instance.Instance // nil: nothing runs, or work is at it
 	work     *work              // nil: nothing is being done
+	frozen   bool               // the guest may stand still for a snapshot
 	waiters  []*waiter
 	deleted  bool
 	timer    *time.Timer
 }
 
 // work is something that takes long, in a goroutine of its own. There is one at a
-// time, and the states STARTING, STOPPING and DELETING stand for it.
+// time, and the states STARTING, STOPPING and DELETING stand for it; there may be some
+// while it is RUNNING, too: a snapshot.
 type work struct {
 	cancel context.CancelCauseFunc
 	done   chan func() // has what the sandbox's goroutine is to call then
@@ -69,7 +72,7 @@ type waiter struct {
 func (n *Node) add(r *storev1.Record, begin func(*sandbox)) (*sandbox, bool) {
 	name := r.GetSandbox().GetName()
 	s := &sandbox{
-		node: n, name: name, requestID: r.GetRequestId(), record: r,
+		node: n, name: name, requestID: r.GetRequestId(), fork: r.GetFork(), record: r,
 		log:   n.config.Log.With(zap.String("sandbox", name), zap.String("uid", r.GetSandbox().GetUid())),
 		calls: make(chan func()), gone: make(chan struct{}),
 		timer: time.NewTimer(0),

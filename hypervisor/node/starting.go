@@ -25,7 +25,7 @@ import (
 func (s *sandbox) begin(restart bool) error {
 	before := s.record.GetSandbox().GetStatus()
 	s.record.Sandbox.Status = &bulkheadv1.SandboxStatus{
-		State: bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, StartTime: timestamppb.Now(), Exit: before.GetExit(),
+		State: bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, StartTime: timestamppb.Now(), Exit: before.GetExit(), Origin: before.GetOrigin(),
 	}
 	s.record.Stopping = 0
 	message := "starting"
@@ -82,6 +82,11 @@ func (s *sandbox) launchOne(ctx context.Context, r *storev1.Record, t *instance.
 	plan := s.node.describe(r)
 	if _, err := plan.Images(ctx); err != nil {
 		return nil, err
+	}
+	if plan.Identity != nil {
+		if err := s.node.freshDisks(r); err != nil {
+			return nil, err
+		}
 	}
 	t.Mark("images ready")
 	i, err := instance.Launch(s.node.host(r), plan, t)
@@ -171,7 +176,7 @@ func (s *sandbox) started(i *instance.Instance, release string, err error) {
 		s.finish(startExit(s.record, err))
 		return
 	}
-	s.instance = i
+	s.instance, s.frozen = i, false
 	if s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING) { // it was told to stop too late to be called off
 		s.stop()
 		return

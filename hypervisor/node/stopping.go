@@ -66,10 +66,10 @@ func (s *sandbox) leave(reason bulkheadv1.ExitReason, message string) {
 // sandbox in that state.
 func (s *sandbox) stop() {
 	i, reason, completed := s.instance, s.record.GetStopping(), proto.CloneOf(s.status().GetExit())
-	asked, grace := !s.record.GetKilled(), s.graceLeft()
+	asked, frozen, grace := !s.record.GetKilled(), s.frozen, s.graceLeft()
 	s.instance = nil
 	s.start(func(ctx context.Context) func() {
-		forced := asked && !s.askToEnd(ctx, i, grace)
+		forced := asked && !s.askToEnd(ctx, i, frozen, grace)
 		if errors.Is(context.Cause(ctx), errNodeClosing) && !s.node.config.Tied {
 			return func() { s.instance = i }
 		}
@@ -94,7 +94,7 @@ func (s *sandbox) graceLeft() time.Duration {
 }
 
 // askToEnd has the guest end by itself, and reports whether it did.
-func (s *sandbox) askToEnd(ctx context.Context, i *instance.Instance, grace time.Duration) bool {
+func (s *sandbox) askToEnd(ctx context.Context, i *instance.Instance, frozen bool, grace time.Duration) bool {
 	i.Watch()
 	if s.spec().GetCommand() != nil {
 		i.Follow()
@@ -102,6 +102,9 @@ func (s *sandbox) askToEnd(ctx context.Context, i *instance.Instance, grace time
 	ctx, cancel := context.WithTimeout(ctx, grace+finishTime)
 	defer cancel()
 	i.Resume(ctx) // one that is paused couldn't; others don't notice
+	if frozen {
+		i.Thaw(ctx) // or PowerOff says that it couldn't
+	}
 	err := i.PowerOff(ctx, grace)
 	if err != nil && !errors.Is(context.Cause(ctx), errNodeClosing) {
 		s.log.Warn("the guest is ended without its doing", zap.Error(err))

@@ -29,10 +29,15 @@ func withoutValues(s *bulkheadv1.Sandbox) *bulkheadv1.Sandbox {
 		return s
 	}
 	s = proto.CloneOf(s)
-	env := s.GetSpec().GetCommand().GetEnv()
+	hideValues(s.GetSpec())
+	return s
+}
+
+// hideValues takes them out of a specification.
+func hideValues(s *bulkheadv1.SandboxSpec) {
+	env := s.GetCommand().GetEnv()
 	for i, variable := range env {
 		name, _, _ := strings.Cut(variable, "=")
 		env[i] = name + "=" + hidden
 	}
-	return s
 }

@@ -132,3 +132,12 @@ func (s *sandboxes) GetSandboxStats(ctx context.Context, r *bulkheadv1.GetSandbo
 	}
 	return &bulkheadv1.GetSandboxStatsResponse{Stats: stats}, nil
 }
+
+// ForkSandbox implements bulkheadv1.SandboxesServer.
+func (s *sandboxes) ForkSandbox(ctx context.Context, r *bulkheadv1.ForkSandboxRequest) (*bulkheadv1.ForkSandboxResponse, error) {
+	made, err := s.node.Fork(ctx, r, clientName(ctx))
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &bulkheadv1.ForkSandboxResponse{Sandboxes: made}, nil
+}

@@ -24,6 +24,7 @@ func Register(r grpc.ServiceRegistrar, n *node.Node) {
 	bulkheadv1.RegisterProcessesServer(r, &processes{node: n, watches: logfile.NewWatches(maxWatches)})
 	bulkheadv1.RegisterFilesServer(r, &files{node: n})
 	bulkheadv1.RegisterPortsServer(r, &ports{node: n})
+	bulkheadv1.RegisterSnapshotsServer(r, &snapshots{node: n})
 	bulkheadv1.RegisterNodeServer(r, &nodes{node: n})
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -122,7 +123,7 @@ func details(e *fault.Error) []protoadapt.MessageV1 {
 	case fault.Invalid:
 		all = append(all, badRequest(e.Violations))
 	case fault.NotFound, fault.Exists:
-		all = append(all, &errdetails.ResourceInfo{ResourceType: "sandbox", ResourceName: subject})
+		all = append(all, &errdetails.ResourceInfo{ResourceType: cmp.Or(e.Resource, "sandbox"), ResourceName: subject})
 	case fault.Exhausted:
 		all = append(all, &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: subject}}})
 	case fault.Precondition:

@@ -10,7 +10,6 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/labels"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -54,13 +53,13 @@ func (c *checker) wrong(field, format string, args ...any) {
 }
 
 // WithDefaults returns a specification in which nothing is left to defaults that
-// others must agree on.
+// others must agree on, but for what is a snapshot's.
 func WithDefaults(s *bulkheadv1.SandboxSpec) *bulkheadv1.SandboxSpec {
 	s = clone(s)
-	if s.Cpus == 0 {
+	if s.Cpus == 0 && s.GetSnapshot() == "" {
 		s.Cpus = 1
 	}
-	if s.MemoryBytes == 0 {
+	if s.MemoryBytes == 0 && s.GetSnapshot() == "" {
 		s.MemoryBytes = defaultMemory
 	}
 	s.MemoryBytes = (s.MemoryBytes + pageSize - 1) &^ (pageSize - 1)
@@ -70,15 +69,14 @@ func WithDefaults(s *bulkheadv1.SandboxSpec) *bulkheadv1.SandboxSpec {
 // Check returns what is wrong with the request for a sandbox.
 func Check(r *bulkheadv1.CreateSandboxRequest, p Policy) []fault.Violation {
 	c := &checker{policy: p}
-	if name := r.GetName(); name != "" {
-		if err := supervise.CheckName(name); err != nil {
-			c.wrong("name", "%v", err)
-		}
-	}
-	if n := len(r.GetRequestId()); n > 64 {
-		c.wrong("request_id", "%d bytes, 64 is the most", n)
-	}
-	s := r.GetSpec()
+	c.name("name", r.GetName())
+	c.requestID(r.GetRequestId())
+	c.spec(r.GetSpec())
+	return c.violations
+}
+
+// spec checks all that can be said of a specification by itself.
+func (c *checker) spec(s *bulkheadv1.SandboxSpec) {
 	if err := labels.Check(s.GetLabels()); err != nil {
 		c.wrong("spec.labels", "%v", err)
 	}
@@ -95,7 +93,7 @@ func Check(r *bulkheadv1.CreateSandboxRequest, p Policy) []fault.Violation {
 	if n := proto.Size(s); n > maxSpec {
 		c.wrong("spec", "%d bytes in all, %d is the most: put what is large into an image, or into files once it runs", n, maxSpec)
 	}
-	return c.violations
+	c.name("spec.snapshot", s.GetSnapshot())
 }
 
 func (c *checker) machine(s *bulkheadv1.SandboxSpec) {

@@ -55,7 +55,19 @@ func (w *worker) greet(c *net.UnixConn) {
 	if _, err := io.WriteString(c, "OK 1073741824\n"); err != nil {
 		return
 	}
+	if w.cuts() {
+		return
+	}
 	splice(c, guest.(*net.UnixConn))
+}
+
+// cuts reports whether a connection is to be cut off, once.
+func (w *worker) cuts() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	cut := w.cut
+	w.cut = false
+	return cut
 }
 
 // splice carries bytes and ends of file both ways, until either side has hung up.

@@ -28,6 +28,7 @@ import (
 const (
 	envHost = "BULKHEAD_FAKE_HOST" // the socket that takes the agent's announcement
 	envSlow = "BULKHEAD_FAKE_SLOW"
+	envFrom = "BULKHEAD_FAKE_FROM" // a snapshot's state, to go on from
 )
 
 // guest is the process in place of a machine.
@@ -39,7 +40,7 @@ type guest struct {
 
 // startGuest starts it: this program again. It ends with this process, however
 // that ends.
-func startGuest(bundle, vsock string, slow bool) (*guest, error) {
+func startGuest(bundle, vsock, saved string, slow bool) (*guest, error) {
 	dir := filepath.Join(bundle, "guest")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -53,6 +54,9 @@ func startGuest(bundle, vsock string, slow bool) (*guest, error) {
 	g.cmd.Env = []string{envGuest + "=" + dir, envHost + "=" + vsock + "_1024", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	if slow {
 		g.cmd.Env = append(g.cmd.Env, envSlow+"=1")
+	}
+	if saved != "" {
+		g.cmd.Env = append(g.cmd.Env, envFrom+"="+saved)
 	}
 	g.cmd.ExtraFiles = []*os.File{read}
 	g.cmd.Stderr = os.Stderr
@@ -72,15 +76,6 @@ func (g *guest) kill() {
 	g.cmd.Process.Kill()
 	g.lifeline.Close()
 	<-g.gone
-}
-
-// setUp is a guest that needs no set-up.
-type setUp struct{ *server.Service }
-
-// Setup implements agentv1.AgentService.
-func (s setUp) Setup(context.Context, *agentv1.SetupRequest) (*agentv1.SetupResponse, error) {
-	s.Service.AssumeSetUp()
-	return &agentv1.SetupResponse{KernelRelease: "fake"}, nil
 }
 
 // runGuest is the guest's process.
@@ -107,7 +102,8 @@ func runGuest(dir string) error {
 	if err != nil {
 		return err
 	}
-	agentv1.RegisterAgentService(rpc, setUp{service})
+	agent := &fakeAgent{Service: service, dir: dir}
+	agentv1.RegisterAgentService(rpc, agent)
 	var ports [3]net.Listener
 	for i := range ports {
 		path := portSocket(dir, 1024+i)
@@ -125,6 +121,12 @@ func runGuest(dir string) error {
 		},
 		Calls: control.calls,
 	}
-	go announcer.Run(context.Background())
+	if from := os.Getenv(envFrom); from != "" {
+		if err := agent.goOn(from); err != nil {
+			return err
+		}
+	} else {
+		go announcer.Run(context.Background())
+	}
 	return rpc.Serve(context.Background(), control)
 }

@@ -39,6 +39,8 @@ type worker struct {
 	state  vmmv1.MachineState
 	doors  []net.Listener
 	guest  *guest
+	cut    bool                // the next connection to the agent is cut off
+	saved  string              // the state of a snapshot that the guest goes on from; empty: it boots
 	ended  chan struct{}       // closed once end is set
 	end    *vmmv1.WaitResponse // set before ended is closed
 }
@@ -77,6 +79,11 @@ func (w *worker) Create(_ context.Context, r *vmmv1.CreateRequest) (*vmmv1.Creat
 		return nil, status.Error(codes.AlreadyExists, "this worker has its machine")
 	}
 	c := r.GetMachine()
+	if path := r.GetSnapshot(); path != "" {
+		if err := w.restoreFrom(path, c); err != nil {
+			return nil, err
+		}
+	}
 	if w.has(c, WordBadMachine) {
 		return nil, status.Error(codes.InvalidArgument, "the machine can't be: "+WordBadMachine)
 	}
@@ -89,7 +96,7 @@ func (w *worker) Create(_ context.Context, r *vmmv1.CreateRequest) (*vmmv1.Creat
 		go w.serveDoor(l)
 	}
 	for _, d := range c.GetDisks() {
-		if d.GetOverlay() != "" {
+		if d.GetOverlay() != "" && r.GetSnapshot() == "" {
 			if err := os.WriteFile(d.GetOverlay(), nil, 0o600); err != nil {
 				return nil, refuse(err)
 			}
@@ -133,7 +140,7 @@ func (w *worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartRespon
 	case w.has(w.config, WordNoBoot):
 		return &vmmv1.StartResponse{}, nil
 	}
-	g, err := startGuest(w.dir, w.vsockPath(), w.has(w.config, WordSlow))
+	g, err := startGuest(w.dir, w.vsockPath(), w.saved, w.has(w.config, WordSlow))
 	if err != nil {
 		return nil, refuse(err)
 	}

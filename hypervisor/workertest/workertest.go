@@ -35,6 +35,14 @@ const (
 	// not arrive.
 	WordSlowPause = "fake.slowpause"
 	WordLostPause = "fake.lostpause"
+	// WordSlowSave has a snapshot take a second, WordHungSave never end, and
+	// WordFullSave find no room on its disk.
+	WordSlowSave = "fake.slowsave"
+	WordHungSave = "fake.hungsave"
+	WordFullSave = "fake.fullsave"
+	// WordCut has the first connection to the agent of a guest that was restored be
+	// cut off.
+	WordCut = "fake.cut"
 )
 
 // envGuest is set in the guest's process, to the directory of its sockets.

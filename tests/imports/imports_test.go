@@ -117,14 +117,15 @@ const rules = `
 	hypervisor/spec: hypervisor/fault hypervisor/labels hypervisor/supervise hypervisor/api/v1 vmm/api/v1 vmm/procstat
 	hypervisor/guest: guestkernel/agentapi/... vmm/api/v1
 	hypervisor/instance: hypervisor/guest hypervisor/supervise guestkernel/agentapi/... vmm/api/v1 vmm/procstat
-	hypervisor/node: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/supervise hypervisor/guest hypervisor/instance guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat
+	hypervisor/snapshots: hypervisor/api/v1 hypervisor/store/v1 hypervisor/supervise vmm/api/v1 vmm/procstat
+	hypervisor/node: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat
 	hypervisor/nodetest: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat
 	hypervisor/workertest: guestkernel/agent/... guestkernel/agentapi/... vmm/api/v1 vmm/record vmm/logfile vmm/procstat
 	hypervisor/daemon: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat
 	hypervisor/cgroup:
 	hypervisor/network:
-	hypervisor/metrics: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat
-	hypervisor/server: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node hypervisor/access guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat
+	hypervisor/metrics: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat
+	hypervisor/server: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node hypervisor/access guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat
 	cmd/bulkhead: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version vmm/procstat
 	cmd/bulkheadd: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version vmm/procstat
 

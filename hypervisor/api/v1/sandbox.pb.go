@@ -425,7 +425,17 @@ type SandboxSpec struct {
 	// A unix socket to be made on the node, within the directories that it is
 	// configured for: it reaches the guest's vsock ports as other microVM tools
 	// have it ("CONNECT PORT\n", then "OK PORT\n"). Empty: none.
-	VsockPath     string `protobuf:"bytes,16,opt,name=vsock_path,json=vsockPath,proto3" json:"vsock_path,omitempty"`
+	VsockPath string `protobuf:"bytes,16,opt,name=vsock_path,json=vsockPath,proto3" json:"vsock_path,omitempty"`
+	// The name of a snapshot that the sandbox goes on from, in place of booting: at
+	// every start, with its disks as they were then. Labels, lifetimes, restart policy,
+	// networks, name servers, vsock_path and paths of disks are the new sandbox's own.
+	// All else is the snapshot's: it may be left out, and must not differ. There are as
+	// many networks as the snapshot's sandbox has; none: the same, each with a MAC
+	// address and a tap of its own, which takes bridges, and no addresses. disks are as
+	// many as well, and each must be read-only, an overlay, or written in place as it
+	// was; none: the same, which takes that none is written in place. A path of a disk,
+	// or of an overlay, at which nothing is, gets a copy of what the snapshot has.
+	Snapshot      string `protobuf:"bytes,17,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -568,6 +578,13 @@ func (x *SandboxSpec) GetBootTimeout() *durationpb.Duration {
 func (x *SandboxSpec) GetVsockPath() string {
 	if x != nil {
 		return x.VsockPath
+	}
+	return ""
+}
+
+func (x *SandboxSpec) GetSnapshot() string {
+	if x != nil {
+		return x.Snapshot
 	}
 	return ""
 }
@@ -1221,7 +1238,9 @@ type SandboxStatus struct {
 	// What "uname -r" says in the guest.
 	KernelRelease string `protobuf:"bytes,7,opt,name=kernel_release,json=kernelRelease,proto3" json:"kernel_release,omitempty"`
 	// The stages of the last start, in order, and when each was over.
-	Phases        []*StartPhase `protobuf:"bytes,8,rep,name=phases,proto3" json:"phases,omitempty"`
+	Phases []*StartPhase `protobuf:"bytes,8,rep,name=phases,proto3" json:"phases,omitempty"`
+	// What it went on from, in place of booting; none: nothing.
+	Origin        *SandboxOrigin `protobuf:"bytes,9,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1312,6 +1331,94 @@ func (x *SandboxStatus) GetPhases() []*StartPhase {
 	return nil
 }
 
+func (x *SandboxStatus) GetOrigin() *SandboxOrigin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+// SandboxOrigin is where a sandbox comes from that was restored or forked.
+type SandboxOrigin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The snapshot that it goes on from at each start; empty for a copy that boots once
+	// it has stopped.
+	Snapshot    string `protobuf:"bytes,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	SnapshotUid string `protobuf:"bytes,2,opt,name=snapshot_uid,json=snapshotUid,proto3" json:"snapshot_uid,omitempty"`
+	// Of which sandbox it is a copy.
+	Sandbox    string `protobuf:"bytes,3,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	SandboxUid string `protobuf:"bytes,4,opt,name=sandbox_uid,json=sandboxUid,proto3" json:"sandbox_uid,omitempty"`
+	// As it was at this time.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SandboxOrigin) Reset() {
+	*x = SandboxOrigin{}
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SandboxOrigin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SandboxOrigin) ProtoMessage() {}
+
+func (x *SandboxOrigin) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SandboxOrigin.ProtoReflect.Descriptor instead.
+func (*SandboxOrigin) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SandboxOrigin) GetSnapshot() string {
+	if x != nil {
+		return x.Snapshot
+	}
+	return ""
+}
+
+func (x *SandboxOrigin) GetSnapshotUid() string {
+	if x != nil {
+		return x.SnapshotUid
+	}
+	return ""
+}
+
+func (x *SandboxOrigin) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *SandboxOrigin) GetSandboxUid() string {
+	if x != nil {
+		return x.SandboxUid
+	}
+	return ""
+}
+
+func (x *SandboxOrigin) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 // SandboxExit is how a run ended.
 type SandboxExit struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1337,7 +1444,7 @@ type SandboxExit struct {
 
 func (x *SandboxExit) Reset() {
 	*x = SandboxExit{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[11]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1456,7 @@ func (x *SandboxExit) String() string {
 func (*SandboxExit) ProtoMessage() {}
 
 func (x *SandboxExit) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[11]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1469,7 @@ func (x *SandboxExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxExit.ProtoReflect.Descriptor instead.
 func (*SandboxExit) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{11}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SandboxExit) GetReason() ExitReason {
@@ -1425,7 +1532,7 @@ type StartPhase struct {
 
 func (x *StartPhase) Reset() {
 	*x = StartPhase{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[12]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1544,7 @@ func (x *StartPhase) String() string {
 func (*StartPhase) ProtoMessage() {}
 
 func (x *StartPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[12]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1557,7 @@ func (x *StartPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartPhase.ProtoReflect.Descriptor instead.
 func (*StartPhase) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{12}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StartPhase) GetName() string {
@@ -1480,7 +1587,7 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\x10resource_version\x18\x05 \x01(\x04R\x0fresourceVersion\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x16\n" +
-	"\x06client\x18\a \x01(\tR\x06client\"\x9a\x06\n" +
+	"\x06client\x18\a \x01(\tR\x06client\"\xb6\x06\n" +
 	"\vSandboxSpec\x12<\n" +
 	"\x06labels\x18\x01 \x03(\v2$.bulkhead.v1.SandboxSpec.LabelsEntryR\x06labels\x12\x12\n" +
 	"\x04cpus\x18\x02 \x01(\rR\x04cpus\x12!\n" +
@@ -1500,7 +1607,8 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\vnameservers\x18\x0e \x03(\tR\vnameservers\x12<\n" +
 	"\fboot_timeout\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vbootTimeout\x12\x1d\n" +
 	"\n" +
-	"vsock_path\x18\x10 \x01(\tR\tvsockPath\x1a9\n" +
+	"vsock_path\x18\x10 \x01(\tR\tvsockPath\x12\x1a\n" +
+	"\bsnapshot\x18\x11 \x01(\tR\bsnapshot\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1c\n" +
@@ -1549,7 +1657,7 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\fmax_restarts\x18\x02 \x01(\rR\vmaxRestarts\x123\n" +
 	"\abackoff\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\abackoff\x12:\n" +
 	"\vmax_backoff\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"maxBackoff\"\x97\x03\n" +
+	"maxBackoff\"\xcb\x03\n" +
 	"\rSandboxStatus\x12/\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x19.bulkhead.v1.SandboxStateR\x05state\x12,\n" +
 	"\x04exit\x18\x02 \x01(\v2\x18.bulkhead.v1.SandboxExitR\x04exit\x12\x1a\n" +
@@ -1560,7 +1668,15 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"ready_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\treadyTime\x12=\n" +
 	"\frestart_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vrestartTime\x12%\n" +
 	"\x0ekernel_release\x18\a \x01(\tR\rkernelRelease\x12/\n" +
-	"\x06phases\x18\b \x03(\v2\x17.bulkhead.v1.StartPhaseR\x06phases\"\xf8\x01\n" +
+	"\x06phases\x18\b \x03(\v2\x17.bulkhead.v1.StartPhaseR\x06phases\x122\n" +
+	"\x06origin\x18\t \x01(\v2\x1a.bulkhead.v1.SandboxOriginR\x06origin\"\xb9\x01\n" +
+	"\rSandboxOrigin\x12\x1a\n" +
+	"\bsnapshot\x18\x01 \x01(\tR\bsnapshot\x12!\n" +
+	"\fsnapshot_uid\x18\x02 \x01(\tR\vsnapshotUid\x12\x18\n" +
+	"\asandbox\x18\x03 \x01(\tR\asandbox\x12\x1f\n" +
+	"\vsandbox_uid\x18\x04 \x01(\tR\n" +
+	"sandboxUid\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xf8\x01\n" +
 	"\vSandboxExit\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x17.bulkhead.v1.ExitReasonR\x06reason\x12\x1b\n" +
 	"\texit_code\x18\x02 \x01(\x05R\bexitCode\x12\x16\n" +
@@ -1622,7 +1738,7 @@ func file_hypervisor_api_v1_sandbox_proto_rawDescGZIP() []byte {
 }
 
 var file_hypervisor_api_v1_sandbox_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_hypervisor_api_v1_sandbox_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_hypervisor_api_v1_sandbox_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_hypervisor_api_v1_sandbox_proto_goTypes = []any{
 	(Transport)(0),                // 0: bulkhead.v1.Transport
 	(RestartMode)(0),              // 1: bulkhead.v1.RestartMode
@@ -1639,48 +1755,51 @@ var file_hypervisor_api_v1_sandbox_proto_goTypes = []any{
 	(*Kernel)(nil),                // 12: bulkhead.v1.Kernel
 	(*RestartPolicy)(nil),         // 13: bulkhead.v1.RestartPolicy
 	(*SandboxStatus)(nil),         // 14: bulkhead.v1.SandboxStatus
-	(*SandboxExit)(nil),           // 15: bulkhead.v1.SandboxExit
-	(*StartPhase)(nil),            // 16: bulkhead.v1.StartPhase
-	nil,                           // 17: bulkhead.v1.SandboxSpec.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*SandboxOrigin)(nil),         // 15: bulkhead.v1.SandboxOrigin
+	(*SandboxExit)(nil),           // 16: bulkhead.v1.SandboxExit
+	(*StartPhase)(nil),            // 17: bulkhead.v1.StartPhase
+	nil,                           // 18: bulkhead.v1.SandboxSpec.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
 }
 var file_hypervisor_api_v1_sandbox_proto_depIdxs = []int32{
 	5,  // 0: bulkhead.v1.Sandbox.spec:type_name -> bulkhead.v1.SandboxSpec
 	14, // 1: bulkhead.v1.Sandbox.status:type_name -> bulkhead.v1.SandboxStatus
-	18, // 2: bulkhead.v1.Sandbox.create_time:type_name -> google.protobuf.Timestamp
-	17, // 3: bulkhead.v1.SandboxSpec.labels:type_name -> bulkhead.v1.SandboxSpec.LabelsEntry
+	19, // 2: bulkhead.v1.Sandbox.create_time:type_name -> google.protobuf.Timestamp
+	18, // 3: bulkhead.v1.SandboxSpec.labels:type_name -> bulkhead.v1.SandboxSpec.LabelsEntry
 	6,  // 4: bulkhead.v1.SandboxSpec.root_fs:type_name -> bulkhead.v1.RootFS
 	7,  // 5: bulkhead.v1.SandboxSpec.disks:type_name -> bulkhead.v1.Disk
 	8,  // 6: bulkhead.v1.SandboxSpec.networks:type_name -> bulkhead.v1.Network
 	10, // 7: bulkhead.v1.SandboxSpec.command:type_name -> bulkhead.v1.Command
 	13, // 8: bulkhead.v1.SandboxSpec.restart:type_name -> bulkhead.v1.RestartPolicy
-	19, // 9: bulkhead.v1.SandboxSpec.ttl:type_name -> google.protobuf.Duration
-	19, // 10: bulkhead.v1.SandboxSpec.idle_timeout:type_name -> google.protobuf.Duration
+	20, // 9: bulkhead.v1.SandboxSpec.ttl:type_name -> google.protobuf.Duration
+	20, // 10: bulkhead.v1.SandboxSpec.idle_timeout:type_name -> google.protobuf.Duration
 	12, // 11: bulkhead.v1.SandboxSpec.kernel:type_name -> bulkhead.v1.Kernel
 	0,  // 12: bulkhead.v1.SandboxSpec.transport:type_name -> bulkhead.v1.Transport
-	19, // 13: bulkhead.v1.SandboxSpec.boot_timeout:type_name -> google.protobuf.Duration
+	20, // 13: bulkhead.v1.SandboxSpec.boot_timeout:type_name -> google.protobuf.Duration
 	9,  // 14: bulkhead.v1.Disk.limit:type_name -> bulkhead.v1.RateLimit
 	9,  // 15: bulkhead.v1.Network.receive_limit:type_name -> bulkhead.v1.RateLimit
 	9,  // 16: bulkhead.v1.Network.transmit_limit:type_name -> bulkhead.v1.RateLimit
 	11, // 17: bulkhead.v1.Command.terminal:type_name -> bulkhead.v1.TerminalSize
 	1,  // 18: bulkhead.v1.RestartPolicy.mode:type_name -> bulkhead.v1.RestartMode
-	19, // 19: bulkhead.v1.RestartPolicy.backoff:type_name -> google.protobuf.Duration
-	19, // 20: bulkhead.v1.RestartPolicy.max_backoff:type_name -> google.protobuf.Duration
+	20, // 19: bulkhead.v1.RestartPolicy.backoff:type_name -> google.protobuf.Duration
+	20, // 20: bulkhead.v1.RestartPolicy.max_backoff:type_name -> google.protobuf.Duration
 	2,  // 21: bulkhead.v1.SandboxStatus.state:type_name -> bulkhead.v1.SandboxState
-	15, // 22: bulkhead.v1.SandboxStatus.exit:type_name -> bulkhead.v1.SandboxExit
-	18, // 23: bulkhead.v1.SandboxStatus.start_time:type_name -> google.protobuf.Timestamp
-	18, // 24: bulkhead.v1.SandboxStatus.ready_time:type_name -> google.protobuf.Timestamp
-	18, // 25: bulkhead.v1.SandboxStatus.restart_time:type_name -> google.protobuf.Timestamp
-	16, // 26: bulkhead.v1.SandboxStatus.phases:type_name -> bulkhead.v1.StartPhase
-	3,  // 27: bulkhead.v1.SandboxExit.reason:type_name -> bulkhead.v1.ExitReason
-	18, // 28: bulkhead.v1.SandboxExit.time:type_name -> google.protobuf.Timestamp
-	19, // 29: bulkhead.v1.StartPhase.after:type_name -> google.protobuf.Duration
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	16, // 22: bulkhead.v1.SandboxStatus.exit:type_name -> bulkhead.v1.SandboxExit
+	19, // 23: bulkhead.v1.SandboxStatus.start_time:type_name -> google.protobuf.Timestamp
+	19, // 24: bulkhead.v1.SandboxStatus.ready_time:type_name -> google.protobuf.Timestamp
+	19, // 25: bulkhead.v1.SandboxStatus.restart_time:type_name -> google.protobuf.Timestamp
+	17, // 26: bulkhead.v1.SandboxStatus.phases:type_name -> bulkhead.v1.StartPhase
+	15, // 27: bulkhead.v1.SandboxStatus.origin:type_name -> bulkhead.v1.SandboxOrigin
+	19, // 28: bulkhead.v1.SandboxOrigin.time:type_name -> google.protobuf.Timestamp
+	3,  // 29: bulkhead.v1.SandboxExit.reason:type_name -> bulkhead.v1.ExitReason
+	19, // 30: bulkhead.v1.SandboxExit.time:type_name -> google.protobuf.Timestamp
+	20, // 31: bulkhead.v1.StartPhase.after:type_name -> google.protobuf.Duration
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_api_v1_sandbox_proto_init() }
@@ -1698,7 +1817,7 @@ func file_hypervisor_api_v1_sandbox_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_api_v1_sandbox_proto_rawDesc), len(file_hypervisor_api_v1_sandbox_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1385,6 +1385,134 @@ func (x *DeviceStats) GetBreaches() uint64 {
 	return 0
 }
 
+type ForkSandboxRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the sandbox to copy.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many copies, up to 64, with names that are made up. 0: one, or as many as
+	// there are names.
+	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// The copies' names, in place of a count.
+	Names []string `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty"`
+	// What is the copies' own, as for a sandbox from a snapshot. Networks of several
+	// copies have bridges, and neither MAC nor IP addresses.
+	Spec *SandboxSpec `protobuf:"bytes,4,opt,name=spec,proto3" json:"spec,omitempty"`
+	// As CreateSandboxRequest has it.
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForkSandboxRequest) Reset() {
+	*x = ForkSandboxRequest{}
+	mi := &file_hypervisor_api_v1_sandboxes_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForkSandboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForkSandboxRequest) ProtoMessage() {}
+
+func (x *ForkSandboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_sandboxes_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForkSandboxRequest.ProtoReflect.Descriptor instead.
+func (*ForkSandboxRequest) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_sandboxes_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ForkSandboxRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ForkSandboxRequest) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *ForkSandboxRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *ForkSandboxRequest) GetSpec() *SandboxSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *ForkSandboxRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type ForkSandboxResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the names that were given.
+	Sandboxes     []*Sandbox `protobuf:"bytes,1,rep,name=sandboxes,proto3" json:"sandboxes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForkSandboxResponse) Reset() {
+	*x = ForkSandboxResponse{}
+	mi := &file_hypervisor_api_v1_sandboxes_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForkSandboxResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForkSandboxResponse) ProtoMessage() {}
+
+func (x *ForkSandboxResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_sandboxes_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForkSandboxResponse.ProtoReflect.Descriptor instead.
+func (*ForkSandboxResponse) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_sandboxes_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ForkSandboxResponse) GetSandboxes() []*Sandbox {
+	if x != nil {
+		return x.Sandboxes
+	}
+	return nil
+}
+
 var File_hypervisor_api_v1_sandboxes_proto protoreflect.FileDescriptor
 
 const file_hypervisor_api_v1_sandboxes_proto_rawDesc = "" +
@@ -1468,13 +1596,22 @@ const file_hypervisor_api_v1_sandboxes_proto_rawDesc = "" +
 	"\brequests\x18\x02 \x01(\x04R\brequests\x12+\n" +
 	"\x11transmitted_bytes\x18\x03 \x01(\x04R\x10transmittedBytes\x12%\n" +
 	"\x0ereceived_bytes\x18\x04 \x01(\x04R\rreceivedBytes\x12\x1a\n" +
-	"\bbreaches\x18\x05 \x01(\x04R\bbreaches*\x87\x01\n" +
+	"\bbreaches\x18\x05 \x01(\x04R\bbreaches\"\xa1\x01\n" +
+	"\x12ForkSandboxRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12\x14\n" +
+	"\x05names\x18\x03 \x03(\tR\x05names\x12,\n" +
+	"\x04spec\x18\x04 \x01(\v2\x18.bulkhead.v1.SandboxSpecR\x04spec\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\"I\n" +
+	"\x13ForkSandboxResponse\x122\n" +
+	"\tsandboxes\x18\x01 \x03(\v2\x14.bulkhead.v1.SandboxR\tsandboxes*\x87\x01\n" +
 	"\tEventType\x12\x1a\n" +
 	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10EVENT_TYPE_ADDED\x10\x01\x12\x17\n" +
 	"\x13EVENT_TYPE_MODIFIED\x10\x02\x12\x16\n" +
 	"\x12EVENT_TYPE_DELETED\x10\x03\x12\x17\n" +
-	"\x13EVENT_TYPE_BOOKMARK\x10\x042\xc3\a\n" +
+	"\x13EVENT_TYPE_BOOKMARK\x10\x042\x95\b\n" +
 	"\tSandboxes\x12V\n" +
 	"\rCreateSandbox\x12!.bulkhead.v1.CreateSandboxRequest\x1a\".bulkhead.v1.CreateSandboxResponse\x12S\n" +
 	"\fStartSandbox\x12 .bulkhead.v1.StartSandboxRequest\x1a!.bulkhead.v1.StartSandboxResponse\x12P\n" +
@@ -1487,7 +1624,8 @@ const file_hypervisor_api_v1_sandboxes_proto_rawDesc = "" +
 	"\x0eWatchSandboxes\x12\".bulkhead.v1.WatchSandboxesRequest\x1a#.bulkhead.v1.WatchSandboxesResponse0\x01\x12S\n" +
 	"\fPauseSandbox\x12 .bulkhead.v1.PauseSandboxRequest\x1a!.bulkhead.v1.PauseSandboxResponse\x12V\n" +
 	"\rResumeSandbox\x12!.bulkhead.v1.ResumeSandboxRequest\x1a\".bulkhead.v1.ResumeSandboxResponse\x12\\\n" +
-	"\x0fGetSandboxStats\x12#.bulkhead.v1.GetSandboxStatsRequest\x1a$.bulkhead.v1.GetSandboxStatsResponseB>Z<github.com/bulkhead-vm/bulkhead/hypervisor/api/v1;bulkheadv1b\x06proto3"
+	"\x0fGetSandboxStats\x12#.bulkhead.v1.GetSandboxStatsRequest\x1a$.bulkhead.v1.GetSandboxStatsResponse\x12P\n" +
+	"\vForkSandbox\x12\x1f.bulkhead.v1.ForkSandboxRequest\x1a .bulkhead.v1.ForkSandboxResponseB>Z<github.com/bulkhead-vm/bulkhead/hypervisor/api/v1;bulkheadv1b\x06proto3"
 
 var (
 	file_hypervisor_api_v1_sandboxes_proto_rawDescOnce sync.Once
@@ -1502,7 +1640,7 @@ func file_hypervisor_api_v1_sandboxes_proto_rawDescGZIP() []byte {
 }
 
 var file_hypervisor_api_v1_sandboxes_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_hypervisor_api_v1_sandboxes_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_hypervisor_api_v1_sandboxes_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_hypervisor_api_v1_sandboxes_proto_goTypes = []any{
 	(EventType)(0),                  // 0: bulkhead.v1.EventType
 	(*CreateSandboxRequest)(nil),    // 1: bulkhead.v1.CreateSandboxRequest
@@ -1529,59 +1667,65 @@ var file_hypervisor_api_v1_sandboxes_proto_goTypes = []any{
 	(*GetSandboxStatsResponse)(nil), // 22: bulkhead.v1.GetSandboxStatsResponse
 	(*SandboxStats)(nil),            // 23: bulkhead.v1.SandboxStats
 	(*DeviceStats)(nil),             // 24: bulkhead.v1.DeviceStats
-	(*SandboxSpec)(nil),             // 25: bulkhead.v1.SandboxSpec
-	(*Sandbox)(nil),                 // 26: bulkhead.v1.Sandbox
-	(*durationpb.Duration)(nil),     // 27: google.protobuf.Duration
-	(SandboxState)(0),               // 28: bulkhead.v1.SandboxState
-	(*timestamppb.Timestamp)(nil),   // 29: google.protobuf.Timestamp
+	(*ForkSandboxRequest)(nil),      // 25: bulkhead.v1.ForkSandboxRequest
+	(*ForkSandboxResponse)(nil),     // 26: bulkhead.v1.ForkSandboxResponse
+	(*SandboxSpec)(nil),             // 27: bulkhead.v1.SandboxSpec
+	(*Sandbox)(nil),                 // 28: bulkhead.v1.Sandbox
+	(*durationpb.Duration)(nil),     // 29: google.protobuf.Duration
+	(SandboxState)(0),               // 30: bulkhead.v1.SandboxState
+	(*timestamppb.Timestamp)(nil),   // 31: google.protobuf.Timestamp
 }
 var file_hypervisor_api_v1_sandboxes_proto_depIdxs = []int32{
-	25, // 0: bulkhead.v1.CreateSandboxRequest.spec:type_name -> bulkhead.v1.SandboxSpec
-	26, // 1: bulkhead.v1.CreateSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
-	26, // 2: bulkhead.v1.StartSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
-	27, // 3: bulkhead.v1.StopSandboxRequest.grace_period:type_name -> google.protobuf.Duration
-	26, // 4: bulkhead.v1.StopSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
-	26, // 5: bulkhead.v1.KillSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
-	26, // 6: bulkhead.v1.GetSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
-	28, // 7: bulkhead.v1.ListSandboxesRequest.states:type_name -> bulkhead.v1.SandboxState
-	26, // 8: bulkhead.v1.ListSandboxesResponse.sandboxes:type_name -> bulkhead.v1.Sandbox
+	27, // 0: bulkhead.v1.CreateSandboxRequest.spec:type_name -> bulkhead.v1.SandboxSpec
+	28, // 1: bulkhead.v1.CreateSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
+	28, // 2: bulkhead.v1.StartSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
+	29, // 3: bulkhead.v1.StopSandboxRequest.grace_period:type_name -> google.protobuf.Duration
+	28, // 4: bulkhead.v1.StopSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
+	28, // 5: bulkhead.v1.KillSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
+	28, // 6: bulkhead.v1.GetSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
+	30, // 7: bulkhead.v1.ListSandboxesRequest.states:type_name -> bulkhead.v1.SandboxState
+	28, // 8: bulkhead.v1.ListSandboxesResponse.sandboxes:type_name -> bulkhead.v1.Sandbox
 	0,  // 9: bulkhead.v1.WatchSandboxesResponse.type:type_name -> bulkhead.v1.EventType
-	26, // 10: bulkhead.v1.WatchSandboxesResponse.sandbox:type_name -> bulkhead.v1.Sandbox
-	29, // 11: bulkhead.v1.WatchSandboxesResponse.time:type_name -> google.protobuf.Timestamp
-	26, // 12: bulkhead.v1.PauseSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
-	26, // 13: bulkhead.v1.ResumeSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
+	28, // 10: bulkhead.v1.WatchSandboxesResponse.sandbox:type_name -> bulkhead.v1.Sandbox
+	31, // 11: bulkhead.v1.WatchSandboxesResponse.time:type_name -> google.protobuf.Timestamp
+	28, // 12: bulkhead.v1.PauseSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
+	28, // 13: bulkhead.v1.ResumeSandboxResponse.sandbox:type_name -> bulkhead.v1.Sandbox
 	23, // 14: bulkhead.v1.GetSandboxStatsResponse.stats:type_name -> bulkhead.v1.SandboxStats
-	29, // 15: bulkhead.v1.SandboxStats.time:type_name -> google.protobuf.Timestamp
-	27, // 16: bulkhead.v1.SandboxStats.user_time:type_name -> google.protobuf.Duration
-	27, // 17: bulkhead.v1.SandboxStats.system_time:type_name -> google.protobuf.Duration
+	31, // 15: bulkhead.v1.SandboxStats.time:type_name -> google.protobuf.Timestamp
+	29, // 16: bulkhead.v1.SandboxStats.user_time:type_name -> google.protobuf.Duration
+	29, // 17: bulkhead.v1.SandboxStats.system_time:type_name -> google.protobuf.Duration
 	24, // 18: bulkhead.v1.SandboxStats.devices:type_name -> bulkhead.v1.DeviceStats
-	1,  // 19: bulkhead.v1.Sandboxes.CreateSandbox:input_type -> bulkhead.v1.CreateSandboxRequest
-	3,  // 20: bulkhead.v1.Sandboxes.StartSandbox:input_type -> bulkhead.v1.StartSandboxRequest
-	5,  // 21: bulkhead.v1.Sandboxes.StopSandbox:input_type -> bulkhead.v1.StopSandboxRequest
-	7,  // 22: bulkhead.v1.Sandboxes.KillSandbox:input_type -> bulkhead.v1.KillSandboxRequest
-	9,  // 23: bulkhead.v1.Sandboxes.DeleteSandbox:input_type -> bulkhead.v1.DeleteSandboxRequest
-	11, // 24: bulkhead.v1.Sandboxes.GetSandbox:input_type -> bulkhead.v1.GetSandboxRequest
-	13, // 25: bulkhead.v1.Sandboxes.ListSandboxes:input_type -> bulkhead.v1.ListSandboxesRequest
-	15, // 26: bulkhead.v1.Sandboxes.WatchSandboxes:input_type -> bulkhead.v1.WatchSandboxesRequest
-	17, // 27: bulkhead.v1.Sandboxes.PauseSandbox:input_type -> bulkhead.v1.PauseSandboxRequest
-	19, // 28: bulkhead.v1.Sandboxes.ResumeSandbox:input_type -> bulkhead.v1.ResumeSandboxRequest
-	21, // 29: bulkhead.v1.Sandboxes.GetSandboxStats:input_type -> bulkhead.v1.GetSandboxStatsRequest
-	2,  // 30: bulkhead.v1.Sandboxes.CreateSandbox:output_type -> bulkhead.v1.CreateSandboxResponse
-	4,  // 31: bulkhead.v1.Sandboxes.StartSandbox:output_type -> bulkhead.v1.StartSandboxResponse
-	6,  // 32: bulkhead.v1.Sandboxes.StopSandbox:output_type -> bulkhead.v1.StopSandboxResponse
-	8,  // 33: bulkhead.v1.Sandboxes.KillSandbox:output_type -> bulkhead.v1.KillSandboxResponse
-	10, // 34: bulkhead.v1.Sandboxes.DeleteSandbox:output_type -> bulkhead.v1.DeleteSandboxResponse
-	12, // 35: bulkhead.v1.Sandboxes.GetSandbox:output_type -> bulkhead.v1.GetSandboxResponse
-	14, // 36: bulkhead.v1.Sandboxes.ListSandboxes:output_type -> bulkhead.v1.ListSandboxesResponse
-	16, // 37: bulkhead.v1.Sandboxes.WatchSandboxes:output_type -> bulkhead.v1.WatchSandboxesResponse
-	18, // 38: bulkhead.v1.Sandboxes.PauseSandbox:output_type -> bulkhead.v1.PauseSandboxResponse
-	20, // 39: bulkhead.v1.Sandboxes.ResumeSandbox:output_type -> bulkhead.v1.ResumeSandboxResponse
-	22, // 40: bulkhead.v1.Sandboxes.GetSandboxStats:output_type -> bulkhead.v1.GetSandboxStatsResponse
-	30, // [30:41] is the sub-list for method output_type
-	19, // [19:30] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	27, // 19: bulkhead.v1.ForkSandboxRequest.spec:type_name -> bulkhead.v1.SandboxSpec
+	28, // 20: bulkhead.v1.ForkSandboxResponse.sandboxes:type_name -> bulkhead.v1.Sandbox
+	1,  // 21: bulkhead.v1.Sandboxes.CreateSandbox:input_type -> bulkhead.v1.CreateSandboxRequest
+	3,  // 22: bulkhead.v1.Sandboxes.StartSandbox:input_type -> bulkhead.v1.StartSandboxRequest
+	5,  // 23: bulkhead.v1.Sandboxes.StopSandbox:input_type -> bulkhead.v1.StopSandboxRequest
+	7,  // 24: bulkhead.v1.Sandboxes.KillSandbox:input_type -> bulkhead.v1.KillSandboxRequest
+	9,  // 25: bulkhead.v1.Sandboxes.DeleteSandbox:input_type -> bulkhead.v1.DeleteSandboxRequest
+	11, // 26: bulkhead.v1.Sandboxes.GetSandbox:input_type -> bulkhead.v1.GetSandboxRequest
+	13, // 27: bulkhead.v1.Sandboxes.ListSandboxes:input_type -> bulkhead.v1.ListSandboxesRequest
+	15, // 28: bulkhead.v1.Sandboxes.WatchSandboxes:input_type -> bulkhead.v1.WatchSandboxesRequest
+	17, // 29: bulkhead.v1.Sandboxes.PauseSandbox:input_type -> bulkhead.v1.PauseSandboxRequest
+	19, // 30: bulkhead.v1.Sandboxes.ResumeSandbox:input_type -> bulkhead.v1.ResumeSandboxRequest
+	21, // 31: bulkhead.v1.Sandboxes.GetSandboxStats:input_type -> bulkhead.v1.GetSandboxStatsRequest
+	25, // 32: bulkhead.v1.Sandboxes.ForkSandbox:input_type -> bulkhead.v1.ForkSandboxRequest
+	2,  // 33: bulkhead.v1.Sandboxes.CreateSandbox:output_type -> bulkhead.v1.CreateSandboxResponse
+	4,  // 34: bulkhead.v1.Sandboxes.StartSandbox:output_type -> bulkhead.v1.StartSandboxResponse
+	6,  // 35: bulkhead.v1.Sandboxes.StopSandbox:output_type -> bulkhead.v1.StopSandboxResponse
+	8,  // 36: bulkhead.v1.Sandboxes.KillSandbox:output_type -> bulkhead.v1.KillSandboxResponse
+	10, // 37: bulkhead.v1.Sandboxes.DeleteSandbox:output_type -> bulkhead.v1.DeleteSandboxResponse
+	12, // 38: bulkhead.v1.Sandboxes.GetSandbox:output_type -> bulkhead.v1.GetSandboxResponse
+	14, // 39: bulkhead.v1.Sandboxes.ListSandboxes:output_type -> bulkhead.v1.ListSandboxesResponse
+	16, // 40: bulkhead.v1.Sandboxes.WatchSandboxes:output_type -> bulkhead.v1.WatchSandboxesResponse
+	18, // 41: bulkhead.v1.Sandboxes.PauseSandbox:output_type -> bulkhead.v1.PauseSandboxResponse
+	20, // 42: bulkhead.v1.Sandboxes.ResumeSandbox:output_type -> bulkhead.v1.ResumeSandboxResponse
+	22, // 43: bulkhead.v1.Sandboxes.GetSandboxStats:output_type -> bulkhead.v1.GetSandboxStatsResponse
+	26, // 44: bulkhead.v1.Sandboxes.ForkSandbox:output_type -> bulkhead.v1.ForkSandboxResponse
+	33, // [33:45] is the sub-list for method output_type
+	21, // [21:33] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_api_v1_sandboxes_proto_init() }
@@ -1597,7 +1741,7 @@ func file_hypervisor_api_v1_sandboxes_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_api_v1_sandboxes_proto_rawDesc), len(file_hypervisor_api_v1_sandboxes_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	Sandboxes_PauseSandbox_FullMethodName    = "/bulkhead.v1.Sandboxes/PauseSandbox"
 	Sandboxes_ResumeSandbox_FullMethodName   = "/bulkhead.v1.Sandboxes/ResumeSandbox"
 	Sandboxes_GetSandboxStats_FullMethodName = "/bulkhead.v1.Sandboxes/GetSandboxStats"
+	Sandboxes_ForkSandbox_FullMethodName     = "/bulkhead.v1.Sandboxes/ForkSandbox"
 )
 
 // SandboxesClient is the client API for Sandboxes service.
@@ -79,6 +80,13 @@ type SandboxesClient interface {
 	ResumeSandbox(ctx context.Context, in *ResumeSandboxRequest, opts ...grpc.CallOption) (*ResumeSandboxResponse, error)
 	// GetSandboxStats tells what a running sandbox has used.
 	GetSandboxStats(ctx context.Context, in *GetSandboxStatsRequest, opts ...grpc.CallOption) (*GetSandboxStatsResponse, error)
+	// ForkSandbox makes copies of a running sandbox, which go on from where it is, each
+	// with an identity of its own; and answers when all of them run. The sandbox stands
+	// still while it is saved. Once stopped, a copy starts as the sandbox itself does.
+	// Either all of them are made or none. A second call with the same request_id
+	// returns the copies that the first one made. Errors are those of CreateSnapshot,
+	// CreateSandbox and StartSandbox.
+	ForkSandbox(ctx context.Context, in *ForkSandboxRequest, opts ...grpc.CallOption) (*ForkSandboxResponse, error)
 }
 
 type sandboxesClient struct {
@@ -208,6 +216,16 @@ func (c *sandboxesClient) GetSandboxStats(ctx context.Context, in *GetSandboxSta
 	return out, nil
 }
 
+func (c *sandboxesClient) ForkSandbox(ctx context.Context, in *ForkSandboxRequest, opts ...grpc.CallOption) (*ForkSandboxResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ForkSandboxResponse)
+	err := c.cc.Invoke(ctx, Sandboxes_ForkSandbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SandboxesServer is the server API for Sandboxes service.
 // All implementations must embed UnimplementedSandboxesServer
 // for forward compatibility.
@@ -253,6 +271,13 @@ type SandboxesServer interface {
 	ResumeSandbox(context.Context, *ResumeSandboxRequest) (*ResumeSandboxResponse, error)
 	// GetSandboxStats tells what a running sandbox has used.
 	GetSandboxStats(context.Context, *GetSandboxStatsRequest) (*GetSandboxStatsResponse, error)
+	// ForkSandbox makes copies of a running sandbox, which go on from where it is, each
+	// with an identity of its own; and answers when all of them run. The sandbox stands
+	// still while it is saved. Once stopped, a copy starts as the sandbox itself does.
+	// Either all of them are made or none. A second call with the same request_id
+	// returns the copies that the first one made. Errors are those of CreateSnapshot,
+	// CreateSandbox and StartSandbox.
+	ForkSandbox(context.Context, *ForkSandboxRequest) (*ForkSandboxResponse, error)
 	mustEmbedUnimplementedSandboxesServer()
 }
 
@@ -295,6 +320,9 @@ func (UnimplementedSandboxesServer) ResumeSandbox(context.Context, *ResumeSandbo
 }
 func (UnimplementedSandboxesServer) GetSandboxStats(context.Context, *GetSandboxStatsRequest) (*GetSandboxStatsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSandboxStats not implemented")
+}
+func (UnimplementedSandboxesServer) ForkSandbox(context.Context, *ForkSandboxRequest) (*ForkSandboxResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ForkSandbox not implemented")
 }
 func (UnimplementedSandboxesServer) mustEmbedUnimplementedSandboxesServer() {}
 func (UnimplementedSandboxesServer) testEmbeddedByValue()                   {}
@@ -508,6 +536,24 @@ func _Sandboxes_GetSandboxStats_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Sandboxes_ForkSandbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ForkSandboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SandboxesServer).ForkSandbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Sandboxes_ForkSandbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SandboxesServer).ForkSandbox(ctx, req.(*ForkSandboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Sandboxes_ServiceDesc is the grpc.ServiceDesc for Sandboxes service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -554,6 +600,10 @@ var Sandboxes_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSandboxStats",
 			Handler:    _Sandboxes_GetSandboxStats_Handler,
+		},
+		{
+			MethodName: "ForkSandbox",
+			Handler:    _Sandboxes_ForkSandbox_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -44,7 +44,11 @@ type Record struct {
 	// While STOPPING, until when its processes have time to end by themselves.
 	GraceUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=grace_until,json=graceUntil,proto3" json:"grace_until,omitempty"`
 	// While STOPPING, that its guest isn't to be asked any more.
-	Killed        bool `protobuf:"varint,8,opt,name=killed,proto3" json:"killed,omitempty"`
+	Killed bool `protobuf:"varint,8,opt,name=killed,proto3" json:"killed,omitempty"`
+	// Which fork the sandbox is of: the name of a directory, which is there until all
+	// of that fork run. While it is, the sandbox goes on from it in place of starting
+	// otherwise.
+	Fork          string `protobuf:"bytes,9,opt,name=fork,proto3" json:"fork,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -133,6 +137,13 @@ func (x *Record) GetKilled() bool {
 		return x.Killed
 	}
 	return false
+}
+
+func (x *Record) GetFork() string {
+	if x != nil {
+		return x.Fork
+	}
+	return ""
 }
 
 // Worker identifies a process for as long as the host isn't booted anew.
@@ -318,11 +329,77 @@ func (x *Event) GetMessage() string {
 	return ""
 }
 
+// Snapshot is what a node keeps with a snapshot, in its manifest. What the manifest
+// says besides isn't in it.
+type Snapshot struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Snapshot *v1.Snapshot           `protobuf:"bytes,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	// Of the call that made it, to recognize its repetition.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// What the machine reads of the host's files and never writes, in the order of its
+	// disks: the root file system's image first. Empty for a disk that it writes, of
+	// which the snapshot has a copy.
+	Images        []string `protobuf:"bytes,3,rep,name=images,proto3" json:"images,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Snapshot) Reset() {
+	*x = Snapshot{}
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Snapshot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Snapshot) ProtoMessage() {}
+
+func (x *Snapshot) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
+func (*Snapshot) Descriptor() ([]byte, []int) {
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Snapshot) GetSnapshot() *v1.Snapshot {
+	if x != nil {
+		return x.Snapshot
+	}
+	return nil
+}
+
+func (x *Snapshot) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Snapshot) GetImages() []string {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
 var File_hypervisor_store_v1_record_proto protoreflect.FileDescriptor
 
 const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\n" +
-	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\"\xdb\x02\n" +
+	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\x1a!hypervisor/api/v1/snapshots.proto\"\xef\x02\n" +
 	"\x06Record\x12.\n" +
 	"\asandbox\x18\x01 \x01(\v2\x14.bulkhead.v1.SandboxR\asandbox\x12\x1d\n" +
 	"\n" +
@@ -333,7 +410,8 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\bstopping\x18\x06 \x01(\x0e2\x17.bulkhead.v1.ExitReasonR\bstopping\x12;\n" +
 	"\vgrace_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"graceUntil\x12\x16\n" +
-	"\x06killed\x18\b \x01(\bR\x06killed\"T\n" +
+	"\x06killed\x18\b \x01(\bR\x06killed\x12\x12\n" +
+	"\x04fork\x18\t \x01(\tR\x04fork\"T\n" +
 	"\x06Worker\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x1f\n" +
 	"\vstart_ticks\x18\x02 \x01(\x04R\n" +
@@ -346,7 +424,12 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.bulkhead.v1.EventTypeR\x04type\x12.\n" +
 	"\asandbox\x18\x02 \x01(\v2\x14.bulkhead.v1.SandboxR\asandbox\x12.\n" +
 	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessageB=Z;github.com/bulkhead-vm/bulkhead/hypervisor/store/v1;storev1b\x06proto3"
+	"\amessage\x18\x04 \x01(\tR\amessage\"t\n" +
+	"\bSnapshot\x121\n" +
+	"\bsnapshot\x18\x01 \x01(\v2\x15.bulkhead.v1.SnapshotR\bsnapshot\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x16\n" +
+	"\x06images\x18\x03 \x03(\tR\x06imagesB=Z;github.com/bulkhead-vm/bulkhead/hypervisor/store/v1;storev1b\x06proto3"
 
 var (
 	file_hypervisor_store_v1_record_proto_rawDescOnce sync.Once
@@ -360,31 +443,34 @@ func file_hypervisor_store_v1_record_proto_rawDescGZIP() []byte {
 	return file_hypervisor_store_v1_record_proto_rawDescData
 }
 
-var file_hypervisor_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_hypervisor_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_hypervisor_store_v1_record_proto_goTypes = []any{
 	(*Record)(nil),                // 0: bulkhead.store.v1.Record
 	(*Worker)(nil),                // 1: bulkhead.store.v1.Worker
 	(*Link)(nil),                  // 2: bulkhead.store.v1.Link
 	(*Event)(nil),                 // 3: bulkhead.store.v1.Event
-	(*v1.Sandbox)(nil),            // 4: bulkhead.v1.Sandbox
-	(v1.ExitReason)(0),            // 5: bulkhead.v1.ExitReason
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
-	(v1.EventType)(0),             // 7: bulkhead.v1.EventType
+	(*Snapshot)(nil),              // 4: bulkhead.store.v1.Snapshot
+	(*v1.Sandbox)(nil),            // 5: bulkhead.v1.Sandbox
+	(v1.ExitReason)(0),            // 6: bulkhead.v1.ExitReason
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(v1.EventType)(0),             // 8: bulkhead.v1.EventType
+	(*v1.Snapshot)(nil),           // 9: bulkhead.v1.Snapshot
 }
 var file_hypervisor_store_v1_record_proto_depIdxs = []int32{
-	4, // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
+	5, // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
 	1, // 1: bulkhead.store.v1.Record.worker:type_name -> bulkhead.store.v1.Worker
 	2, // 2: bulkhead.store.v1.Record.links:type_name -> bulkhead.store.v1.Link
-	5, // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
-	6, // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
-	7, // 5: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
-	4, // 6: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
-	6, // 7: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	6, // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
+	7, // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
+	8, // 5: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
+	5, // 6: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
+	7, // 7: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
+	9, // 8: bulkhead.store.v1.Snapshot.snapshot:type_name -> bulkhead.v1.Snapshot
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_store_v1_record_proto_init() }
@@ -398,7 +484,7 @@ func file_hypervisor_store_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_store_v1_record_proto_rawDesc), len(file_hypervisor_store_v1_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

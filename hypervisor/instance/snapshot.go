@@ -1,0 +1,113 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+const (
+	// freezeTime is how long a guest may take to bring itself to rest: its disks
+	// may be slow.
+	freezeTime = time.Minute
+	// saveTime is how long a worker may take to write its machine down: more than
+	// any disk takes.
+	saveTime = time.Hour
+	// goOnTime is how long a guest may take to go on that was saved.
+	goOnTime = 30 * time.Second
+	// thawTime is how long one attempt to have a guest go on may take, and
+	// thawAgain how long after it there is another.
+	thawTime  = 5 * time.Second
+	thawAgain = 100 * time.Millisecond
+)
+
+// ErrFrozen is wrapped by errors of Snapshot after which the guest may be standing
+// still.
+var ErrFrozen = errors.New("the guest may not have gone on")
+
+// Snapshot saves the machine, with its guest at rest, in a new directory at path.
+// owner is kept with it. The guest has gone on when it returns, unless ctx ended or
+// the error wraps ErrFrozen.
+func (i *Instance) Snapshot(ctx context.Context, path string, owner []byte) (r *vmmv1.SnapshotResponse, err error) {
+	ctx, cancel := i.whileRunning(ctx)
+	defer cancel()
+	agent, err := i.agent.get(ctx)
+	if err != nil {
+		return nil, i.blame(ctx, err)
+	}
+	err = i.freeze(ctx, agent)
+	if err == nil {
+		r, err = i.save(ctx, path, owner)
+	}
+	if ctx.Err() != nil {
+		return nil, i.blame(ctx, err) // the caller's to go on with
+	}
+	soon, cancel := context.WithTimeoutCause(ctx, goOnTime, fmt.Errorf("it has not gone on within %v", goOnTime))
+	defer cancel()
+	if thawed := i.Thaw(soon); thawed != nil {
+		err = errors.Join(ErrFrozen, err, thawed)
+	}
+	return r, err
+}
+
+func (i *Instance) freeze(ctx context.Context, agent *guest.Agent) error {
+	late := fmt.Errorf("the guest did not come to rest within %v", freezeTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, freezeTime, late)
+	defer cancel()
+	if _, err := agent.Freeze(ctx, &agentv1.FreezeRequest{}); err != nil {
+		return fmt.Errorf("bring the guest to rest: %w", i.blame(ctx, err))
+	}
+	return nil
+}
+
+func (i *Instance) save(ctx context.Context, path string, owner []byte) (*vmmv1.SnapshotResponse, error) {
+	late := fmt.Errorf("the worker did not save the machine within %v", saveTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, saveTime, late)
+	defer cancel()
+	r, err := i.worker.API.Snapshot(ctx, &vmmv1.SnapshotRequest{Path: path, Owner: owner})
+	if err != nil {
+		return nil, fmt.Errorf("save the machine: %w", i.blame(ctx, err))
+	}
+	return r, nil
+}
+
+// Thaw has a guest go on that stands still for a snapshot, which the agent may have
+// been asked for by an owner that is gone. It tries for as long as ctx allows.
+func (i *Instance) Thaw(ctx context.Context) error {
+	for {
+		err := i.tryThaw(ctx)
+		switch code := status.Code(err); {
+		case err == nil, code == codes.Unimplemented, code == codes.FailedPrecondition: // then it can't be frozen either
+			return nil
+		case ctx.Err() != nil:
+			return i.blame(ctx, err)
+		}
+		select {
+		case <-i.ended:
+			return i.blame(ctx, err)
+		case <-time.After(thawAgain):
+		case <-ctx.Done():
+			return i.blame(ctx, err)
+		}
+	}
+}
+
+func (i *Instance) tryThaw(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, thawTime)
+	defer cancel()
+	agent, err := i.agent.get(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = agent.Thaw(ctx, &agentv1.ThawRequest{})
+	return err
+}

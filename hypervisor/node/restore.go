@@ -1,0 +1,134 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
+
+	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
+)
+
+// inherit completes the specification of a sandbox that goes on from a snapshot, and
+// says where it comes from.
+func (n *Node) inherit(s *bulkheadv1.SandboxSpec) (*bulkheadv1.SandboxSpec, *bulkheadv1.SandboxOrigin, error) {
+	if s.GetSnapshot() == "" {
+		return s, nil, nil
+	}
+	found, err := n.snapshot(s.GetSnapshot())
+	if err != nil {
+		return nil, nil, err
+	}
+	from := found.Record.GetSnapshot()
+	s, wrong := spec.Inherit(s, from.GetSpec())
+	if err := fault.InvalidRequest(wrong); err != nil {
+		return nil, nil, err
+	}
+	return s, &bulkheadv1.SandboxOrigin{
+		Snapshot: from.GetName(), SnapshotUid: from.GetUid(),
+		Sandbox: from.GetSandbox(), SandboxUid: from.GetSandboxUid(), Time: from.GetCreateTime(),
+	}, nil
+}
+
+// restores reports whether a start of the sandbox goes on from something.
+func (n *Node) restores(r *storev1.Record) bool {
+	return r.GetSandbox().GetSpec().GetSnapshot() != "" || n.snapshots.Forking(r.GetFork())
+}
+
+// source returns what a start of the sandbox goes on from.
+func (n *Node) source(r *storev1.Record) (*snapshots.Snapshot, error) {
+	if n.snapshots.Forking(r.GetFork()) {
+		return n.snapshots.OpenFork(r.GetFork())
+	}
+	s, err := n.snapshot(r.GetSandbox().GetSpec().GetSnapshot())
+	if err != nil {
+		return nil, err
+	}
+	if s.Record.GetSnapshot().GetUid() != r.GetSandbox().GetStatus().GetOrigin().GetSnapshotUid() {
+		return nil, fmt.Errorf("snapshot %q is another one than when the sandbox was created: create another sandbox", s.Record.GetSnapshot().GetName())
+	}
+	return s, nil
+}
+
+// sourceOf returns what finds the source of a sandbox's machine.
+func (n *Node) sourceOf(r *storev1.Record) func(context.Context) (instance.Images, error) {
+	return func(context.Context) (instance.Images, error) {
+		s, err := n.source(r)
+		if err != nil {
+			return instance.Images{}, err
+		}
+		if err := checkUnchanged(s); err != nil {
+			return instance.Images{}, err
+		}
+		return instance.Images{Snapshot: s.Path, Root: s.Record.GetImages()[0]}, nil
+	}
+}
+
+// checkUnchanged fails if an image that the guest reads was written to since: what
+// the guest remembers of it would be wrong.
+func checkUnchanged(s *snapshots.Snapshot) error {
+	saved := s.Record.GetSnapshot().GetCreateTime().AsTime()
+	for _, image := range s.Record.GetImages() {
+		if image == "" {
+			continue // the snapshot has a copy
+		}
+		info, err := os.Stat(image)
+		if err != nil {
+			return fmt.Errorf("an image that the snapshot needs: %w", err)
+		}
+		if info.Mode().IsRegular() && info.ModTime().After(saved) {
+			return fmt.Errorf("%s was written to at %s, after the snapshot was taken: put it back as it was, or take another snapshot",
+				image, info.ModTime().UTC().Format(time.RFC3339))
+		}
+	}
+	return nil
+}
+
+// freshDisks has the worker copy what the snapshot has of disks: what an earlier run
+// has written fits that run's memory.
+func (n *Node) freshDisks(r *storev1.Record) error {
+	ran := r.GetSandbox().GetStatus().GetExit() != nil
+	for i, d := range r.GetSandbox().GetSpec().GetDisks() {
+		switch {
+		case d.GetOverlay() && d.GetOverlayPath() == "":
+			if err := os.Remove(n.ownOverlay(r.GetSandbox().GetName(), i)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("disk %d: %w", i, err)
+			}
+		case !d.GetReadOnly() && ran:
+			return fmt.Errorf("disk %d has what an earlier run wrote, which doesn't fit the snapshot: create another sandbox, with a path at which nothing is", i)
+		}
+	}
+	return nil
+}
+
+// ownOverlay is where a sandbox has its own overlay of a disk.
+func (n *Node) ownOverlay(name string, disk int) string {
+	return filepath.Join(n.kept(name), fmt.Sprintf("disk%d.overlay", disk))
+}
+
+// renewed is who a guest is to be that goes on from a snapshot.
+func renewed(r *storev1.Record) *agentv1.RenewRequest {
+	s := r.GetSandbox()
+	sum := sha256.Sum256([]byte(s.GetUid()))
+	id := &agentv1.RenewRequest{
+		Hostname: hostname(s.GetName()), MachineId: hex.EncodeToString(sum[:16]), Nameservers: s.GetSpec().GetNameservers(),
+	}
+	for i, network := range s.GetSpec().GetNetworks() {
+		id.Interfaces = append(id.Interfaces, &agentv1.NetworkInterface{
+			Name: fmt.Sprintf("eth%d", i), Mac: r.GetLinks()[i].GetMac(),
+			Addresses: network.GetAddresses(), Gateways: network.GetGateways(), Mtu: network.GetMtu(),
+		})
+	}
+	return id
+}

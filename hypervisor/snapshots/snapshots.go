@@ -1,0 +1,165 @@
+// Package snapshots is the directory in which a node keeps snapshots:
+//
+//	NAME/                a snapshot, of the form that package vmm/snapshot has
+//	.new-SANDBOX-ID/     one of that sandbox that isn't whole yet
+//	.fork-ID/            one that goes when all copies of it run
+//	.gone-ID/            one that is being deleted
+//
+// A snapshot's manifest is the only record of it. Whatever begins with a dot is a
+// work's that is under way, or was when the node ended.
+package snapshots
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
+
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
+)
+
+// Dir is such a directory, which is one node's. Its methods may be called from any
+// goroutine.
+type Dir struct{ path string }
+
+// Snapshot is one that is whole, as far as its manifest tells.
+type Snapshot struct {
+	Path string
+	// Record has all that the manifest says of what the snapshot is of.
+	Record *storev1.Snapshot
+}
+
+// Errors of a snapshot's name.
+var (
+	ErrNone  = errors.New("there is no such snapshot")
+	ErrTaken = errors.New("there is such a snapshot")
+)
+
+// Open returns the directory at path, which is made if there is none.
+func Open(path string) (*Dir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("directory of snapshots: %w", err)
+	}
+	return &Dir{path}, nil
+}
+
+// Names returns the names of all, in their order.
+func (d *Dir) Names() (names []string, err error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, fmt.Errorf("directory of snapshots: %w", err)
+	}
+	for _, e := range entries {
+		if supervise.CheckName(e.Name()) == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// Has reports whether there is something of that name, whole or not.
+func (d *Dir) Has(name string) bool {
+	if supervise.CheckName(name) != nil {
+		return false
+	}
+	_, err := os.Lstat(d.named(name))
+	return err == nil
+}
+
+func (d *Dir) named(name string) string { return filepath.Join(d.path, name) }
+
+// Get returns a snapshot. It fails with ErrNone, or with *DamagedError.
+func (d *Dir) Get(name string) (*Snapshot, error) {
+	if !d.Has(name) {
+		return nil, ErrNone
+	}
+	s, err := read(d.named(name))
+	if errors.Is(err, fs.ErrNotExist) && !d.Has(name) { // it has just been deleted
+		return nil, ErrNone
+	}
+	if err != nil {
+		return nil, &DamagedError{name, err}
+	}
+	s.Record.Snapshot.Name = name
+	return s, nil
+}
+
+// DamagedError says that a snapshot isn't what was written.
+type DamagedError struct {
+	Name string
+	Err  error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("snapshot %q is damaged: %v: delete it, or restore it from a copy", e.Name, e.Err)
+}
+
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// Remove deletes a snapshot, whatever is there of it. Who has mapped its memory
+// keeps it.
+func (d *Dir) Remove(name string) error {
+	if !d.Has(name) {
+		return ErrNone
+	}
+	gone := d.named(gonePrefix + newID())
+	err := os.Rename(d.named(name), gone) // at once: the next one may have the name
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNone
+	}
+	if err == nil {
+		err = errors.Join(syncDir(d.path), os.RemoveAll(gone))
+	}
+	if err != nil {
+		return fmt.Errorf("delete snapshot %q: %w", name, err)
+	}
+	return nil
+}
+
+// put moves a directory to its place, on disk.
+func (d *Dir) put(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EEXIST) {
+		return ErrTaken
+	}
+	if err != nil {
+		return fmt.Errorf("put the snapshot in its place: %w", err)
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+func syncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Sweep removes what an earlier node was deleting, and returns the stages and
+// forks that it was at: their owners are to be looked after first.
+func (d *Dir) Sweep() (stages []*Stage, forks []*Fork, err error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("directory of snapshots: %w", err)
+	}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case strings.HasPrefix(name, gonePrefix):
+			err = errors.Join(err, os.RemoveAll(d.named(name)))
+		case strings.HasPrefix(name, forkPrefix):
+			forks = append(forks, &Fork{d, name})
+		case strings.HasPrefix(name, stagePrefix):
+			s := &Stage{d, name}
+			err = errors.Join(err, os.RemoveAll(s.Path())) // the room is needed
+			stages = append(stages, s)
+		}
+	}
+	return stages, forks, err
+}

@@ -1,0 +1,179 @@
+package snapshots
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
+)
+
+// write writes as much of a snapshot as is read here.
+func write(t *testing.T, path string, change func(*snapshot.Manifest)) {
+	t.Helper()
+	owner, err := Owner(&storev1.Snapshot{RequestId: "r", Images: []string{"/x"}, Snapshot: &bulkheadv1.Snapshot{Sandbox: "box", Uid: "u"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &snapshot.Manifest{
+		Version: 1, Created: time.Unix(1e9, 5).UTC(), Program: "p", HostProfile: "h", CPUVendor: "v", CPUs: 2, MemoryBytes: 1 << 30,
+		Devices: []snapshot.Device{{Name: "blk0", Type: "blk", Bytes: 7}}, StoredBytes: 5, Pause: time.Second,
+		Owner: owner,
+	}
+	if change != nil {
+		change(m)
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"manifest.json": text, "SHA256SUMS": nil} {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func open(t *testing.T) *Dir {
+	t.Helper()
+	d, err := Open(filepath.Join(t.TempDir(), "snapshots"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestManifest has what package snapshot writes be read here.
+func TestManifest(t *testing.T) {
+	d := open(t)
+	write(t, d.named("s"), nil)
+	s, err := d.Get("s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.Record.GetSnapshot()
+	if s.Record.GetRequestId() != "r" || r.GetName() != "s" || r.GetSandbox() != "box" || r.GetUid() != "u" || r.GetCreateTime().AsTime() != time.Unix(1e9, 5).UTC() ||
+		r.GetVersion() != "p" || r.GetHostProfile() != "h" || r.GetCpuVendor() != "v" || r.GetCpus() != 2 || r.GetMemoryBytes() != 1<<30 || r.GetStoredBytes() != 5 ||
+		r.GetPause().AsDuration() != time.Second || r.GetDevices()[0].GetStoredBytes() != 7 || s.Record.GetImages()[0] != "/x" {
+		t.Errorf("%v", s.Record)
+	}
+	if version != snapshot.Version {
+		t.Errorf("version %d is read here, %d is written", version, snapshot.Version)
+	}
+	theirs := map[string]bool{}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[snapshot.Manifest]()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		theirs[name] = true
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[manifest]()) {
+		if name := f.Tag.Get("json"); !theirs[name] {
+			t.Errorf("nobody writes %q", name)
+		}
+	}
+}
+
+func TestDamaged(t *testing.T) {
+	d := open(t)
+	for name, change := range map[string]func(*snapshot.Manifest){
+		"later":    func(m *snapshot.Manifest) { m.Version = 2 },
+		"nobody's": func(m *snapshot.Manifest) { m.Owner = nil },
+		"other":    func(m *snapshot.Manifest) { m.Owner = json.RawMessage(`{"images":1}`) },
+		"nothing":  func(m *snapshot.Manifest) { m.Owner = json.RawMessage(`{"later":1}`) },
+		"large":    func(m *snapshot.Manifest) { m.Program = strings.Repeat("x", maxManifest) },
+	} {
+		write(t, d.named("s"), change)
+		var damaged *DamagedError
+		if s, err := d.Get("s"); !errors.As(err, &damaged) {
+			t.Errorf("%s: %v, %v", name, s, err)
+		}
+	}
+	if err := d.Remove("s"); err != nil || d.Has("s") {
+		t.Errorf("removed: %v", err)
+	}
+	if err := d.Remove("s"); !errors.Is(err, ErrNone) {
+		t.Errorf("removed again: %v", err)
+	}
+}
+
+// TestNamesOfOthers are those of nothing in the directory, and of work under way.
+func TestNamesOfOthers(t *testing.T) {
+	d := open(t)
+	stage, err := d.Stage("box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(d.path), "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", ".", "..", "../file", stage.name, "a/b", "\x00"} {
+		if d.Has(name) {
+			t.Errorf("has %q", name)
+		}
+		if err := d.Remove(name); !errors.Is(err, ErrNone) {
+			t.Errorf("remove %q: %v", name, err)
+		}
+		if d.Forking(name) {
+			t.Errorf("%q is a fork", name)
+		}
+	}
+}
+
+func TestStages(t *testing.T) {
+	d := open(t)
+	stage, err := d.Stage("a-b.c-d")
+	if err != nil || stage.Sandbox() != "a-b.c-d" {
+		t.Fatalf("%v, %v", stage, err)
+	}
+	write(t, stage.Path(), nil)
+	if err := stage.Publish("s"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, stage.Path(), nil)
+	if err := stage.Publish("s"); !errors.Is(err, ErrTaken) {
+		t.Errorf("published twice: %v", err)
+	}
+	f, err := d.Fork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stage.Hand(f); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := d.OpenFork(f.Name()); err != nil || s.Path != f.Path() {
+		t.Errorf("%v, %v", s, err)
+	}
+	write(t, stage.Path(), nil)
+	if err := os.Mkdir(d.named(gonePrefix+"x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	stages, forks, err := d.Sweep()
+	if err != nil || len(stages) != 1 || stages[0].Sandbox() != "a-b.c-d" || len(forks) != 1 || forks[0].Name() != f.Name() {
+		t.Fatalf("swept: %v, %v, %v", stages, forks, err)
+	}
+	if err := errors.Join(stages[0].Close(), f.End(), f.End()); err != nil {
+		t.Error(err)
+	}
+	if _, err := d.OpenFork(f.Name()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a fork that is over: %v", err)
+	}
+	entries, err := os.ReadDir(d.path)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+	if names, err := d.Names(); err != nil || !slices.Equal(names, []string{"s"}) {
+		t.Errorf("names %q, %v", names, err)
+	}
+}

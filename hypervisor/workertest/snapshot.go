@@ -1,0 +1,133 @@
+package workertest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
+)
+
+// Files of a snapshot, as package vmm/snapshot has them. The state is the guest's
+// mainName.
+const (
+	manifestName = "manifest.json"
+	stateName    = "state"
+	memoryName   = "memory"
+	sumsName     = "SHA256SUMS"
+)
+
+// fakeMemory is what a fake machine has in its memory.
+const fakeMemory = "a fake machine's memory"
+
+// Snapshot implements vmmv1.WorkerService.
+func (w *worker) Snapshot(ctx context.Context, r *vmmv1.SnapshotRequest) (*vmmv1.SnapshotResponse, error) {
+	w.mu.Lock()
+	c, state := w.config, w.state
+	w.mu.Unlock()
+	switch {
+	case state != vmmv1.MachineState_MACHINE_STATE_RUNNING && state != vmmv1.MachineState_MACHINE_STATE_PAUSED:
+		return nil, status.Error(codes.FailedPrecondition, "the machine hasn't been started, or has ended")
+	case w.has(c, WordHungSave):
+		select {} // also when its owner has gone
+	case w.has(c, WordFullSave):
+		return nil, refuse(&os.PathError{Op: "write", Path: r.GetPath(), Err: syscall.ENOSPC})
+	case w.has(c, WordSlowSave):
+		time.Sleep(time.Second)
+	}
+	if _, err := os.Lstat(r.GetPath()); err == nil {
+		return nil, status.Error(codes.AlreadyExists, r.GetPath()+" exists")
+	}
+	work, err := os.MkdirTemp(filepath.Dir(r.GetPath()), ".saving-"+filepath.Base(r.GetPath())+"-")
+	if err == nil {
+		err = w.write(work, r, c)
+	}
+	if err == nil {
+		err = unix.Renameat2(unix.AT_FDCWD, work, unix.AT_FDCWD, r.GetPath(), unix.RENAME_NOREPLACE)
+	}
+	if err != nil {
+		return nil, refuse(errors.Join(err, os.RemoveAll(work)))
+	}
+	return &vmmv1.SnapshotResponse{PauseNs: 1e6, StoredBytes: uint64(len(fakeMemory))}, nil
+}
+
+// write writes a snapshot's files.
+func (w *worker) write(dir string, r *vmmv1.SnapshotRequest, c *vmmv1.MachineConfig) error {
+	devices := []map[string]any{}
+	for i := range c.GetDisks() {
+		devices = append(devices, map[string]any{"name": fmt.Sprintf("blk%d", i), "type": "blk"})
+	}
+	manifest, err := json.MarshalIndent(map[string]any{
+		"version": 1, "created": time.Now().UTC(), "program": "fake", "hostProfile": "fake", "cpuVendor": "FakeFakeFake",
+		"cpus": max(1, c.GetCpus()), "memoryBytes": c.GetMemoryBytes(), "transport": "mmio", "devices": devices,
+		"storedBytes": len(fakeMemory), "pauseNs": 1e6, "owner": json.RawMessage(r.GetOwner()),
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	state, err := os.ReadFile(filepath.Join(w.guestDir(), mainName))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	files := map[string][]byte{manifestName: manifest, stateName: state}
+	var sums strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(files[name]), name)
+	}
+	files[sumsName], files[memoryName] = []byte(sums.String()), []byte(fakeMemory)
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restoreFrom looks whether a snapshot is whole, and remembers its state. The caller
+// holds w.mu.
+func (w *worker) restoreFrom(path string, c *vmmv1.MachineConfig) error {
+	memory, err := os.ReadFile(filepath.Join(path, memoryName))
+	if err != nil {
+		return refuse(err)
+	}
+	if string(memory) != fakeMemory {
+		return status.Errorf(codes.InvalidArgument, "snapshot file %s is damaged: its sum is another", filepath.Join(path, memoryName))
+	}
+	state, err := os.ReadFile(filepath.Join(path, stateName))
+	if err != nil {
+		return refuse(err)
+	}
+	for _, d := range c.GetDisks() {
+		if d.GetOverlay() != "" {
+			if err := os.WriteFile(d.GetOverlay(), []byte("the snapshot's"), 0o600); err != nil {
+				return refuse(err)
+			}
+		}
+	}
+	w.cut = w.has(c, WordCut)
+	w.saved = filepath.Join(w.dir, stateName) // the snapshot may go
+	return os.WriteFile(w.saved, state, 0o600)
+}
+
+func writeMessage(path string, m proto.Message) error {
+	b, err := protojson.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o600)
+}
