@@ -46,6 +46,36 @@ func (o *hostOptions) completeFirst(cmd *cobra.Command, args []string, _ string)
 	return o.names(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
 }
 
+// snapshotNames is names for snapshots.
+func (o *hostOptions) snapshotNames(ctx context.Context) (names []string) {
+	c, err := o.connect()
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, completeTime)
+	defer cancel()
+	listSnapshots(ctx, c, &bulkheadv1.ListSnapshotsRequest{}, func(s *bulkheadv1.Snapshot) error {
+		names = append(names, s.GetName())
+		return nil
+	})
+	return names
+}
+
+// completeSnapshots completes the names of snapshots that aren't there yet.
+func (o *hostOptions) completeSnapshots(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names := slices.DeleteFunc(o.snapshotNames(cmd.Context()), func(name string) bool { return slices.Contains(args, name) })
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeSnapshot completes the name of the one snapshot that a command takes.
+func (o *hostOptions) completeSnapshot(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return o.snapshotNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
+}
+
 // completePlace completes the sandbox of SANDBOX:PATH, or a file here.
 func (o *hostOptions) completePlace(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	switch {

@@ -75,7 +75,7 @@ func newRoot() *cobra.Command {
 	h := &hostOptions{}
 	h.addFlags(root)
 	root.AddCommand(newRun(h), newCreate(h), newStart(h), newStop(h), newKill(h), newPause(h), newResume(h), newRm(h),
-		newPs(h), newInspect(h), newExec(h), newAttach(h), newLogs(h), newCp(h), newPortForward(h), newStats(h), newEvents(h), newNodeCommand(h),
+		newPs(h), newInspect(h), newSnapshot(h), newRestore(h), newFork(h), newExec(h), newAttach(h), newLogs(h), newCp(h), newPortForward(h), newStats(h), newEvents(h), newNodeCommand(h),
 		newDoctor(), newVersion(), newMan())
 	root.SetFlagErrorFunc(flagError)
 	sayUsage(root)

@@ -39,24 +39,32 @@ type specOptions struct {
 	tty         bool
 }
 
-func (o *specOptions) addFlags(cmd *cobra.Command) {
+// addOwnFlags adds those that say what is a sandbox's own also where all else is
+// another's.
+func (o *specOptions) addOwnFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.name, "name", "", "`NAME` of the sandbox (default: made up)")
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the sandbox, `KEY=VALUE`; repeatable")
-	f.IntVar(&o.cpus, "cpus", 1, "`NUMBER` of virtual CPUs, 1 to 32")
-	f.StringVar(&o.memory, "memory", "128M", "guest memory: a `SIZE` such as 512M or 4G")
-	f.StringVar(&o.rootfs, "rootfs", "", "root file system at `PATH`: a directory, a .tar or .tar.gz, or an ext4, erofs, squashfs or raw disk image (default: a small userland that comes with Bulkhead)")
 	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image or a block device, `DISK`: PATH[:OPTION[,OPTION]...] with options ro, direct, overlay and overlay=FILE; repeatable")
 	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME[,ip=ADDRESS/BITS][,gw=ADDRESS][,mac=MAC][,mtu=N], or none; repeatable")
 	f.StringArrayVar(&o.dns, "dns", nil, "name server for the guest, an `ADDRESS`; repeatable")
+	f.DurationVar(&o.ttl, "ttl", 0, "delete the sandbox this long after it was made")
+	f.DurationVar(&o.idle, "idle-timeout", 0, "stop the sandbox when nothing was run in it for this long")
+	f.StringVar(&o.restart, "restart", "no", "`WHEN` to restart the sandbox by itself: no, or on-failure[:MAX]")
+	cmd.RegisterFlagCompletionFunc("restart", cobra.FixedCompletions([]string{"no", "on-failure"}, cobra.ShellCompDirectiveNoFileComp)) // there is such a flag
+}
+
+func (o *specOptions) addFlags(cmd *cobra.Command) {
+	o.addOwnFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.name, "name", "", "`NAME` of the sandbox (default: made up)")
+	f.IntVar(&o.cpus, "cpus", 1, "`NUMBER` of virtual CPUs, 1 to 32")
+	f.StringVar(&o.memory, "memory", "128M", "guest memory: a `SIZE` such as 512M or 4G")
+	f.StringVar(&o.rootfs, "rootfs", "", "root file system at `PATH`: a directory, a .tar or .tar.gz, or an ext4, erofs, squashfs or raw disk image (default: a small userland that comes with Bulkhead)")
 	f.StringVar(&o.vsock, "vsock", "", "make a unix socket at `PATH` that reaches the guest's vsock ports")
 	f.StringVar(&o.transport, "transport", "mmio", "`BUS` that virtio devices are plugged into: mmio or pci")
 	f.StringVar(&o.kernel, "kernel", "", "boot the vmlinux or bzImage at `PATH` instead of Bulkhead's own")
 	f.StringVar(&o.initrd, "initrd", "", "use the initramfs at `PATH` instead of Bulkhead's own")
 	f.StringVar(&o.cmdline, "cmdline", "", "add `WORDS` to the kernel's command line")
-	f.DurationVar(&o.ttl, "ttl", 0, "delete the sandbox this long after it was made")
-	f.DurationVar(&o.idle, "idle-timeout", 0, "stop the sandbox when nothing was run in it for this long")
-	f.StringVar(&o.restart, "restart", "no", "`WHEN` to restart the sandbox by itself: no, or on-failure[:MAX]")
 
 	f.StringArrayVarP(&o.env, "env", "e", nil, "set an environment variable, `NAME=VALUE`, or NAME to pass one on; repeatable")
 	f.StringVarP(&o.workdir, "workdir", "w", "", "working `DIRECTORY` in the guest")
@@ -64,28 +72,14 @@ func (o *specOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
 	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
 
-	for flag, words := range map[string][]string{"transport": {"mmio", "pci"}, "restart": {"no", "on-failure"}} {
-		cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // there is such a flag
-	}
+	cmd.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"mmio", "pci"}, cobra.ShellCompDirectiveNoFileComp)) // there is such a flag
 }
 
-// spec checks the flags and turns them into what a node is asked for.
-func (o *specOptions) spec(h *hostOptions) (*bulkheadv1.SandboxSpec, error) {
-	s := &bulkheadv1.SandboxSpec{
-		Cpus: uint32(o.cpus), RootFs: &bulkheadv1.RootFS{}, Nameservers: o.dns,
-		Kernel: &bulkheadv1.Kernel{Cmdline: o.cmdline},
-	}
-	if err := checkCPUs(o.cpus); err != nil {
-		return nil, err
-	}
-	var err error
-	if s.MemoryBytes, err = parseMemory(o.memory); err != nil {
-		return nil, err
-	}
+// ownSpec checks the flags that addOwnFlags adds, and --vsock, and turns them into
+// what a node is asked for.
+func (o *specOptions) ownSpec(h *hostOptions) (s *bulkheadv1.SandboxSpec, err error) {
+	s = &bulkheadv1.SandboxSpec{Nameservers: o.dns}
 	if s.Labels, err = parseLabels(o.labels); err != nil {
-		return nil, err
-	}
-	if s.Transport, err = parseTransport(o.transport); err != nil {
 		return nil, err
 	}
 	if s.Disks, err = parseDisks(o.disks, h); err != nil {
@@ -97,19 +91,42 @@ func (o *specOptions) spec(h *hostOptions) (*bulkheadv1.SandboxSpec, error) {
 	if s.Restart, err = parseRestart(o.restart); err != nil {
 		return nil, err
 	}
-	for _, p := range []struct {
-		given string
-		to    *string
-	}{{o.rootfs, &s.RootFs.Path}, {o.kernel, &s.Kernel.Image}, {o.initrd, &s.Kernel.Initrd}, {o.vsock, &s.VsockPath}} {
-		if *p.to, err = h.path(p.given); err != nil {
-			return nil, err
-		}
+	if s.VsockPath, err = h.path(o.vsock); err != nil {
+		return nil, err
 	}
 	if o.ttl != 0 {
 		s.Ttl = durationpb.New(o.ttl)
 	}
 	if o.idle != 0 {
 		s.IdleTimeout = durationpb.New(o.idle)
+	}
+	return s, nil
+}
+
+// spec checks all flags and does so.
+func (o *specOptions) spec(h *hostOptions) (*bulkheadv1.SandboxSpec, error) {
+	if err := checkCPUs(o.cpus); err != nil {
+		return nil, err
+	}
+	memory, err := parseMemory(o.memory)
+	if err != nil {
+		return nil, err
+	}
+	s, err := o.ownSpec(h)
+	if err != nil {
+		return nil, err
+	}
+	s.Cpus, s.MemoryBytes, s.RootFs, s.Kernel = uint32(o.cpus), memory, &bulkheadv1.RootFS{}, &bulkheadv1.Kernel{Cmdline: o.cmdline}
+	if s.Transport, err = parseTransport(o.transport); err != nil {
+		return nil, err
+	}
+	for _, p := range []struct {
+		given string
+		to    *string
+	}{{o.rootfs, &s.RootFs.Path}, {o.kernel, &s.Kernel.Image}, {o.initrd, &s.Kernel.Initrd}} {
+		if *p.to, err = h.path(p.given); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
