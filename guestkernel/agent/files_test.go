@@ -100,7 +100,8 @@ func TestFiles(t *testing.T) {
 // unfinished begins to write a file and doesn't go on.
 func (m *machine) unfinished(path string) <-chan error {
 	m.t.Helper()
-	m.connect("unfinished", "file").Write([]byte("\x00\x00\x00\x02ab"))
+	m.transfer = m.connect("unfinished", "file")
+	m.transfer.Write([]byte("\x00\x00\x00\x02ab"))
 	done := make(chan error, 1)
 	go func() {
 		_, err := m.WriteFile(m.t.Context(), &agentv1.WriteFileRequest{Id: "unfinished", Path: path})

@@ -31,7 +31,8 @@ type machine struct {
 	control net.Conn
 	cmd     *exec.Cmd
 
-	cannotFreeze bool // this host has no cgroup v2
+	transfer     net.Conn // of unfinished
+	cannotFreeze bool     // this host has no cgroup v2
 }
 
 // Names of sockets in a machine's directory.

@@ -55,7 +55,7 @@ func TestTime(t *testing.T) {
 	if fail.KindOf(err) != fail.Invalid && !errors.Is(err, unix.EPERM) {
 		t.Errorf("Time = %v", err)
 	}
-	if d := time.Now().Sub(before.Round(0)); d < 0 || d > time.Minute {
+	if d := time.Since(before.Round(0)); d < 0 || d > time.Minute {
 		t.Fatalf("the clock was moved by %v", d)
 	}
 }
