@@ -12,7 +12,7 @@ import (
 const (
 	freezeTime = time.Minute
 	thawTime   = 20 * time.Second
-	renewTime  = time.Minute
+	renewTime  = 5 * time.Minute // many at once have to share a processor
 )
 
 // Freeze has the guest's processes stand still, for a snapshot. When it fails without

@@ -34,6 +34,8 @@ guest_dir = "BIN/guest"
 unix = "DIR/api.sock"
 [cgroups]
 enabled = false
+[images]
+directories = ["ROOTS"]
 [capacity]
 cpu_overcommit = 100.0
 memory_overcommit = 100.0
@@ -59,7 +61,11 @@ func newDaemonNode(t *testing.T) *daemonNode {
 	if n.bin, err = filepath.Abs(bin); err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("DIR", n.dir, "BIN", n.bin).Replace(nodeConfig)
+	python, err := filepath.EvalSymlinks(filepath.Join(n.bin, "python3.tar"))
+	if err != nil {
+		t.Fatalf("%v (\"make python-root\" makes it)", err)
+	}
+	text := strings.NewReplacer("DIR", n.dir, "BIN", n.bin, "ROOTS", filepath.Dir(python)).Replace(nodeConfig)
 	if err := os.WriteFile(n.config(), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
