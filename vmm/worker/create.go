@@ -77,8 +77,7 @@ func (w *Worker) bury(m *machine.Machine, res resources, log consoleLog) {
 	w.mu.Lock()
 	w.buried = true // nobody looks at its memory any more
 	w.mu.Unlock()
-	w.lifecycle.turns.Lock() // until a snapshot that is under way has given up
-	w.lifecycle.turns.Unlock()
+	w.lifecycle.settle() // a snapshot that is under way gives up
 	w.recorders.Refuse()
 	w.recorders.Settle() // while its devices pass on what they hold
 	err := m.Close()

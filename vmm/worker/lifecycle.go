@@ -40,6 +40,13 @@ func (l *lifecycle) state(m *machine.Machine) vmmv1.MachineState {
 	return vmmv1.MachineState_MACHINE_STATE_CREATED
 }
 
+// settle waits until whoever has the turn is done. Those that come later find that
+// the machine has ended.
+func (l *lifecycle) settle() {
+	l.turns.Lock()
+	defer l.turns.Unlock()
+}
+
 // Start implements vmmv1.WorkerService.
 func (w *Worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartResponse, error) {
 	m, err := w.current()
