@@ -23,7 +23,7 @@ func TestCreateWhileDeleting(t *testing.T) {
 		_, err = f.Start(t.Context(), name)
 		f.must(err)
 		worker := f.workerOf(name).PID
-		f.must(syscall.Kill(worker, syscall.SIGSTOP))
+		f.halt(worker)
 		gone := make(chan error, 1)
 		go func() { gone <- f.Delete(context.Background(), name, "", true) }()
 		f.until(name, stopping)

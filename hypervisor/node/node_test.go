@@ -218,7 +218,13 @@ func TestCommand(t *testing.T) {
 
 func TestStopEndsTheCommand(t *testing.T) {
 	f := open(t)
-	f.start("job", nil, "sh", "-c", "trap 'exit 5' TERM; sleep 1000 & wait")
+	ready := filepath.Join(t.TempDir(), "ready") // fake guests share the host's files
+	f.start("job", nil, "sh", "-c", "trap 'exit 5' TERM; sleep 1000 & >"+ready+"; wait")
+	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(ready); err == nil {
+			break
+		}
+	}
 	box, err := f.Stop(t.Context(), "job", 5*time.Second)
 	f.must(err)
 	if e := box.GetStatus().GetExit(); e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_STOPPED || e.GetExitCode() != 5 {

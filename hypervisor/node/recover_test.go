@@ -180,7 +180,7 @@ func TestKillWhileFoundAgain(t *testing.T) {
 	worker := f.workerOf("deaf").PID
 	go f.Node.Stop(t.Context(), "deaf", time.Hour)
 	f.until("deaf", stopping)
-	f.restart(func() { f.must(syscall.Kill(worker, syscall.SIGSTOP)) })
+	f.restart(func() { f.halt(worker) })
 	killed := make(chan error, 1)
 	before := f.config.Store.Version()
 	go func() {
@@ -244,7 +244,7 @@ func TestDeletedBeforeItIsFound(t *testing.T) {
 	f.must(f.Close())
 	f.rewrite("slow", func(r *storev1.Record) { r.Worker = nil })
 	f.must(os.Remove(filepath.Join(f.config.RuntimeDir, "slow", "worker.id")))
-	f.must(syscall.Kill(id.PID, syscall.SIGSTOP))
+	f.halt(id.PID)
 	f.reopen()
 	time.AfterFunc(time.Second, func() { syscall.Kill(id.PID, syscall.SIGCONT) })
 	f.must(f.Delete(t.Context(), "slow", "", true))

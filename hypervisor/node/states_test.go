@@ -61,8 +61,30 @@ func (f *fixture) hasEnded(id supervise.Identity) {
 // freeze has a worker do nothing more, as one whose host swaps.
 func (f *fixture) freeze(id supervise.Identity) {
 	f.t.Helper()
-	f.must(unix.Kill(id.PID, unix.SIGSTOP))
+	f.halt(id.PID)
 	f.t.Cleanup(func() { supervise.Kill(id) })
+}
+
+// halt stops a process, and returns when all of its threads stand still: each does
+// so when it next has a processor.
+func (f *fixture) halt(pid int) {
+	f.t.Helper()
+	f.must(unix.Kill(pid, unix.SIGSTOP))
+	for start := time.Now(); !stands(pid); time.Sleep(time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			f.t.Fatalf("process %d goes on after SIGSTOP", pid)
+		}
+	}
+}
+
+func stands(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, path := range threads {
+		if b, err := os.ReadFile(path); err == nil && !strings.Contains(string(b), ") T ") {
+			return false
+		}
+	}
+	return true
 }
 
 func TestStopGoesOn(t *testing.T) {
