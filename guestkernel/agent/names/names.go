@@ -2,13 +2,10 @@
 package names
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,10 +14,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/plainfile"
 )
 
-const (
-	maxHostname = 64 // the kernel's limit
-	maxHosts    = 1 << 20
-)
+const maxHostname = 64 // the kernel's limit
 
 // CheckHostname fails unless name can be a host's: letters, digits, '-' and
 // '.'. Empty is allowed.
@@ -56,93 +50,6 @@ func Hostname() string {
 		return ""
 	}
 	return unix.ByteSliceToString(u.Nodename[:])
-}
-
-// AddHost has the file hosts of the directory etc know the machine's own name.
-// A file that has a line for it stays as it is.
-func AddHost(etc, name string) error {
-	path := filepath.Join(etc, "hosts")
-	old, err := plainfile.Read(path, maxHosts)
-	if errors.Is(err, os.ErrNotExist) {
-		old, err = []byte("127.0.0.1\tlocalhost\n::1\tlocalhost\n"), os.MkdirAll(etc, 0o755)
-	} else if err == nil && (name == "" || hasHost(old, name)) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("add the host name: %w", err)
-	}
-	if len(old) > 0 && !bytes.HasSuffix(old, []byte("\n")) {
-		old = append(old, '\n')
-	}
-	if name != "" && !hasHost(old, name) {
-		old = append(old, "127.0.1.1\t"+name+"\n"...)
-	}
-	if err := plainfile.Replace(path, old, 0o644); err != nil {
-		return fmt.Errorf("add the host name: %w", err)
-	}
-	return nil
-}
-
-func hasHost(hosts []byte, name string) bool {
-	for line := range strings.Lines(string(hosts)) {
-		line, _, _ = strings.Cut(line, "#")
-		f := strings.Fields(line)
-		for i := 1; i < len(f); i++ {
-			if f[i] == name {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// ReplaceHost has the file hosts of the directory etc know the machine by the name
-// next, and no more by the name last: in lines of the loopback's addresses the one
-// takes the other's place.
-func ReplaceHost(etc, last, next string) error {
-	if next == "" {
-		return nil
-	}
-	path := filepath.Join(etc, "hosts")
-	old, err := plainfile.Read(path, maxHosts)
-	if err == nil && last != "" && last != next && last != "localhost" {
-		if b := replaceHost(string(old), last, next); b != string(old) {
-			err = plainfile.Replace(path, []byte(b), 0o644)
-		}
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("replace the host name: %w", err)
-	}
-	return AddHost(etc, next)
-}
-
-func replaceHost(hosts, last, next string) string {
-	var b strings.Builder
-	for line := range strings.Lines(hosts) {
-		entry, comment, commented := strings.Cut(line, "#")
-		f := strings.Fields(entry)
-		if len(f) < 2 || !isLoopback(f[0]) || !slices.Contains(f[1:], last) {
-			b.WriteString(line)
-			continue
-		}
-		for i := 1; i < len(f); i++ {
-			if f[i] == last {
-				f[i] = next
-			}
-		}
-		b.WriteString(f[0] + "\t" + strings.Join(f[1:], " "))
-		if commented {
-			b.WriteString(" #" + comment) // to the end of the line
-		} else {
-			b.WriteString("\n")
-		}
-	}
-	return b.String()
-}
-
-func isLoopback(address string) bool {
-	a, err := netip.ParseAddr(address)
-	return err == nil && a.IsLoopback()
 }
 
 // CheckNameservers fails unless each is an address.
