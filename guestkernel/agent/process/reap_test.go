@@ -102,6 +102,21 @@ func TestWaitByMany(t *testing.T) {
 	}
 }
 
+// TestStreamsOfTheEnded: who comes too late finds their end, and not nothing.
+func TestStreamsOfTheEnded(t *testing.T) {
+	g := theGuest()
+	r := g.mustStart(t, Spec{Args: []string{"true"}})
+	r.read(t, r.out)
+	r.read(t, r.err)
+	g.wait(t, r)
+	for _, name := range []string{streams.Stdio, streams.Stderr} {
+		begin := time.Now()
+		if out := r.read(t, g.connect(t, r.id, name)); out != "" || time.Since(begin) > 5*time.Second {
+			t.Errorf("%s of a process that has ended says %q after %v", name, out, time.Since(begin))
+		}
+	}
+}
+
 func TestSignal(t *testing.T) {
 	g := theGuest()
 	r := g.mustStart(t, sh("trap 'echo got it; exit 5' USR1; echo ready; while :; do sleep 0.01; done"))

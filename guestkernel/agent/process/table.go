@@ -58,8 +58,8 @@ type process struct {
 	status Status
 }
 
-// NewTable returns an empty table. The processes' streams come from hub, and they
-// are started where into says.
+// NewTable returns an empty table. The processes' streams come from hub, which
+// doesn't serve yet, and they are started where into says.
 func NewTable(hub *streams.Hub, into Into) *Table {
 	t := &Table{
 		hub:    hub,
@@ -70,7 +70,17 @@ func NewTable(hub *streams.Hub, into Into) *Table {
 		empty:  make(chan struct{}),
 	}
 	close(t.empty)
+	hub.Over = t.over
 	return t
+}
+
+// over tells whether a process's streams are closed for good.
+func (t *Table) over(id string) bool {
+	t.mu.Lock()
+	p := t.byID[id]
+	ended := p != nil && p.pid != 0 && t.byPID[p.pid] != p
+	t.mu.Unlock()
+	return ended && p.io.Over()
 }
 
 // Live returns how many processes were started and have not ended.

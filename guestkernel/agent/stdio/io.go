@@ -108,6 +108,16 @@ func (p *IO) Flush(ctx context.Context) error {
 // host is gone.
 func (p *IO) Sent() <-chan struct{} { return p.sent }
 
+// Over tells whether all is closed.
+func (p *IO) Over() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *IO) finish() {
 	for _, o := range p.outputs {
 		<-o.done

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -11,11 +12,16 @@ const (
 	looseFor = time.Minute // how long such a connection is kept
 )
 
+var errOver = errors.New("the process has ended")
+
 // Hub brings connections and those they are for together. Its methods may be
 // called from any goroutine.
 type Hub struct {
 	// Buffers is for whoever copies to and from streams.
 	Buffers Buffers
+	// Over tells whether a process has ended, and its streams with it: who connects
+	// to them finds their end. nil: none has. It is set before Serve.
+	Over func(id string) bool
 
 	mu     sync.Mutex
 	places map[key]*place
@@ -68,6 +74,9 @@ func (h *Hub) greet(c Conn) {
 	var k key
 	if err == nil {
 		k, err = parseHeader(line)
+	}
+	if err == nil && k.stream != File && h.Over != nil && h.Over(k.id) {
+		err = errOver
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
