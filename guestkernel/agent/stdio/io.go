@@ -27,6 +27,7 @@ type IO struct {
 	tie     *tie // nil: none
 	sent    chan struct{}
 	done    chan struct{} // all is closed
+	drop    func()        // closes connections that came meanwhile
 }
 
 // Files returns the process's own ends of streams 0, 1 and 2.
@@ -136,4 +137,5 @@ func (p *IO) finish() {
 		s.Close()
 	}
 	close(p.done)
+	p.drop()
 }

@@ -26,6 +26,7 @@ func Open(ctx context.Context, h *streams.Hub, r Request) (*IO, error) {
 		}
 	}
 	p := &IO{child: [3]int{-1, -1, -1}, sent: make(chan struct{}), done: make(chan struct{})}
+	p.drop = func() { h.Drop(r.ID, streams.Stdio, streams.Stderr) }
 	if err := p.open(ctx, h, r); err != nil {
 		p.Abort()
 		return nil, err

@@ -20,7 +20,8 @@ type Hub struct {
 	// Buffers is for whoever copies to and from streams.
 	Buffers Buffers
 	// Over tells whether a process has ended, and its streams with it: who connects
-	// to them finds their end. nil: none has. It is set before Serve.
+	// to them finds their end. nil: none has. It is set before Serve, and must not
+	// use the hub.
 	Over func(id string) bool
 
 	mu     sync.Mutex
@@ -75,11 +76,11 @@ func (h *Hub) greet(c Conn) {
 	if err == nil {
 		k, err = parseHeader(line)
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if err == nil && k.stream != File && h.Over != nil && h.Over(k.id) {
 		err = errOver
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if err != nil {
 		h.discard(c)
 		return
