@@ -187,8 +187,8 @@ func (s *sandbox) started(i *instance.Instance, release string, err error) {
 	status.ReadyTime, status.KernelRelease = timestamppb.Now(), release
 	status.Phases = phases(i.Timings)
 	s.node.observeStart(status)
+	s.use() // first: whoever sees that it runs may use it at once
 	s.keep("running")
-	s.use()
 }
 
 // use lets calls at the instance.
