@@ -58,6 +58,10 @@ func (i *Instance) renew(ctx context.Context) (*guest.Agent, error) {
 		reached := i.Timings.now()
 		_, err = agent.Renew(ctx, i.renewal())
 		if err == nil {
+			_, err = i.worker.API.ConnectNetworks(ctx, &vmmv1.ConnectNetworksRequest{})
+			if err != nil {
+				return nil, fmt.Errorf("connect the guest's networks: %w", plain(err))
+			}
 			i.Timings.Add(&vmmv1.Step{Name: "agent ready", AtNs: reached})
 			i.Timings.Mark("identity renewed")
 			return agent, nil

@@ -98,7 +98,8 @@ func checkUnchanged(s *snapshots.Snapshot) error {
 // freshDisks has the worker copy what the snapshot has of disks: what an earlier run
 // has written fits that run's memory.
 func (n *Node) freshDisks(r *storev1.Record) error {
-	ran := r.GetSandbox().GetStatus().GetExit() != nil
+	// A worker that is lost while it starts may have run the guest for a moment.
+	ran := r.GetSandbox().GetStatus().GetExit() != nil || r.GetWorker() != nil
 	for i, d := range r.GetSandbox().GetSpec().GetDisks() {
 		switch {
 		case d.GetOverlay() && d.GetOverlayPath() == "":

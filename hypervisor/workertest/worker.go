@@ -271,6 +271,10 @@ func (w *worker) Record(ctx context.Context, r *vmmv1.RecordRequest) (*vmmv1.Rec
 }
 
 // AwaitRecord implements vmmv1.WorkerService.
+func (w *worker) ConnectNetworks(context.Context, *vmmv1.ConnectNetworksRequest) (*vmmv1.ConnectNetworksResponse, error) {
+	return &vmmv1.ConnectNetworksResponse{}, nil
+}
+
 func (w *worker) AwaitRecord(ctx context.Context, r *vmmv1.AwaitRecordRequest) (*vmmv1.AwaitRecordResponse, error) {
 	if err := w.recorders.Await(ctx, r.GetName()); err != nil {
 		return nil, status.FromContextError(err).Err()

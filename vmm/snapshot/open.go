@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 
 	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
@@ -72,7 +74,7 @@ func (s *Snapshot) add(name string, size uint64, files small) error {
 		return &CorruptError{filepath.Join(s.Dir, name+sumsSuffix), fmt.Sprintf("it has %d bytes, not %d", len(sums), want)}
 	}
 	path := filepath.Join(s.Dir, name)
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return &CorruptError{path, err.Error()}
 	}
@@ -99,24 +101,38 @@ func (s *Snapshot) Memory() (*memory.Memory, error) {
 	return memory.FromFile(s.files[0].file, s.Manifest.MemoryBytes)
 }
 
-// CopyTo makes a file at path of what the snapshot has of a device's, and reports
-// false if it has nothing.
+// CopyTo makes a file at path, where nothing is, of what the snapshot has of a
+// device's, and reports false if it has nothing. There is a whole file or none,
+// whoever is killed; path with ".part" behind it is used meanwhile.
 func (s *Snapshot) CopyTo(path, device string) (bool, error) {
 	for _, l := range s.files[1:] {
-		if l.name != device {
-			continue
+		if l.name == device {
+			if err := copyOut(l.file, path); err != nil {
+				return true, fmt.Errorf("copy %s's file out of the snapshot: %w", device, err)
+			}
+			return true, nil
 		}
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return true, fmt.Errorf("copy %s's file out of the snapshot: %w", device, err)
-		}
-		_, err = writeCopy(context.Background(), f, l.file)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return true, errors.Join(fmt.Errorf("copy %s's file out of the snapshot: %w", device, err), os.Remove(path))
-		}
-		return true, nil
 	}
 	return false, nil
+}
+
+func copyOut(src *os.File, path string) error {
+	part := path + ".part"
+	if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) { // of who was killed
+		return err
+	}
+	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = writeCopy(context.Background(), f, src)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = unix.Renameat2(unix.AT_FDCWD, part, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(part))
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 // Close frees the descriptors; memory that was made stays.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
@@ -296,5 +297,60 @@ func TestSweep(t *testing.T) {
 	left, err := os.ReadDir(filepath.Dir(dir))
 	if err != nil || len(left) != 1 || left[0].Name() != "snap" {
 		t.Errorf("%v, %v", left, err)
+	}
+}
+
+// TestCopyIsWholeOrNot has a copy that somebody was killed at be made anew, and one
+// that is there be left alone.
+func TestCopyIsWholeOrNot(t *testing.T) {
+	dir, _ := save(t)
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	out := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(out+".part", []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := s.CopyTo(out, "blk0"); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if b, err := os.ReadFile(out); err != nil || !bytes.Equal(b, diskContent()) {
+		t.Errorf("the disk is another (%v)", err)
+	}
+	if err := os.WriteFile(out, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CopyTo(out, "blk0"); err == nil {
+		t.Error("a file that is there is no obstacle")
+	}
+	if b, err := os.ReadFile(out); err != nil || string(b) != "mine" {
+		t.Errorf("it has %q (%v)", b, err)
+	}
+	if isThere(out + ".part") {
+		t.Error("half a copy is left")
+	}
+}
+
+// TestNoFiles has what isn't a file in a file's place: it is refused at once.
+func TestNoFiles(t *testing.T) {
+	dir, _ := save(t)
+	for _, name := range []string{manifestName, stateName, memoryName, sumsName} {
+		for what, make := range map[string]func(path string) error{
+			"FIFO":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+			"link":      func(path string) error { return os.Symlink("/etc/passwd", path) },
+			"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		} {
+			copied := copyDir(t, dir)
+			path := filepath.Join(copied, name)
+			if err := errors.Join(os.Remove(path), make(path)); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := Open(copied); err == nil {
+				s.Close()
+				t.Errorf("a %s for %s is opened", what, name)
+			}
+		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // The files of a snapshot; those of disks are named for their devices.
@@ -102,10 +104,27 @@ func isName(name string) bool {
 	return name != "" && len(name) < 128
 }
 
+// openRegular opens what must be a file and nothing else: a link may lead anywhere,
+// and a FIFO is waited for.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &os.PathError{Op: "open", Path: path, Err: errors.New("it is no regular file")}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 // readFile reads a file of up to limit bytes.
 func readFile(dir, name string, limit int64) ([]byte, error) {
 	path := filepath.Join(dir, name)
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, &CorruptError{path, "it isn't there"}
 	}

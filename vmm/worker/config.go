@@ -178,13 +178,14 @@ func (p *parts) openNetworks(c *vmmv1.MachineConfig) error {
 		p.resources = append(p.resources, t)
 		name := fmt.Sprintf("net%d", i)
 		dev, err := net.New(net.Config{
-			Port: t, MAC: network.GetMac(), MTU: guestMTU(t.MTU()),
+			Port: t, MAC: network.GetMac(), MTU: guestMTU(t.MTU()), Held: p.snapshot != nil,
 			LimitRX: p.limit(name+".rx", network.GetReceiveLimit()),
 			LimitTX: p.limit(name+".tx", network.GetTransmitLimit()),
 		})
 		if err != nil {
 			return err
 		}
+		p.nets = append(p.nets, dev)
 		p.add(name, dev)
 	}
 	return nil

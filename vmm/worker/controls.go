@@ -9,6 +9,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/balloon"
 	"github.com/bulkhead-vm/bulkhead/devices/virtio/blk"
+	"github.com/bulkhead-vm/bulkhead/devices/virtio/net"
 
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
@@ -19,6 +20,7 @@ type controls struct {
 	limits  map[string]*ratelimit.Limiter // by the names of SetRateLimitRequest
 	balloon *balloon.Device               // nil: none
 	disks   []attachedDisk
+	nets    []*net.Device
 }
 
 type attachedDisk struct {
@@ -85,6 +87,18 @@ func (w *Worker) RefreshDisk(_ context.Context, req *vmmv1.RefreshDiskRequest) (
 	}
 	d.device.Resized()
 	return &vmmv1.RefreshDiskResponse{}, nil
+}
+
+// ConnectNetworks implements vmmv1.WorkerService.
+func (w *Worker) ConnectNetworks(context.Context, *vmmv1.ConnectNetworksRequest) (*vmmv1.ConnectNetworksResponse, error) {
+	c, err := w.machineControls()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range c.nets {
+		n.Release()
+	}
+	return &vmmv1.ConnectNetworksResponse{}, nil
 }
 
 // machineControls returns what can be changed of the machine, if there is one.

@@ -50,6 +50,9 @@ type Config struct {
 	Port Port   // stays the caller's, to be closed after the device's last Reset
 	MAC  []byte // six bytes; nil: made up
 	MTU  uint16 // of the guest's interface; 0: the guest's own choice
+	// Held has nothing pass either way until Release: for a guest that takes itself
+	// for another one, as long as it does.
+	Held bool
 	// LimitRX and LimitTX are what goes to the guest and what comes from it;
 	// nil is no limit. They stay the caller's, to be changed at any time.
 	LimitRX, LimitTX *ratelimit.Limiter
@@ -61,6 +64,7 @@ type Device struct {
 	pairs  int // of queues
 	config *config
 	linkUp atomic.Bool
+	held   atomic.Bool
 	// commands bounds how often the guest may change the port's settings, over
 	// resets.
 	commands *ratelimit.Limiter
@@ -93,6 +97,7 @@ func New(c Config) (*Device, error) {
 	d := &Device{c: c, pairs: min(c.Port.Wires(), maxPairs), commands: newCommandLimit(), port: settings{port: c.Port}}
 	d.config = newConfig(mac, d.pairs, c.MTU)
 	d.linkUp.Store(true)
+	d.held.Store(c.Held)
 	return d, nil
 }
 
@@ -138,6 +143,12 @@ func (d *Device) ReadConfig(offset uint64, data []byte) { d.config.read(offset, 
 // WriteConfig implements virtio.Device: nothing here is writable, the MAC
 // address is set by way of the control queue.
 func (d *Device) WriteConfig(uint64, []byte) {}
+
+// Release ends Config.Held. It may be called from any goroutine.
+func (d *Device) Release() { d.held.Store(false) }
+
+// passes reports whether frames do; others are lost.
+func (d *Device) passes() bool { return d.linkUp.Load() && !d.held.Load() }
 
 // SetLink plugs the cable in or pulls it. It may be called from any goroutine.
 func (d *Device) SetLink(up bool) {

@@ -79,7 +79,7 @@ func (r *receiver) serve() error {
 			return fmt.Errorf("receive from the host's network: %w", err)
 		}
 		cut := n == r.room && r.room < r.need
-		if cut || n < headerSize || !r.dev.linkUp.Load() {
+		if cut || n < headerSize || !r.dev.passes() {
 			continue // lost, as frames may be
 		}
 		// One that can't pass before the device is to rest passes all the same:

@@ -50,7 +50,7 @@ func (s *sender) one() (more bool, err error) {
 	if err := s.header.check(n, s.features); err != nil {
 		return false, err
 	}
-	if n+headerSize <= maxFrame && s.header.segmentsFit() && s.dev.linkUp.Load() {
+	if n+headerSize <= maxFrame && s.header.segmentsFit() && s.dev.passes() {
 		if !s.q.Pass(s.dev.c.LimitTX, s.header.frames(n), s.header.wire(n)) {
 			s.q.Undo()
 			return false, nil

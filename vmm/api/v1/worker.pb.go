@@ -2529,6 +2529,78 @@ func (*AwaitRecordResponse) Descriptor() ([]byte, []int) {
 	return file_v1_worker_proto_rawDescGZIP(), []int{41}
 }
 
+type ConnectNetworksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectNetworksRequest) Reset() {
+	*x = ConnectNetworksRequest{}
+	mi := &file_v1_worker_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectNetworksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectNetworksRequest) ProtoMessage() {}
+
+func (x *ConnectNetworksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectNetworksRequest.ProtoReflect.Descriptor instead.
+func (*ConnectNetworksRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{42}
+}
+
+type ConnectNetworksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectNetworksResponse) Reset() {
+	*x = ConnectNetworksResponse{}
+	mi := &file_v1_worker_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectNetworksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectNetworksResponse) ProtoMessage() {}
+
+func (x *ConnectNetworksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectNetworksResponse.ProtoReflect.Descriptor instead.
+func (*ConnectNetworksResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{43}
+}
+
 type SnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// An absolute path at which nothing is.
@@ -2541,7 +2613,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_v1_worker_proto_msgTypes[42]
+	mi := &file_v1_worker_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +2625,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[42]
+	mi := &file_v1_worker_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +2638,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{42}
+	return file_v1_worker_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SnapshotRequest) GetPath() string {
@@ -2595,7 +2667,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_v1_worker_proto_msgTypes[43]
+	mi := &file_v1_worker_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +2679,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[43]
+	mi := &file_v1_worker_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +2692,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{43}
+	return file_v1_worker_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SnapshotResponse) GetPauseNs() uint64 {
@@ -2774,7 +2846,9 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x0eRecordResponse\"(\n" +
 	"\x12AwaitRecordRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
-	"\x13AwaitRecordResponse\";\n" +
+	"\x13AwaitRecordResponse\"\x18\n" +
+	"\x16ConnectNetworksRequest\"\x19\n" +
+	"\x17ConnectNetworksResponse\";\n" +
 	"\x0fSnapshotRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\"P\n" +
@@ -2803,7 +2877,7 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x15MACHINE_STATE_CREATED\x10\x02\x12\x19\n" +
 	"\x15MACHINE_STATE_RUNNING\x10\x03\x12\x18\n" +
 	"\x14MACHINE_STATE_PAUSED\x10\x04\x12\x17\n" +
-	"\x13MACHINE_STATE_ENDED\x10\x052\x8f\n" +
+	"\x13MACHINE_STATE_ENDED\x10\x052\xf5\n" +
 	"\n" +
 	"\x06Worker\x12I\n" +
 	"\x06Create\x12\x1e.bulkhead.vmm.v1.CreateRequest\x1a\x1f.bulkhead.vmm.v1.CreateResponse\x12F\n" +
@@ -2821,7 +2895,8 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\vRefreshDisk\x12#.bulkhead.vmm.v1.RefreshDiskRequest\x1a$.bulkhead.vmm.v1.RefreshDiskResponse\x12O\n" +
 	"\bDescribe\x12 .bulkhead.vmm.v1.DescribeRequest\x1a!.bulkhead.vmm.v1.DescribeResponse\x12I\n" +
 	"\x06Record\x12\x1e.bulkhead.vmm.v1.RecordRequest\x1a\x1f.bulkhead.vmm.v1.RecordResponse\x12X\n" +
-	"\vAwaitRecord\x12#.bulkhead.vmm.v1.AwaitRecordRequest\x1a$.bulkhead.vmm.v1.AwaitRecordResponse\x12O\n" +
+	"\vAwaitRecord\x12#.bulkhead.vmm.v1.AwaitRecordRequest\x1a$.bulkhead.vmm.v1.AwaitRecordResponse\x12d\n" +
+	"\x0fConnectNetworks\x12'.bulkhead.vmm.v1.ConnectNetworksRequest\x1a(.bulkhead.vmm.v1.ConnectNetworksResponse\x12O\n" +
 	"\bSnapshot\x12 .bulkhead.vmm.v1.SnapshotRequest\x1a!.bulkhead.vmm.v1.SnapshotResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
 
 var (
@@ -2837,7 +2912,7 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_v1_worker_proto_goTypes = []any{
 	(Transport)(0),                   // 0: bulkhead.vmm.v1.Transport
 	(BootProtocol)(0),                // 1: bulkhead.vmm.v1.BootProtocol
@@ -2885,8 +2960,10 @@ var file_v1_worker_proto_goTypes = []any{
 	(*RecordResponse)(nil),           // 43: bulkhead.vmm.v1.RecordResponse
 	(*AwaitRecordRequest)(nil),       // 44: bulkhead.vmm.v1.AwaitRecordRequest
 	(*AwaitRecordResponse)(nil),      // 45: bulkhead.vmm.v1.AwaitRecordResponse
-	(*SnapshotRequest)(nil),          // 46: bulkhead.vmm.v1.SnapshotRequest
-	(*SnapshotResponse)(nil),         // 47: bulkhead.vmm.v1.SnapshotResponse
+	(*ConnectNetworksRequest)(nil),   // 46: bulkhead.vmm.v1.ConnectNetworksRequest
+	(*ConnectNetworksResponse)(nil),  // 47: bulkhead.vmm.v1.ConnectNetworksResponse
+	(*SnapshotRequest)(nil),          // 48: bulkhead.vmm.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),         // 49: bulkhead.vmm.v1.SnapshotResponse
 }
 var file_v1_worker_proto_depIdxs = []int32{
 	5,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
@@ -2924,25 +3001,27 @@ var file_v1_worker_proto_depIdxs = []int32{
 	39, // 32: bulkhead.vmm.v1.Worker.Describe:input_type -> bulkhead.vmm.v1.DescribeRequest
 	41, // 33: bulkhead.vmm.v1.Worker.Record:input_type -> bulkhead.vmm.v1.RecordRequest
 	44, // 34: bulkhead.vmm.v1.Worker.AwaitRecord:input_type -> bulkhead.vmm.v1.AwaitRecordRequest
-	46, // 35: bulkhead.vmm.v1.Worker.Snapshot:input_type -> bulkhead.vmm.v1.SnapshotRequest
-	12, // 36: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	14, // 37: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	16, // 38: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	18, // 39: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	20, // 40: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	22, // 41: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
-	24, // 42: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	27, // 43: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
-	29, // 44: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	33, // 45: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
-	35, // 46: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
-	37, // 47: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
-	40, // 48: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
-	43, // 49: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
-	45, // 50: bulkhead.vmm.v1.Worker.AwaitRecord:output_type -> bulkhead.vmm.v1.AwaitRecordResponse
-	47, // 51: bulkhead.vmm.v1.Worker.Snapshot:output_type -> bulkhead.vmm.v1.SnapshotResponse
-	36, // [36:52] is the sub-list for method output_type
-	20, // [20:36] is the sub-list for method input_type
+	46, // 35: bulkhead.vmm.v1.Worker.ConnectNetworks:input_type -> bulkhead.vmm.v1.ConnectNetworksRequest
+	48, // 36: bulkhead.vmm.v1.Worker.Snapshot:input_type -> bulkhead.vmm.v1.SnapshotRequest
+	12, // 37: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	14, // 38: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	16, // 39: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	18, // 40: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	20, // 41: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	22, // 42: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
+	24, // 43: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	27, // 44: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	29, // 45: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	33, // 46: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
+	35, // 47: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
+	37, // 48: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
+	40, // 49: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
+	43, // 50: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
+	45, // 51: bulkhead.vmm.v1.Worker.AwaitRecord:output_type -> bulkhead.vmm.v1.AwaitRecordResponse
+	47, // 52: bulkhead.vmm.v1.Worker.ConnectNetworks:output_type -> bulkhead.vmm.v1.ConnectNetworksResponse
+	49, // 53: bulkhead.vmm.v1.Worker.Snapshot:output_type -> bulkhead.vmm.v1.SnapshotResponse
+	37, // [37:54] is the sub-list for method output_type
+	20, // [20:37] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -2959,7 +3038,7 @@ func file_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

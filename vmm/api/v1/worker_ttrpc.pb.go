@@ -23,6 +23,7 @@ type WorkerService interface {
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	Record(context.Context, *RecordRequest) (*RecordResponse, error)
 	AwaitRecord(context.Context, *AwaitRecordRequest) (*AwaitRecordResponse, error)
+	ConnectNetworks(context.Context, *ConnectNetworksRequest) (*ConnectNetworksResponse, error)
 	Snapshot(context.Context, *SnapshotRequest) (*SnapshotResponse, error)
 }
 
@@ -133,6 +134,13 @@ func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
 					return nil, err
 				}
 				return svc.AwaitRecord(ctx, &req)
+			},
+			"ConnectNetworks": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req ConnectNetworksRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.ConnectNetworks(ctx, &req)
 			},
 			"Snapshot": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req SnapshotRequest
@@ -270,6 +278,14 @@ func (c *workerClient) Record(ctx context.Context, req *RecordRequest) (*RecordR
 func (c *workerClient) AwaitRecord(ctx context.Context, req *AwaitRecordRequest) (*AwaitRecordResponse, error) {
 	var resp AwaitRecordResponse
 	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "AwaitRecord", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) ConnectNetworks(ctx context.Context, req *ConnectNetworksRequest) (*ConnectNetworksResponse, error) {
+	var resp ConnectNetworksResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "ConnectNetworks", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
