@@ -157,7 +157,7 @@ func (d *Dir) Sweep() (stages []*Stage, forks []*Fork, err error) {
 			forks = append(forks, &Fork{d, name})
 		case strings.HasPrefix(name, stagePrefix):
 			s := &Stage{d, name}
-			err = errors.Join(err, os.RemoveAll(s.Path())) // the room is needed
+			err = errors.Join(err, s.empty()) // the room is needed
 			stages = append(stages, s)
 		}
 	}

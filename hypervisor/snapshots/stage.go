@@ -63,6 +63,15 @@ func (s *Stage) Publish(name string) error { return s.dir.put(s.Path(), s.dir.na
 // Hand gives it to a fork.
 func (s *Stage) Hand(f *Fork) error { return s.dir.put(s.Path(), f.Path()) }
 
+// empty removes what was written, whole or not, and leaves the stage as a sign.
+func (s *Stage) empty() error {
+	entries, err := os.ReadDir(s.dir.named(s.name))
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(s.dir.named(s.name), e.Name())))
+	}
+	return err
+}
+
 // Close removes the stage, and what wasn't published.
 func (s *Stage) Close() error { return os.RemoveAll(s.dir.named(s.name)) }
 

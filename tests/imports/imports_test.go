@@ -101,7 +101,7 @@ const rules = `
 	cmd/bulkhead-agent: guestkernel/agent/... guestkernel/agentapi/... vmm/slack
 
 	# The node knows a machine by its worker's protocol only, and reads the logs
-	# that workers write.
+	# and the snapshots' manifests that workers write.
 	hypervisor/api/v1:
 	hypervisor/store/v1: hypervisor/api/v1
 	hypervisor/store/...: hypervisor/store/... hypervisor/api/v1
@@ -117,17 +117,17 @@ const rules = `
 	hypervisor/spec: hypervisor/fault hypervisor/labels hypervisor/supervise hypervisor/api/v1 vmm/api/v1 vmm/procstat
 	hypervisor/guest: guestkernel/agentapi/... vmm/api/v1
 	hypervisor/instance: hypervisor/guest hypervisor/supervise guestkernel/agentapi/... vmm/api/v1 vmm/procstat
-	hypervisor/snapshots: hypervisor/api/v1 hypervisor/store/v1 hypervisor/supervise vmm/api/v1 vmm/procstat
-	hypervisor/node: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat
-	hypervisor/nodetest: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat
+	hypervisor/snapshots: hypervisor/api/v1 hypervisor/store/v1 hypervisor/supervise vmm/api/v1 vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
+	hypervisor/node: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
+	hypervisor/nodetest: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
 	hypervisor/workertest: guestkernel/agent/... guestkernel/agentapi/... vmm/api/v1 vmm/record vmm/logfile vmm/procstat
-	hypervisor/daemon: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat
+	hypervisor/daemon: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
 	hypervisor/cgroup:
 	hypervisor/network:
-	hypervisor/metrics: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat
-	hypervisor/server: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node hypervisor/access guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat
-	cmd/bulkhead: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version vmm/procstat
-	cmd/bulkheadd: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version vmm/procstat
+	hypervisor/metrics: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
+	hypervisor/server: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node hypervisor/access guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
+	cmd/bulkhead: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
+	cmd/bulkheadd: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
 
 	tests/...: tests/... hypervisor/... vmm/... boot/... devices/... guestkernel/...
 `

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -16,7 +15,8 @@ import (
 	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
-// savingPrefix begins the names of snapshots that aren't whole yet.
+// savingPrefix begins the names of snapshots that aren't whole yet, beside where
+// they are to be. Whoever owns that directory removes those of who was killed.
 const savingPrefix = ".saving-"
 
 // Writer makes a snapshot. Its methods are for one goroutine. Discard ends it,
@@ -200,19 +200,4 @@ func syncDir(path string) error {
 		return fmt.Errorf("write a snapshot: %w", err)
 	}
 	return nil
-}
-
-// Sweep removes what writers that were killed have left in a directory of
-// snapshots. Nobody may be making one there.
-func Sweep(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("sweep snapshots: %w", err)
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), savingPrefix) {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
-		}
-	}
-	return err
 }

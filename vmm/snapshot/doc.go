@@ -10,7 +10,7 @@
 //	verified       which large files have been read through and found whole
 //
 // A snapshot is written beside its place, synced, and renamed: whoever is killed
-// in between leaves the old one or none, and a directory that [Sweep] removes.
+// in between leaves none, and a directory whose name begins with ".saving-".
 //
 // To open one costs the same whatever its size: large files are read through only
 // where nobody has done so since they were written, which inodes and times tell. Sums are against accidents; who may write to the directory may do anything.

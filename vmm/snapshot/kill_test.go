@@ -69,7 +69,7 @@ func fill(w *Writer) error {
 }
 
 // TestKilledWriter kills a process at each step of making a snapshot. There is
-// either none after that, or a whole one; what else was left is swept away.
+// either none after that, or a whole one, and at most a directory by a known name.
 func TestKilledWriter(t *testing.T) {
 	steps, whole := 0, 0
 	for step := 0; ; step++ {
@@ -97,11 +97,8 @@ func TestKilledWriter(t *testing.T) {
 		case isThere(path):
 			t.Errorf("killed at %q: there is a snapshot, but %v", lines[len(lines)-1], err)
 		}
-		if err := Sweep(dir); err != nil {
-			t.Error(err)
-		}
 		left, err := filepath.Glob(filepath.Join(dir, ".*"))
-		if err != nil || len(left) > 0 {
+		if err != nil || len(left) > 1 || len(left) == 1 && !strings.HasPrefix(filepath.Base(left[0]), savingPrefix) {
 			t.Errorf("killed at %q: %v is left (%v)", lines[len(lines)-1], left, err)
 		}
 	}

@@ -286,20 +286,6 @@ func TestNameIsTaken(t *testing.T) {
 	}
 }
 
-func TestSweep(t *testing.T) {
-	dir, _ := save(t)
-	if _, err := Create(filepath.Join(filepath.Dir(dir), "dead")); err != nil {
-		t.Fatal(err)
-	}
-	if err := Sweep(filepath.Dir(dir)); err != nil {
-		t.Fatal(err)
-	}
-	left, err := os.ReadDir(filepath.Dir(dir))
-	if err != nil || len(left) != 1 || left[0].Name() != "snap" {
-		t.Errorf("%v, %v", left, err)
-	}
-}
-
 // TestCopyIsWholeOrNot has a copy that somebody was killed at be made anew, and one
 // that is there be left alone.
 func TestCopyIsWholeOrNot(t *testing.T) {
@@ -352,5 +338,32 @@ func TestNoFiles(t *testing.T) {
 				t.Errorf("a %s for %s is opened", what, name)
 			}
 		}
+	}
+}
+
+// TestRead has the manifest of a snapshot be read by itself, and one that isn't what
+// was written be refused.
+func TestRead(t *testing.T) {
+	dir, _ := save(t)
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	m, digest, err := Read(dir)
+	if err != nil || digest != s.Digest || m.Program != "test" || m.Devices[0].Bytes != uint64(len(diskContent())) {
+		t.Errorf("%+v, %s, %v", m, digest, err)
+	}
+	path := filepath.Join(dir, manifestName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(b, []byte(`"test"`), []byte(`"best"`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var corrupt *CorruptError
+	if _, _, err := Read(dir); !errors.As(err, &corrupt) {
+		t.Errorf("%v", err)
 	}
 }

@@ -2,8 +2,6 @@ package snapshot
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -28,8 +26,9 @@ const (
 )
 
 const (
-	maxSums  = 64 << 10 // bytes of SHA256SUMS
-	maxFiles = 64       // listed in it
+	maxSums     = 64 << 10 // bytes of SHA256SUMS
+	maxFiles    = 64       // listed in it
+	maxManifest = 8 << 20  // bytes, more than an owner's specification has
 )
 
 // CorruptError names a file of a snapshot that isn't what was written.
@@ -54,7 +53,7 @@ func (s small) sums() []byte {
 	slices.Sort(names)
 	var b bytes.Buffer
 	for _, name := range names {
-		fmt.Fprintf(&b, "%x  %s\n", sha256.Sum256(s[name]), name)
+		b.WriteString(sumLine(name, s[name]))
 	}
 	return b.Bytes()
 }
@@ -75,11 +74,15 @@ func readSmall(dir string) (files small, digest string, err error) {
 		case !ok || !isName(name) || len(files) == maxFiles:
 			return nil, "", &CorruptError{filepath.Join(dir, sumsName), fmt.Sprintf("it has the line %.100q", line)}
 		}
-		if files[name], err = readFile(dir, name, maxState); err != nil {
+		limit := int64(maxState)
+		if name == manifestName {
+			limit = maxManifest
+		}
+		if files[name], err = readFile(dir, name, limit); err != nil {
 			return nil, "", err
 		}
-		if want := fmt.Sprintf("%x  %s\n", sha256.Sum256(files[name]), name); want != line {
-			return nil, "", &CorruptError{filepath.Join(dir, name), "its SHA-256 isn't the one in " + sumsName}
+		if sumLine(name, files[name]) != line {
+			return nil, "", &CorruptError{filepath.Join(dir, name), notListed}
 		}
 	}
 	for _, name := range []string{manifestName, stateName, memoryName + sumsSuffix} {
@@ -87,8 +90,7 @@ func readSmall(dir string) (files small, digest string, err error) {
 			return nil, "", &CorruptError{filepath.Join(dir, sumsName), "it doesn't have " + name}
 		}
 	}
-	sum := sha256.Sum256(sums)
-	return files, "sha256:" + hex.EncodeToString(sum[:]), nil
+	return files, digestOf(sums), nil
 }
 
 // isName reports whether a file may be called so: one of the directory's own, and

@@ -74,7 +74,10 @@ func (w *Worker) save(ctx context.Context, m *machine.Machine, req *vmmv1.Snapsh
 	manifest.Pause, err = w.still(m, func() error {
 		return m.Save(sys, func(s *statev1.Machine) error {
 			state = s
-			return errors.Join(out.Memory(ctx, m.Memory()), w.copyDisks(ctx, out))
+			if err := out.Memory(ctx, m.Memory()); err != nil {
+				return err
+			}
+			return w.copyDisks(ctx, out)
 		})
 	})
 	if err != nil {

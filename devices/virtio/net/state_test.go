@@ -260,3 +260,23 @@ func TestSuspendedCommand(t *testing.T) {
 		}
 	}
 }
+
+// TestHeld has nothing pass either way until the device is released.
+func TestHeld(t *testing.T) {
+	p := nettest.New(1)
+	h := startState(t, net.Config{Port: p, Held: true}, 0)
+	b := h.Queues[rx].In(1600)
+	h.Queues[rx].Add(b)
+	h.Kick(rx)
+	p.ToGuest(0) <- frame("for another")
+	h.Do(tx, h.Queues[tx].Out(frame("from another"))) // given back, and lost
+	h.Device.(*net.Device).Release()
+	h.Do(tx, h.Queues[tx].Out(frame("from me")))
+	if got := <-p.FromGuest(0); !bytes.Equal(got, frame("from me")) {
+		t.Errorf("the wire carried %q", got)
+	}
+	p.ToGuest(0) <- frame("for me")
+	if _, n := h.WaitUsed(rx); string(h.Queues[rx].Bytes(b)[12:n]) != "for me" {
+		t.Errorf("the guest got %q", h.Queues[rx].Bytes(b)[12:n])
+	}
+}
