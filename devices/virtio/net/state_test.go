@@ -270,6 +270,11 @@ func TestHeld(t *testing.T) {
 	h.Kick(rx)
 	p.ToGuest(0) <- frame("for another")
 	h.Do(tx, h.Queues[tx].Out(frame("from another"))) // given back, and lost
+	for len(p.ToGuest(0)) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	h.Suspend() // when the device is done with what it took
+	h.Resume()
 	h.Device.(*net.Device).Release()
 	h.Do(tx, h.Queues[tx].Out(frame("from me")))
 	if got := <-p.FromGuest(0); !bytes.Equal(got, frame("from me")) {
