@@ -71,8 +71,8 @@ func (s *sandbox) saved(stage *snapshots.Stage, err error) {
 	switch {
 	case errors.Is(err, errNodeClosing): // the next one has it go on
 	case errors.Is(err, instance.ErrFrozen) && s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING):
-		s.stop() // which has it go on if need be, and doesn't wait for more than that
-		go s.node.closeStage(stage)
+		s.stop()                                               // which has it go on if need be, and doesn't wait for more than that
+		s.node.background(func() { s.node.closeStage(stage) }) // a node that is closing leaves it to the next one
 	case errors.Is(err, instance.ErrFrozen):
 		s.log.Error("the guest stands still after a snapshot", zap.Error(err))
 		s.thaw(stage)
