@@ -146,11 +146,9 @@ func dial(ctx context.Context, path string, port uint32) (*net.UnixConn, error) 
 		return nil, err
 	}
 	conn := c.(*net.UnixConn)
-	until := time.Now().Add(lineTime)
-	if d, ok := ctx.Deadline(); ok && d.Before(until) {
-		until = d
-	}
-	conn.SetDeadline(until)
+	// Not ctx's deadline: a connection that kept it by itself could fail a moment
+	// before ctx is done, and nobody could tell why.
+	conn.SetDeadline(time.Now().Add(lineTime))
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := greet(conn, port); err != nil {

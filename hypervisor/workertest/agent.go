@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -69,9 +70,21 @@ func (a *fakeAgent) Health(ctx context.Context, r *agentv1.HealthRequest) (*agen
 	return h, err
 }
 
-// Freeze implements agentv1.AgentService.
-func (a *fakeAgent) Freeze(context.Context, *agentv1.FreezeRequest) (*agentv1.FreezeResponse, error) {
-	return &agentv1.FreezeResponse{}, a.turn(true, unix.SIGSTOP)
+// freezeTime is how long it takes at least, as with a real one.
+const freezeTime = 10 * time.Millisecond
+
+// Freeze implements agentv1.AgentService. As a real one it undoes itself for a host
+// that has gone meanwhile: another one may have been there with Thaw.
+func (a *fakeAgent) Freeze(ctx context.Context, _ *agentv1.FreezeRequest) (*agentv1.FreezeResponse, error) {
+	if err := a.turn(true, unix.SIGSTOP); err != nil {
+		return nil, err
+	}
+	select {
+	case <-time.After(freezeTime):
+		return &agentv1.FreezeResponse{}, nil
+	case <-ctx.Done():
+		return nil, errors.Join(context.Cause(ctx), a.turn(false, unix.SIGCONT))
+	}
 }
 
 // Thaw implements agentv1.AgentService.
