@@ -89,6 +89,7 @@ type LimitsConfig struct {
 	Connections        int      `toml:"connections"`
 	CallsPerConnection int      `toml:"calls_per_connection"`
 	BootTimeout        Duration `toml:"boot_timeout"`
+	StartsAtOnce       int      `toml:"starts_at_once"`
 }
 
 // DirsConfig are directories that clients may name files in.
@@ -208,8 +209,9 @@ func (c Config) nodeLimits() node.Limits {
 			Reserved:   capacity.Resources{CPUs: c.Capacity.ReservedCPUs, Memory: uint64(c.Capacity.ReservedMemory)},
 			Overcommit: capacity.Overcommit{CPUs: c.Capacity.CPUOvercommit, Memory: c.Capacity.MemoryOvercommit},
 		},
-		PerClient:   c.Limits.SandboxesPerClient,
-		BootTimeout: time.Duration(c.Limits.BootTimeout),
+		PerClient:    c.Limits.SandboxesPerClient,
+		BootTimeout:  time.Duration(c.Limits.BootTimeout),
+		StartsAtOnce: c.Limits.StartsAtOnce,
 	}
 }
 

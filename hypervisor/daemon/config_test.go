@@ -68,6 +68,7 @@ func TestLoad(t *testing.T) {
 [limits]
 message_bytes = "1MiB"
 boot_timeout = "90s"
+starts_at_once = 3
 [access.full]
 users = ["root", "1000"]
 `)
@@ -88,6 +89,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a size":             {"[limits]\nmessage_bytes = \"4 apples\"", "not a size"},
 		"a small size":       {"[limits]\nmessage_bytes = \"1KiB\"", "limits.message_bytes"},
 		"a time":             {"[limits]\nboot_timeout = \"soon\"", "not a time"},
+		"fewer than none":    {"[limits]\nstarts_at_once = -1", "limits.starts_at_once"},
 		"a negative number":  {"[limits]\nsandboxes_per_client = -1", "limits.sandboxes_per_client"},
 		"no overcommit":      {"[capacity]\ncpu_overcommit = 0.0", "capacity.cpu_overcommit"},
 		"a relative path":    {"[node]\nstate_dir = \"state\"", "node.state_dir"},

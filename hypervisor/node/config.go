@@ -59,6 +59,9 @@ type Limits struct {
 	Capacity *capacity.Policy
 	// PerClient is how many sandboxes a client may have. 0: any number.
 	PerClient int
+	// StartsAtOnce is how many sandboxes come up at a time; others wait for their
+	// turn. 0: as many as the host has CPUs.
+	StartsAtOnce int
 	// BootTimeout is how long a guest may take to come up, unless its
 	// specification says otherwise. 0: a minute.
 	BootTimeout time.Duration

@@ -27,6 +27,7 @@ type Node struct {
 	own     *supervise.Bundle // with what is kept of sandboxes; nil: StateDir is configured
 
 	snapshots *snapshots.Dir
+	gate      gate // of starts
 
 	closing chan struct{} // closed by Close
 	finding chan struct{} // has a token of each sandbox that looks for its worker
@@ -108,6 +109,7 @@ func (n *Node) SetLimits(l Limits) error {
 		}
 		n.ledger.SetTotal(l.Capacity.Allocatable(host))
 	}
+	n.gate.set(l.StartsAtOnce)
 	n.limits.Store(&l)
 	return nil
 }

@@ -57,44 +57,57 @@ func (s *sandbox) launch() {
 		})
 	}
 	w = s.start(func(ctx context.Context) func() {
-		i, err := s.launchOne(ctx, record, timings, kept)
+		i, leave, err := s.launchOne(ctx, record, timings, kept)
 		if err != nil {
 			err = s.duringStart(ctx, err) // now: ctx ends with the work
 			return func() { s.started(nil, "", err) }
 		}
+		defer leave()
 		return s.boot(ctx, i)
 	})
 }
 
-// launchOne brings a worker up, and tells begun of it.
-func (s *sandbox) launchOne(ctx context.Context, r *storev1.Record, t *instance.Timings, begun func(supervise.Identity)) (*instance.Instance, error) {
+// launchOne brings a worker up when it is the sandbox's turn, and tells begun of it.
+// The caller ends the turn with leave.
+func (s *sandbox) launchOne(ctx context.Context, r *storev1.Record, t *instance.Timings, begun func(supervise.Identity)) (i *instance.Instance, leave func(), err error) {
+	plan, err := s.prepare(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.Mark("images ready")
+	if leave, err = s.node.gate.enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	t.Mark("turn came")
+	if i, err = instance.Launch(s.node.host(r), plan, t); err != nil {
+		leave()
+		return nil, nil, err
+	}
+	begun(i.Worker()) // kept soon, and not waited for: the bundle has it, too
+	return i, leave, nil
+}
+
+// prepare has all there that a run takes but the worker.
+func (s *sandbox) prepare(ctx context.Context, r *storev1.Record) (p instance.Plan, err error) {
 	if s.node.leftovers(r) { // of a run that couldn't be removed when it ended, or was lost
 		if err := s.node.removeRun(r); err != nil {
-			return nil, fmt.Errorf("clear away an earlier run: %w", err)
+			return p, fmt.Errorf("clear away an earlier run: %w", err)
 		}
 	}
 	if err := s.node.checkPaths(r); err != nil {
-		return nil, err
+		return p, err
 	}
 	if err := s.node.makeRoom(r); err != nil {
-		return nil, err
+		return p, err
 	}
-	plan := s.node.describe(r)
-	if _, err := plan.Images(ctx); err != nil {
-		return nil, err
+	p = s.node.describe(r)
+	if _, err := p.Images(ctx); err != nil {
+		return p, err
 	}
-	if plan.Identity != nil {
-		if err := s.node.freshDisks(r); err != nil {
-			return nil, err
-		}
+	if p.Identity != nil {
+		return p, s.node.freshDisks(r)
 	}
-	t.Mark("images ready")
-	i, err := instance.Launch(s.node.host(r), plan, t)
-	if err != nil {
-		return nil, err
-	}
-	begun(i.Worker()) // kept soon, and not waited for: the bundle has it, too
-	return i, nil
+	return p, nil
 }
 
 // checkPaths fails if the sandbox's files aren't what this node serves any more.
