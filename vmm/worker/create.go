@@ -17,9 +17,9 @@ import (
 
 // Create implements vmmv1.WorkerService.
 func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.CreateResponse, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.machine != nil {
+	w.creating.Lock()
+	defer w.creating.Unlock()
+	if _, err := w.current(); err == nil {
 		return nil, status.Error(codes.AlreadyExists, "this worker has its machine")
 	}
 	w.config.Timeline.Mark("configuration received")
@@ -47,6 +47,8 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 	}
 	log.record(w.console)
 	tuneRuntime(max(c.CPUs, 1), c.Profile.TimerSlack, w.config.Log)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.machine, w.controls, w.sockets = m, &p.controls, req.GetMachine().GetVsock().GetPaths()
 	w.configuration = req.GetMachine()
 	go w.bury(m, p.resources, log)

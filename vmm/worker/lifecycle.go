@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +20,36 @@ type lifecycle struct {
 	// the rest says is so. No other lock is taken under it.
 	turns           sync.Mutex
 	started, paused atomic.Bool
+	// save ends the saving that has its turn, if one has.
+	save atomic.Pointer[context.CancelCauseFunc]
+}
+
+// errCalledOff ends a saving for which there is no use any more.
+var errCalledOff = errors.New("the snapshot was called off")
+
+// saving returns a context for who has the turn to save: it also ends with the
+// machine, or when that is called off. over must be called.
+func (l *lifecycle) saving(ctx context.Context, ended <-chan struct{}) (_ context.Context, over func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	l.save.Store(&cancel)
+	go func() {
+		select {
+		case <-ended:
+			cancel(errEnded)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		l.save.Store(nil)
+		cancel(nil)
+	}
+}
+
+// callOff has a saving that has its turn give up.
+func (l *lifecycle) callOff() {
+	if cancel := l.save.Load(); cancel != nil {
+		(*cancel)(errCalledOff)
+	}
 }
 
 // state says how far m is, nil if there is none yet.
@@ -82,6 +113,7 @@ func (w *Worker) Resume(context.Context, *vmmv1.ResumeRequest) (*vmmv1.ResumeRes
 	if err != nil {
 		return nil, err
 	}
+	w.lifecycle.callOff()
 	w.lifecycle.turns.Lock()
 	defer w.lifecycle.turns.Unlock()
 	w.lifecycle.paused.Store(false)

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -38,18 +39,11 @@ func (w *Worker) Snapshot(ctx context.Context, req *vmmv1.SnapshotRequest) (*vmm
 	if s := w.lifecycle.state(m); s != vmmv1.MachineState_MACHINE_STATE_RUNNING && s != vmmv1.MachineState_MACHINE_STATE_PAUSED {
 		return nil, status.Error(codes.FailedPrecondition, "the machine hasn't been started, or has ended")
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		select {
-		case <-m.Done():
-			cancel(errEnded)
-		case <-ctx.Done():
-		}
-	}()
+	ctx, over := w.lifecycle.saving(ctx, m.Done())
+	defer over()
 	r, err := w.save(ctx, m, req)
 	if err != nil {
-		return nil, snapshotError(err)
+		return nil, snapshotError(cmp.Or(context.Cause(ctx), err))
 	}
 	return r, nil
 }
@@ -109,6 +103,8 @@ func snapshotError(err error) error {
 		return status.Error(codes.AlreadyExists, err.Error())
 	case errors.Is(err, errEnded):
 		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.Is(err, errCalledOff):
+		return status.Error(codes.Aborted, err.Error())
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
 	case errors.As(err, &errno):

@@ -41,6 +41,8 @@ type Worker struct {
 	lifecycle lifecycle
 	recorders record.Set
 
+	creating sync.Mutex // held by Create; no other lock is held when it is taken
+
 	mu       sync.Mutex // the rest
 	machine  *machine.Machine
 	controls *controls // the machine's
