@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,22 +46,9 @@ print("done", total, os.urandom(16).hex(), time.time(), mac, echo, socket.gethos
 // MAC address and a name that no other has, at the right time, with a network that
 // works, and with a command that was run in it.
 func TestClones(t *testing.T) {
-	taptest.Namespace(t, taptest.Options{})
-	for _, args := range []string{"link add br0 type bridge", "addr add " + hostAddress + "/24 dev br0", "link set br0 up", "link set lo up"} {
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v\n%s", args, err, out)
-		}
-	}
+	newBridge(t)
 	echo := listen(t)
-	go func() {
-		for {
-			c, err := echo.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(c, c); c.Close() }()
-		}
-	}()
+	go serveEach(echo)
 	n := newDaemonNode(t)
 	c := n.dial()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
@@ -98,13 +84,9 @@ func TestClones(t *testing.T) {
 func (n *daemonNode) saveHalfWay(ctx context.Context, c *client.Client, program string) {
 	t := n.t
 	t.Helper()
-	python, err := filepath.EvalSymlinks(filepath.Join(n.bin, "python3.tar"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	const name = "original"
-	_, err = c.CreateSandbox(ctx, &bulkheadv1.CreateSandboxRequest{Name: name, Spec: &bulkheadv1.SandboxSpec{
-		RootFs:   &bulkheadv1.RootFS{Path: python},
+	_, err := c.CreateSandbox(ctx, &bulkheadv1.CreateSandboxRequest{Name: name, Spec: &bulkheadv1.SandboxSpec{
+		RootFs:   &bulkheadv1.RootFS{Path: n.python()},
 		Networks: []*bulkheadv1.Network{bridged("10.98.0.2/24")},
 		Command:  &bulkheadv1.Command{Args: []string{"python3", "-c", program}},
 	}})
@@ -124,6 +106,17 @@ func (n *daemonNode) saveHalfWay(ctx context.Context, c *client.Client, program 
 	t.Logf("%d MiB of %d stored, pause %v", s.GetStoredBytes()>>20, s.GetMemoryBytes()>>20, s.GetPause().AsDuration())
 	if _, err := c.DeleteSandbox(ctx, &bulkheadv1.DeleteSandboxRequest{Name: name, Force: true}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// newBridge has the test in a network of its own, with a bridge that is the host's.
+func newBridge(t *testing.T) {
+	t.Helper()
+	taptest.Namespace(t, taptest.Options{})
+	for _, args := range []string{"link add br0 type bridge", "addr add " + hostAddress + "/24 dev br0", "link set br0 up", "link set lo up"} {
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v\n%s", args, err, out)
+		}
 	}
 }
 

@@ -35,7 +35,9 @@ unix = "DIR/api.sock"
 [cgroups]
 enabled = false
 [images]
-directories = ["ROOTS"]
+directories = ["ROOTS", "DIR/disks"]
+[vsock]
+directories = ["DIR"]
 [capacity]
 cpu_overcommit = 100.0
 memory_overcommit = 100.0
@@ -61,17 +63,26 @@ func newDaemonNode(t *testing.T) *daemonNode {
 	if n.bin, err = filepath.Abs(bin); err != nil {
 		t.Fatal(err)
 	}
-	python, err := filepath.EvalSymlinks(filepath.Join(n.bin, "python3.tar"))
-	if err != nil {
-		t.Fatalf("%v (\"make python-root\" makes it)", err)
+	if err := os.Mkdir(filepath.Join(n.dir, "disks"), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	text := strings.NewReplacer("DIR", n.dir, "BIN", n.bin, "ROOTS", filepath.Dir(python)).Replace(nodeConfig)
+	text := strings.NewReplacer("DIR", n.dir, "BIN", n.bin, "ROOTS", filepath.Dir(n.python())).Replace(nodeConfig)
 	if err := os.WriteFile(n.config(), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(n.sweep)
 	n.start()
 	return n
+}
+
+// python is the image of a root file system with Python.
+func (n *daemonNode) python() string {
+	n.t.Helper()
+	path, err := filepath.EvalSymlinks(filepath.Join(n.bin, "python3.tar"))
+	if err != nil {
+		n.t.Fatalf("%v (\"make python-root\" makes it)", err)
+	}
+	return path
 }
 
 func (n *daemonNode) config() string { return filepath.Join(n.dir, "config.toml") }
