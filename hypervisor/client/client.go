@@ -28,6 +28,7 @@ type Client struct {
 	Files     bulkheadv1.FilesClient
 	Ports     bulkheadv1.PortsClient
 	Snapshots bulkheadv1.SnapshotsClient
+	Templates bulkheadv1.TemplatesClient
 	Node      bulkheadv1.NodeClient
 
 	conn *grpc.ClientConn
@@ -80,6 +81,7 @@ func New(conn *grpc.ClientConn) *Client {
 		Files:           bulkheadv1.NewFilesClient(conn),
 		Ports:           bulkheadv1.NewPortsClient(conn),
 		Snapshots:       bulkheadv1.NewSnapshotsClient(conn),
+		Templates:       bulkheadv1.NewTemplatesClient(conn),
 		Node:            bulkheadv1.NewNodeClient(conn),
 		conn:            conn,
 	}

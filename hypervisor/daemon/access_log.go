@@ -62,7 +62,7 @@ func (s *firstMessage) RecvMsg(m any) error {
 	return err
 }
 
-// subject is the sandbox that a request is about, or the snapshot, if any.
+// subject is the sandbox that a request is about, or the snapshot or template, if any.
 func subject(req any) zap.Field {
 	switch r := req.(type) {
 	case *bulkheadv1.ExecRequest:
@@ -77,6 +77,10 @@ func subject(req any) zap.Field {
 		return named("snapshot", r.GetName())
 	case *bulkheadv1.DeleteSnapshotRequest:
 		return named("snapshot", r.GetName())
+	case *bulkheadv1.GetTemplateRequest:
+		return named("template", r.GetId())
+	case *bulkheadv1.DeleteTemplateRequest:
+		return named("template", r.GetId())
 	case about:
 		return named("sandbox", r.GetSandbox())
 	case interface{ GetName() string }:

@@ -50,6 +50,10 @@ const (
 	ReasonSnapshotDamaged      = "SNAPSHOT_DAMAGED"
 	ReasonSnapshotFailed       = "SNAPSHOT_FAILED"
 	ReasonTooManySnapshots     = "TOO_MANY_SNAPSHOTS"
+	ReasonNoTemplate           = "TEMPLATE_NOT_FOUND"
+	ReasonTemplateDamaged      = "TEMPLATE_DAMAGED"
+	ReasonTemplateFailed       = "TEMPLATE_FAILED"
+	ReasonTooManyTemplates     = "TOO_MANY_TEMPLATES"
 	ReasonGuest                = "GUEST" // the guest answered so
 	ReasonNotAllowed           = "NOT_ALLOWED"
 	ReasonInternal             = "INTERNAL"
@@ -71,8 +75,11 @@ type Error struct {
 	Err        error // behind it; may be nil
 }
 
-// ResourceSnapshot is an Error's Resource.
-const ResourceSnapshot = "snapshot"
+// What an Error's Resource may be.
+const (
+	ResourceSnapshot = "snapshot"
+	ResourceTemplate = "template"
+)
 
 // Violation is what is wrong with a field.
 type Violation struct {

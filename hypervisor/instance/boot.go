@@ -21,7 +21,8 @@ const askAgain = 2 * time.Second
 
 // Boot does what is missing until the guest is ready and its command started. It
 // returns the guest kernel's release. When ctx is done before, it fails with
-// ctx's cause; the instance stays as it is.
+// ctx's cause; the instance stays as it is. What can't be gone on from is a
+// *RestoreError.
 func (i *Instance) Boot(ctx context.Context) (release string, err error) {
 	if t := i.plan.BootTimeout; t > 0 {
 		var cancel context.CancelFunc
@@ -30,7 +31,11 @@ func (i *Instance) Boot(ctx context.Context) (release string, err error) {
 		defer cancel()
 	}
 	release, err = i.boot(ctx)
-	if err != nil {
+	var restoring *RestoreError
+	switch {
+	case errors.As(err, &restoring):
+		return "", &RestoreError{i.blame(ctx, restoring.Err)}
+	case err != nil:
 		return "", i.blame(ctx, err)
 	}
 	return release, nil

@@ -47,8 +47,11 @@ type Plan struct {
 	// guest that is up. nil: nothing.
 	Images func(context.Context) (Images, error)
 	// Identity is who the guest is to be that goes on from a snapshot, without
-	// entropy and time. Its command runs already. nil: the guest boots.
+	// entropy and time. nil: the guest boots.
 	Identity *agentv1.RenewRequest
+	// Template is whether such a guest's command is still to be started. Others' run
+	// already.
+	Template bool
 	Command  *guest.Command // nil: none
 	Log      *vmmv1.LogFile // of the command
 	// BootTimeout is the most that a guest may take to come up. 0: no limit.

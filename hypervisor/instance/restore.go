@@ -24,7 +24,7 @@ const (
 // to is there, but the guest still takes itself for the one that was saved.
 func (i *Instance) restore(ctx context.Context) (release string, err error) {
 	if err := i.run(ctx); err != nil {
-		return "", err
+		return "", &RestoreError{err}
 	}
 	i.Timings.Mark("machine restored")
 	i.Watch()
@@ -32,13 +32,16 @@ func (i *Instance) restore(ctx context.Context) (release string, err error) {
 	defer cancel()
 	agent, err := i.renew(ctx)
 	if err != nil {
-		return "", err
+		return "", &RestoreError{err}
 	}
 	if release, err = i.setUp(ctx, agent); err != nil {
-		return "", fmt.Errorf("look at the guest: %w", plain(err))
+		return "", &RestoreError{fmt.Errorf("look at the guest: %w", plain(err))}
 	}
-	if i.plan.Command == nil {
+	switch {
+	case i.plan.Command == nil:
 		return release, nil
+	case i.plan.Template:
+		return release, i.startCommand(ctx, agent)
 	}
 	if err := i.record(ctx); err != nil {
 		return "", err
@@ -46,6 +49,14 @@ func (i *Instance) restore(ctx context.Context) (release string, err error) {
 	i.Timings.Mark("command recorded")
 	return release, nil
 }
+
+// RestoreError says why a guest couldn't go on from what it was to go on from. Nothing
+// has been run in it.
+type RestoreError struct{ Err error }
+
+func (e *RestoreError) Error() string { return e.Err.Error() }
+
+func (e *RestoreError) Unwrap() error { return e.Err }
 
 // renew makes the guest the one that the plan says. A guest that hears only now that
 // its connections are gone may take a new one for one of them.

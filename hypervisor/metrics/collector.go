@@ -32,6 +32,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	sandboxes   = desc("sandboxes", "Sandboxes there are, by state.", "state")
 	snapshots   = desc("snapshots", "Snapshots there are.")
+	templates   = desc("templates", "Templates there are.")
 	draining    = desc("draining", "Whether the node is being drained.")
 	allocatable = desc("allocatable", "What sandboxes may be given, in CPUs and bytes.", "resource")
 	allocated   = desc("allocated", "What sandboxes were given, in CPUs and bytes.", "resource")
@@ -47,7 +48,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sandboxes, snapshots, draining, allocatable, allocated, cpuTime, memory, overhead, requests, sent, received, breaches} {
+	for _, d := range []*prometheus.Desc{sandboxes, snapshots, templates, draining, allocatable, allocated, cpuTime, memory, overhead, requests, sent, received, breaches} {
 		out <- d
 	}
 }
@@ -66,6 +67,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if n, err := c.node.CountSnapshots(); err == nil {
 		gauge(snapshots, float64(n))
+	}
+	if n, err := c.node.CountTemplates(); err == nil {
+		gauge(templates, float64(n))
 	}
 	all := c.node.All()
 	states := map[bulkheadv1.SandboxState]int{}

@@ -90,6 +90,14 @@ func (n *Node) checkKVM() Check {
 	return c
 }
 
+// hostProfile is what checkKVM finds, empty if that is nothing good.
+func (n *Node) hostProfile() string {
+	if c := n.checkKVM(); c.OK {
+		return c.Detail
+	}
+	return ""
+}
+
 // probeTime is how long the worker may take to look at the host.
 const probeTime = 10 * time.Second
 

@@ -26,8 +26,11 @@ type Config struct {
 	RuntimeDir string // for bundles; nobody else's
 	StateDir   string // for what is kept of sandboxes beside the store; default: gone with the node
 	CacheDir   string // for root file systems
-	WorkerPath string // of bulkhead-vmm; default: beside this program or in /usr/lib/bulkhead
-	GuestDir   string // with vmlinux, initramfs.cpio, userland.erofs; default: guest/ there
+	// TemplateDir is for templates. Nodes of the same host may share it. Default: in
+	// StateDir.
+	TemplateDir string
+	WorkerPath  string // of bulkhead-vmm; default: beside this program or in /usr/lib/bulkhead
+	GuestDir    string // with vmlinux, initramfs.cpio, userland.erofs; default: guest/ there
 
 	// Store keeps sandboxes. It stays the caller's, to be closed after the node.
 	// nil: memory.

@@ -31,7 +31,7 @@ func (n *Node) admitCopies(f *forking, box *sandbox, dir *snapshots.Fork) (names
 	if err := fault.InvalidRequest(wrong); err != nil {
 		return nil, err
 	}
-	s.Snapshot = seen.GetSpec().GetSnapshot() // for later starts
+	s.Snapshot, s.Template = seen.GetSpec().GetSnapshot(), seen.GetSpec().GetTemplate() // for later starts
 	for i := range f.count {
 		r := &bulkheadv1.CreateSandboxRequest{RequestId: copyID(f.request.GetRequestId(), i)}
 		if i < len(f.request.GetNames()) {

@@ -130,7 +130,7 @@ func (n *Node) fork(f *forking, box *sandbox) ([]*bulkheadv1.Sandbox, error) {
 	names, err := n.admitCopies(f, box, dir)
 	if err == nil {
 		record := &storev1.Snapshot{Snapshot: &bulkheadv1.Snapshot{Client: f.client}}
-		err = n.save(box, record, func(stage *snapshots.Stage) error { return stage.Hand(dir) })
+		err = n.save(n.snapshots, box, record, func(stage *snapshots.Stage) error { return stage.Hand(dir) })
 	}
 	if err == nil {
 		err = n.startCopies(names)

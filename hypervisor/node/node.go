@@ -28,6 +28,8 @@ type Node struct {
 
 	snapshots *snapshots.Dir
 	gate      gate // of starts
+	templates *snapshots.Dir
+	profile   func() string // the host's kind of KVM in words; empty: not known
 
 	closing chan struct{} // closed by Close
 	finding chan struct{} // has a token of each sandbox that looks for its worker
@@ -38,10 +40,11 @@ type Node struct {
 	draining  atomic.Bool
 
 	// saves is held while it is decided whether a snapshot is taken. It guards the
-	// next two.
+	// next three.
 	saves    sync.Mutex
 	savings  map[string]*saving  // under way, by name
 	forkings map[string]*forking // under way, by client and request ID
+	makings  []*making           // of templates, under way
 
 	checking sync.Mutex // the next two; no other lock is taken under it
 	checked  time.Time
@@ -65,6 +68,7 @@ func Open(c Config) (*Node, error) {
 		config: c, started: time.Now(), closing: make(chan struct{}), finding: make(chan struct{}, finders), sandboxes: map[string]*sandbox{},
 		savings: map[string]*saving{}, forkings: map[string]*forking{}, unfinished: map[string][]*snapshots.Stage{},
 	}
+	n.profile = sync.OnceValue(n.hostProfile)
 	if err := n.prepare(); err != nil {
 		return nil, errors.Join(err, n.removeOwn())
 	}
@@ -96,8 +100,16 @@ func (n *Node) prepare() (err error) {
 	if err := os.MkdirAll(filepath.Join(n.config.StateDir, keptName), 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
-	n.snapshots, err = snapshots.Open(filepath.Join(n.config.StateDir, snapshotsName))
-	return err
+	if n.snapshots, err = snapshots.Open(filepath.Join(n.config.StateDir, snapshotsName)); err != nil {
+		return err
+	}
+	if n.config.TemplateDir == "" {
+		n.config.TemplateDir = filepath.Join(n.config.StateDir, templatesName)
+	}
+	if n.templates, err = snapshots.OpenTemplates(n.config.TemplateDir); err != nil {
+		return err
+	}
+	return n.templates.SweepTemplates()
 }
 
 // SetLimits changes what the node allows from now on.

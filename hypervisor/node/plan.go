@@ -11,6 +11,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
 
 	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
@@ -45,7 +46,7 @@ func (n *Node) describe(r *storev1.Record) (p instance.Plan) {
 	}
 	p.Setup, p.Images = setup(name, s), n.imagesOf(s)
 	if n.restores(r) {
-		p.Identity, p.Images = renewed(r), n.sourceOf(r)
+		p.Identity, p.Images, p.Template = renewed(r), n.sourceOf(r), r.GetTemplate() != ""
 	}
 	if c := s.GetCommand(); c != nil {
 		command := Command(c)
@@ -104,14 +105,20 @@ func setup(name string, s *bulkheadv1.SandboxSpec) *agentv1.SetupRequest {
 		Nameservers: s.GetNameservers(),
 	}
 	for i, network := range s.GetNetworks() {
-		if len(network.GetAddresses())+len(network.GetGateways()) == 0 && network.GetMtu() == 0 {
-			continue // it stays as the guest finds it
+		if untold(network) {
+			continue
 		}
 		r.Interfaces = append(r.Interfaces, &agentv1.NetworkInterface{
 			Name: fmt.Sprintf("eth%d", i), Addresses: network.GetAddresses(), Gateways: network.GetGateways(), Mtu: network.GetMtu(),
 		})
 	}
 	return r
+}
+
+// untold reports whether a guest that boots is told nothing of a network: it stays down
+// until somebody in the guest does something with it.
+func untold(n *bulkheadv1.Network) bool {
+	return len(n.GetAddresses())+len(n.GetGateways()) == 0 && n.GetMtu() == 0
 }
 
 // hostname is a sandbox's name as a host may have it.
@@ -157,11 +164,19 @@ func newMAC() string {
 
 // sameRequest reports whether a request, of asked, asks for the sandbox that has the
 // specification before. That has more than was asked for if it goes on from a
-// snapshot.
+// snapshot, or a certain template.
 func sameRequest(before, asked *bulkheadv1.SandboxSpec) bool {
-	if asked.GetSnapshot() != "" && asked.GetSnapshot() == before.GetSnapshot() {
+	switch {
+	case asked.GetSnapshot() != "" && asked.GetSnapshot() == before.GetSnapshot():
 		full, wrong := spec.Inherit(asked, before)
 		return len(wrong) == 0 && proto.Equal(full, before)
+	case spec.NamesTemplate(asked) && spec.NamesTemplate(before) && snapshots.Named(before.GetTemplate(), asked.GetTemplate()):
+		full, wrong := spec.InheritTemplate(asked, before)
+		if len(wrong) > 0 {
+			return false
+		}
+		full.Template = before.GetTemplate()
+		return proto.Equal(full, before)
 	}
 	return proto.Equal(before, asked)
 }

@@ -40,6 +40,7 @@ func (n *Node) recover() error {
 		n.add(r, (*sandbox).recover)
 	}
 	n.abandon(forks, records)
+	n.abandonMakings(records)
 	if n.own != nil {
 		return nil // what is in the runtime directory may be other nodes'
 	}

@@ -20,9 +20,13 @@ import (
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
-// inherit completes the specification of a sandbox that goes on from a snapshot, and
-// says where it comes from.
+// inherit completes the specification of a sandbox that goes on from a snapshot or a
+// certain template, and says where it comes from. Of templates each start does.
 func (n *Node) inherit(s *bulkheadv1.SandboxSpec) (*bulkheadv1.SandboxSpec, *bulkheadv1.SandboxOrigin, error) {
+	if spec.NamesTemplate(s) {
+		s, err := n.inheritTemplate(s)
+		return s, nil, err
+	}
 	if s.GetSnapshot() == "" {
 		return s, nil, nil
 	}
@@ -43,7 +47,7 @@ func (n *Node) inherit(s *bulkheadv1.SandboxSpec) (*bulkheadv1.SandboxSpec, *bul
 
 // restores reports whether a start of the sandbox goes on from something.
 func (n *Node) restores(r *storev1.Record) bool {
-	return r.GetSandbox().GetSpec().GetSnapshot() != "" || n.snapshots.Forking(r.GetFork())
+	return r.GetSandbox().GetSpec().GetSnapshot() != "" || r.GetTemplate() != "" || n.snapshots.Forking(r.GetFork())
 }
 
 // source returns what a start of the sandbox goes on from.
@@ -63,6 +67,9 @@ func (n *Node) source(r *storev1.Record) (*snapshots.Snapshot, error) {
 
 // sourceOf returns what finds the source of a sandbox's machine.
 func (n *Node) sourceOf(r *storev1.Record) func(context.Context) (instance.Images, error) {
+	if r.GetTemplate() != "" {
+		return n.templateOf(r)
+	}
 	return func(context.Context) (instance.Images, error) {
 		s, err := n.source(r)
 		if err != nil {
@@ -129,6 +136,7 @@ func renewed(r *storev1.Record) *agentv1.RenewRequest {
 		id.Interfaces = append(id.Interfaces, &agentv1.NetworkInterface{
 			Name: fmt.Sprintf("eth%d", i), Mac: r.GetLinks()[i].GetMac(),
 			Addresses: network.GetAddresses(), Gateways: network.GetGateways(), Mtu: network.GetMtu(),
+			Down: r.GetTemplate() != "" && untold(network),
 		})
 	}
 	return id

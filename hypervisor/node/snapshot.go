@@ -92,7 +92,7 @@ func (n *Node) background(do func()) error {
 func (n *Node) takeSnapshot(box *sandbox, s *saving) {
 	name := s.request.GetName()
 	record := &storev1.Snapshot{RequestId: s.request.GetRequestId(), Snapshot: &bulkheadv1.Snapshot{Labels: s.request.GetLabels(), Client: s.client}}
-	s.err = n.save(box, record, func(stage *snapshots.Stage) error { return stage.Publish(name) })
+	s.err = n.save(n.snapshots, box, record, func(stage *snapshots.Stage) error { return stage.Publish(name) })
 	if errors.Is(s.err, snapshots.ErrTaken) { // by whom nobody here knows
 		s.err = nameTaken(name)
 	}
@@ -109,21 +109,24 @@ func (n *Node) takeSnapshot(box *sandbox, s *saving) {
 	close(s.done)
 }
 
-// save has a sandbox be saved, and put the snapshot where it belongs. r gets what is
-// known of the sandbox.
-func (n *Node) save(box *sandbox, r *storev1.Snapshot, put func(*snapshots.Stage) error) error {
+// save has a sandbox be saved in a stage of dir, and put the snapshot where it belongs.
+// r gets what is known of the sandbox.
+func (n *Node) save(dir *snapshots.Dir, box *sandbox, r *storev1.Snapshot, put func(*snapshots.Stage) error) error {
 	seen := box.seen.Load()
 	what := fmt.Sprintf("sandbox %q is not saved", box.name)
 	r.Snapshot.Uid, r.Snapshot.Spec = rand.Text(), seen.GetSpec()
 	r.Snapshot.Sandbox, r.Snapshot.SandboxUid = seen.GetName(), seen.GetUid()
-	stage, err := n.snapshots.Stage(box.name)
+	stage, err := dir.Stage(box.name)
 	if err != nil {
 		return noSpace(box.name, what, err)
 	}
 	if err = box.save(stage, r); err == nil {
 		err = put(stage)
 	}
-	if !errors.Is(err, errNodeClosing) && !errors.Is(err, instance.ErrFrozen) { // for the next node, or for the sandbox
+	switch {
+	case errors.Is(err, errNodeClosing): // the next node's
+		stage.Release()
+	case !errors.Is(err, instance.ErrFrozen): // the sandbox's
 		n.closeStage(stage)
 	}
 	return explainSave(box.name, what, err)

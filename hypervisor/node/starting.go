@@ -25,7 +25,7 @@ import (
 func (s *sandbox) begin(restart bool) error {
 	before := s.record.GetSandbox().GetStatus()
 	s.record.Sandbox.Status = &bulkheadv1.SandboxStatus{
-		State: bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, StartTime: timestamppb.Now(), Exit: before.GetExit(), Origin: before.GetOrigin(),
+		State: bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, StartTime: timestamppb.Now(), Exit: before.GetExit(), Origin: withTemplate(before.GetOrigin(), nil),
 	}
 	s.record.Stopping = 0
 	message := "starting"
@@ -33,20 +33,43 @@ func (s *sandbox) begin(restart bool) error {
 		s.status().Restarts = before.GetRestarts() + 1
 		message = fmt.Sprintf("starting again, restart %d", s.status().Restarts)
 	}
+	template := s.record.GetTemplate()
+	s.record.Template = ""
 	if err := s.keepIf(message); err != nil {
-		s.record.Sandbox.Status = before
+		s.record.Sandbox.Status, s.record.Template = before, template
 		return err
 	}
-	s.failure = nil
+	s.failure, s.boots = nil, false
 	s.launch()
 	return nil
 }
 
-// launch is the work of STARTING, with nothing of an earlier run left.
+// launch is the work of STARTING, with nothing of an earlier run left. What it goes on
+// from is settled first.
 func (s *sandbox) launch() {
-	r, timings := s.record, new(instance.Timings)
+	timings := new(instance.Timings)
 	timings.Mark("start")
-	record := cloneRecord(r)
+	if s.boots || !s.node.mayFit(s.record) {
+		s.settleOn(nil, timings)
+		return
+	}
+	record := cloneRecord(s.record)
+	s.start(func(ctx context.Context) func() {
+		t, err := s.node.chooseTemplate(ctx, record)
+		err = s.duringStart(ctx, err)
+		return func() {
+			if err != nil {
+				s.started(nil, "", err)
+				return
+			}
+			s.settleOn(t, timings)
+		}
+	})
+}
+
+// run is the work of STARTING when that is settled.
+func (s *sandbox) run(timings *instance.Timings) {
+	record := cloneRecord(s.record)
 	var w *work
 	kept := func(id supervise.Identity) {
 		s.post(func() {
@@ -184,6 +207,8 @@ func (s *sandbox) started(i *instance.Instance, release string, err error) {
 	switch {
 	case errors.Is(err, errNodeClosing):
 		return // the next one goes on
+	case s.bootsInstead(err):
+		return
 	case err != nil:
 		s.failure = err
 		s.finish(startExit(s.record, err))

@@ -34,8 +34,10 @@ func withoutValues(s *bulkheadv1.Sandbox) *bulkheadv1.Sandbox {
 }
 
 // hideValues takes them out of a specification.
-func hideValues(s *bulkheadv1.SandboxSpec) {
-	env := s.GetCommand().GetEnv()
+func hideValues(s *bulkheadv1.SandboxSpec) { hideValuesOf(s.GetCommand()) }
+
+func hideValuesOf(c *bulkheadv1.Command) {
+	env := c.GetEnv()
 	for i, variable := range env {
 		name, _, _ := strings.Cut(variable, "=")
 		env[i] = name + "=" + hidden

@@ -25,6 +25,7 @@ func Register(r grpc.ServiceRegistrar, n *node.Node) {
 	bulkheadv1.RegisterFilesServer(r, &files{node: n})
 	bulkheadv1.RegisterPortsServer(r, &ports{node: n})
 	bulkheadv1.RegisterSnapshotsServer(r, &snapshots{node: n})
+	bulkheadv1.RegisterTemplatesServer(r, &templates{node: n})
 	bulkheadv1.RegisterNodeServer(r, &nodes{node: n})
 }
 

@@ -7,6 +7,9 @@
 //
 // A snapshot's manifest is the only record of it. Whatever begins with a dot is a
 // work's that is under way, or was when the node ended.
+//
+// Templates are snapshots as well, in a directory of their own, each with the digits
+// of its digest for a name.
 package snapshots
 
 import (
@@ -24,9 +27,13 @@ import (
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
-// Dir is such a directory, which is one node's. Its methods may be called from any
-// goroutine.
-type Dir struct{ path string }
+// Dir is such a directory, which is one node's but for templates'. Its methods may be
+// called from any goroutine.
+type Dir struct {
+	path   string
+	isName func(string) bool
+	shared bool // by several nodes
+}
 
 // Snapshot is one that is whole, as far as its manifest tells.
 type Snapshot struct {
@@ -43,10 +50,14 @@ var (
 
 // Open returns the directory at path, which is made if there is none.
 func Open(path string) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	return openDir(&Dir{path: path, isName: func(name string) bool { return supervise.CheckName(name) == nil }})
+}
+
+func openDir(d *Dir) (*Dir, error) {
+	if err := os.MkdirAll(d.path, 0o700); err != nil {
 		return nil, fmt.Errorf("directory of snapshots: %w", err)
 	}
-	return &Dir{path}, nil
+	return d, nil
 }
 
 // Names returns the names of all, in their order.
@@ -56,7 +67,7 @@ func (d *Dir) Names() (names []string, err error) {
 		return nil, fmt.Errorf("directory of snapshots: %w", err)
 	}
 	for _, e := range entries {
-		if supervise.CheckName(e.Name()) == nil {
+		if d.isName(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}
@@ -65,7 +76,7 @@ func (d *Dir) Names() (names []string, err error) {
 
 // Has reports whether there is something of that name, whole or not.
 func (d *Dir) Has(name string) bool {
-	if supervise.CheckName(name) != nil {
+	if !d.isName(name) {
 		return false
 	}
 	_, err := os.Lstat(d.named(name))
@@ -156,7 +167,7 @@ func (d *Dir) Sweep() (stages []*Stage, forks []*Fork, err error) {
 		case strings.HasPrefix(name, forkPrefix):
 			forks = append(forks, &Fork{d, name})
 		case strings.HasPrefix(name, stagePrefix):
-			s := &Stage{d, name}
+			s := &Stage{dir: d, name: name}
 			err = errors.Join(err, s.empty()) // the room is needed
 			stages = append(stages, s)
 		}

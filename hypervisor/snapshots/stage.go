@@ -36,16 +36,27 @@ func newID() string {
 type Stage struct {
 	dir  *Dir
 	name string
+	lock *os.File // of a directory that is shared; nil: none
 }
 
 // Stage makes one.
 func (d *Dir) Stage(sandbox string) (*Stage, error) {
-	s := &Stage{d, stagePrefix + sandbox + "-" + newID()}
-	if err := os.Mkdir(d.named(s.name), 0o700); err != nil {
+	s := &Stage{dir: d, name: stagePrefix + sandbox + "-" + newID()}
+	if err := s.make(); err != nil {
 		return nil, fmt.Errorf("directory of a snapshot: %w", err)
 	}
 	return s, nil
 }
+
+func (s *Stage) make() error {
+	if s.dir.shared {
+		return s.makeLocked()
+	}
+	return os.Mkdir(s.dir.named(s.name), 0o700)
+}
+
+// Read returns the snapshot that was written.
+func (s *Stage) Read() (*Snapshot, error) { return read(s.Path()) }
 
 // Path is where the snapshot is to be written.
 func (s *Stage) Path() string { return filepath.Join(s.dir.named(s.name), wholeName) }
@@ -73,7 +84,21 @@ func (s *Stage) empty() error {
 }
 
 // Close removes the stage, and what wasn't published.
-func (s *Stage) Close() error { return os.RemoveAll(s.dir.named(s.name)) }
+func (s *Stage) Close() error {
+	err := os.RemoveAll(s.dir.named(s.name))
+	if err == nil {
+		s.Release()
+	}
+	return err
+}
+
+// Release leaves the stage to whoever finds it.
+func (s *Stage) Release() {
+	if s.lock != nil {
+		s.lock.Close()
+		s.lock = nil
+	}
+}
 
 // Fork is a snapshot that several sandboxes go on from, which belong to each other
 // as long as it is there.

@@ -49,6 +49,9 @@ func CheckFork(r *bulkheadv1.ForkSandboxRequest, p Policy) (count int, wrong []f
 	if r.GetSpec().GetSnapshot() != "" {
 		c.wrong("spec.snapshot", "a fork is of a running sandbox: create a sandbox from the snapshot")
 	}
+	if r.GetSpec().GetTemplate() != "" {
+		c.wrong("spec.template", "a copy starts later as the sandbox itself does: leave it out")
+	}
 	if count > 1 {
 		c.several(r.GetSpec())
 	}

@@ -53,13 +53,14 @@ func (c *checker) wrong(field, format string, args ...any) {
 }
 
 // WithDefaults returns a specification in which nothing is left to defaults that
-// others must agree on, but for what is a snapshot's.
+// others must agree on, but for what is a snapshot's or a template's.
 func WithDefaults(s *bulkheadv1.SandboxSpec) *bulkheadv1.SandboxSpec {
 	s = clone(s)
-	if s.Cpus == 0 && s.GetSnapshot() == "" {
+	inherits := s.GetSnapshot() != "" || NamesTemplate(s)
+	if s.Cpus == 0 && !inherits {
 		s.Cpus = 1
 	}
-	if s.MemoryBytes == 0 && s.GetSnapshot() == "" {
+	if s.MemoryBytes == 0 && !inherits {
 		s.MemoryBytes = defaultMemory
 	}
 	s.MemoryBytes = (s.MemoryBytes + pageSize - 1) &^ (pageSize - 1)
@@ -94,6 +95,7 @@ func (c *checker) spec(s *bulkheadv1.SandboxSpec) {
 		c.wrong("spec", "%d bytes in all, %d is the most: put what is large into an image, or into files once it runs", n, maxSpec)
 	}
 	c.name("spec.snapshot", s.GetSnapshot())
+	c.templateID(s)
 }
 
 func (c *checker) machine(s *bulkheadv1.SandboxSpec) {

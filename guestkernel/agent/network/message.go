@@ -37,8 +37,10 @@ func (m *message) number(kind uint16, v uint32) {
 
 // linkUp is an ifinfomsg with the flag IFF_UP. The kernel does what else it says
 // before that.
-func linkUp(index, mtu uint32, mac []byte) message {
-	m := link(index, unix.IFF_UP)
+func linkUp(index, mtu uint32, mac []byte) message { return linkWith(unix.IFF_UP, index, mtu, mac) }
+
+func linkWith(flags, index, mtu uint32, mac []byte) message {
+	m := link(index, flags)
 	if mtu != 0 {
 		m.number(unix.IFLA_MTU, mtu)
 	}

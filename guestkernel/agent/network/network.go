@@ -13,13 +13,14 @@ import (
 	"github.com/bulkhead-vm/bulkhead/guestkernel/agent/fail"
 )
 
-// Interface says what an interface gets, and that it goes up.
+// Interface says what an interface gets, and that it goes up, unless it says otherwise.
 type Interface struct {
 	Name      string
 	Addresses []netip.Prefix
 	Gateways  []netip.Addr // next hops of default routes
 	MTU       uint32       // 0: as it is
 	MAC       []byte       // nil: as it is
+	Down      bool         // Replace leaves it down
 }
 
 // Parse makes an Interface of texts such as "10.0.0.2/24", "10.0.0.1" and, unless it

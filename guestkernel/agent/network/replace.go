@@ -49,7 +49,13 @@ func (c *conn) replace(i Interface) error {
 			return fmt.Errorf("take an address from %s: %w", i.Name, err)
 		}
 	}
-	return c.up(i)
+	if !i.Down {
+		return c.up(i)
+	}
+	if err := c.call(linkWith(0, index, i.MTU, i.MAC)); err != nil {
+		return fmt.Errorf("set up %s: %w", i.Name, err)
+	}
+	return nil
 }
 
 // addresses returns those of an interface, each as what names it in a request.

@@ -87,6 +87,15 @@ func TestReplace(t *testing.T) {
 	if mtu, _, _ := addresses(t, "eth0"); mtu != 1300 {
 		t.Errorf("the MTU is %d", mtu)
 	}
+	down := must(t, "eth0", nil, nil, 0, "02:00:00:00:00:03")
+	down.Down = true
+	if err := Replace([]Interface{down}); err != nil {
+		t.Fatal(err)
+	}
+	wantMAC(t, "eth0", "02:00:00:00:00:03")
+	if _, flags, list := addresses(t, "eth0"); flags&net.FlagUp != 0 || len(list) > 0 {
+		t.Errorf("eth0 is %v, with %q", flags, list)
+	}
 	if err := Replace([]Interface{{Name: "eth7"}}); fail.KindOf(err) != fail.NotFound {
 		t.Errorf("Replace = %v", err)
 	}

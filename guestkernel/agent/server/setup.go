@@ -121,6 +121,7 @@ func newInterfaces(list []*agentv1.NetworkInterface) (interfaces []network.Inter
 		if err != nil {
 			return nil, err
 		}
+		parsed.Down = i.GetDown()
 		interfaces = append(interfaces, parsed)
 	}
 	return interfaces, nil

@@ -440,7 +440,9 @@ type NetworkInterface struct {
 	// 0: as it is.
 	Mtu uint32 `protobuf:"varint,4,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	// The Ethernet address, such as "02:00:00:00:00:01". Empty: as it is.
-	Mac           string `protobuf:"bytes,5,opt,name=mac,proto3" json:"mac,omitempty"`
+	Mac string `protobuf:"bytes,5,opt,name=mac,proto3" json:"mac,omitempty"`
+	// Of Renew: it is left down, as one is that Setup wasn't told of.
+	Down          bool `protobuf:"varint,6,opt,name=down,proto3" json:"down,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -508,6 +510,13 @@ func (x *NetworkInterface) GetMac() string {
 		return x.Mac
 	}
 	return ""
+}
+
+func (x *NetworkInterface) GetDown() bool {
+	if x != nil {
+		return x.Down
+	}
+	return false
 }
 
 type SetupResponse struct {
@@ -2404,13 +2413,14 @@ const file_v1_agent_proto_rawDesc = "" +
 	"\tDiskUpper\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x17\n" +
 	"\afs_type\x18\x02 \x01(\tR\x06fsType\"\x0e\n" +
-	"\fWritableRoot\"\x84\x01\n" +
+	"\fWritableRoot\"\x98\x01\n" +
 	"\x10NetworkInterface\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\taddresses\x18\x02 \x03(\tR\taddresses\x12\x1a\n" +
 	"\bgateways\x18\x03 \x03(\tR\bgateways\x12\x10\n" +
 	"\x03mtu\x18\x04 \x01(\rR\x03mtu\x12\x10\n" +
-	"\x03mac\x18\x05 \x01(\tR\x03mac\"6\n" +
+	"\x03mac\x18\x05 \x01(\tR\x03mac\x12\x12\n" +
+	"\x04down\x18\x06 \x01(\bR\x04down\"6\n" +
 	"\rSetupResponse\x12%\n" +
 	"\x0ekernel_release\x18\x01 \x01(\tR\rkernelRelease\"\x0f\n" +
 	"\rHealthRequest\"\xa3\x02\n" +

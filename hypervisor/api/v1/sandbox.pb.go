@@ -435,7 +435,16 @@ type SandboxSpec struct {
 	// many as well, and each must be read-only, an overlay, or written in place as it
 	// was; none: the same, which takes that none is written in place. A path of a disk,
 	// or of an overlay, at which nothing is, gets a copy of what the snapshot has.
-	Snapshot      string `protobuf:"bytes,17,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	Snapshot string `protobuf:"bytes,17,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	// Whether a start goes on from a template, in place of booting, where the command
+	// isn't begun yet. Empty: from one that fits, if there is any, and by a boot where
+	// that fails. "none": always by a boot. Else the ID of one, or at least its first 12
+	// digits: always from that one. All that its guest can't have in another way - CPUs,
+	// memory, transport, root file system, kernel, the paths of disks, how many networks
+	// there are - is the template's then: it may be left out, and must not differ.
+	// Templates have no disks that are written: a sandbox that has any boots. Not with a
+	// snapshot.
+	Template      string `protobuf:"bytes,18,opt,name=template,proto3" json:"template,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -585,6 +594,13 @@ func (x *SandboxSpec) GetVsockPath() string {
 func (x *SandboxSpec) GetSnapshot() string {
 	if x != nil {
 		return x.Snapshot
+	}
+	return ""
+}
+
+func (x *SandboxSpec) GetTemplate() string {
+	if x != nil {
+		return x.Template
 	}
 	return ""
 }
@@ -1349,7 +1365,10 @@ type SandboxOrigin struct {
 	Sandbox    string `protobuf:"bytes,3,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
 	SandboxUid string `protobuf:"bytes,4,opt,name=sandbox_uid,json=sandboxUid,proto3" json:"sandbox_uid,omitempty"`
 	// As it was at this time.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	// The ID of the template that the last start went on from; empty: none. It is the
+	// only field that is set of a sandbox that comes from nothing else.
+	Template      string `protobuf:"bytes,6,opt,name=template,proto3" json:"template,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1417,6 +1436,13 @@ func (x *SandboxOrigin) GetTime() *timestamppb.Timestamp {
 		return x.Time
 	}
 	return nil
+}
+
+func (x *SandboxOrigin) GetTemplate() string {
+	if x != nil {
+		return x.Template
+	}
+	return ""
 }
 
 // SandboxExit is how a run ended.
@@ -1587,7 +1613,7 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\x10resource_version\x18\x05 \x01(\x04R\x0fresourceVersion\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x16\n" +
-	"\x06client\x18\a \x01(\tR\x06client\"\xb6\x06\n" +
+	"\x06client\x18\a \x01(\tR\x06client\"\xd2\x06\n" +
 	"\vSandboxSpec\x12<\n" +
 	"\x06labels\x18\x01 \x03(\v2$.bulkhead.v1.SandboxSpec.LabelsEntryR\x06labels\x12\x12\n" +
 	"\x04cpus\x18\x02 \x01(\rR\x04cpus\x12!\n" +
@@ -1608,7 +1634,8 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\fboot_timeout\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vbootTimeout\x12\x1d\n" +
 	"\n" +
 	"vsock_path\x18\x10 \x01(\tR\tvsockPath\x12\x1a\n" +
-	"\bsnapshot\x18\x11 \x01(\tR\bsnapshot\x1a9\n" +
+	"\bsnapshot\x18\x11 \x01(\tR\bsnapshot\x12\x1a\n" +
+	"\btemplate\x18\x12 \x01(\tR\btemplate\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1c\n" +
@@ -1669,14 +1696,15 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\frestart_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vrestartTime\x12%\n" +
 	"\x0ekernel_release\x18\a \x01(\tR\rkernelRelease\x12/\n" +
 	"\x06phases\x18\b \x03(\v2\x17.bulkhead.v1.StartPhaseR\x06phases\x122\n" +
-	"\x06origin\x18\t \x01(\v2\x1a.bulkhead.v1.SandboxOriginR\x06origin\"\xb9\x01\n" +
+	"\x06origin\x18\t \x01(\v2\x1a.bulkhead.v1.SandboxOriginR\x06origin\"\xd5\x01\n" +
 	"\rSandboxOrigin\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\tR\bsnapshot\x12!\n" +
 	"\fsnapshot_uid\x18\x02 \x01(\tR\vsnapshotUid\x12\x18\n" +
 	"\asandbox\x18\x03 \x01(\tR\asandbox\x12\x1f\n" +
 	"\vsandbox_uid\x18\x04 \x01(\tR\n" +
 	"sandboxUid\x12.\n" +
-	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xf8\x01\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
+	"\btemplate\x18\x06 \x01(\tR\btemplate\"\xf8\x01\n" +
 	"\vSandboxExit\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x17.bulkhead.v1.ExitReasonR\x06reason\x12\x1b\n" +
 	"\texit_code\x18\x02 \x01(\x05R\bexitCode\x12\x16\n" +

@@ -48,7 +48,12 @@ type Record struct {
 	// Which fork the sandbox is of: the name of a directory, which is there until all
 	// of that fork run. While it is, the sandbox goes on from it in place of starting
 	// otherwise.
-	Fork          string `protobuf:"bytes,9,opt,name=fork,proto3" json:"fork,omitempty"`
+	Fork string `protobuf:"bytes,9,opt,name=fork,proto3" json:"fork,omitempty"`
+	// The ID of the template that the current start, or the run that it led to, goes on
+	// from; empty: none.
+	Template string `protobuf:"bytes,10,opt,name=template,proto3" json:"template,omitempty"`
+	// It is there for a template that is being made, and goes with whoever makes it.
+	Making        bool `protobuf:"varint,11,opt,name=making,proto3" json:"making,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -144,6 +149,20 @@ func (x *Record) GetFork() string {
 		return x.Fork
 	}
 	return ""
+}
+
+func (x *Record) GetTemplate() string {
+	if x != nil {
+		return x.Template
+	}
+	return ""
+}
+
+func (x *Record) GetMaking() bool {
+	if x != nil {
+		return x.Making
+	}
+	return false
 }
 
 // Worker identifies a process for as long as the host isn't booted anew.
@@ -339,7 +358,12 @@ type Snapshot struct {
 	// What the machine reads of the host's files and never writes, in the order of its
 	// disks: the root file system's image first. Empty for a disk that it writes, of
 	// which the snapshot has a copy.
-	Images        []string `protobuf:"bytes,3,rep,name=images,proto3" json:"images,omitempty"`
+	Images []string `protobuf:"bytes,3,rep,name=images,proto3" json:"images,omitempty"`
+	// Of a template: what was run before it was saved, and what "uname -r" said.
+	Prepare       *v1.Command `protobuf:"bytes,4,opt,name=prepare,proto3" json:"prepare,omitempty"`
+	KernelRelease string      `protobuf:"bytes,5,opt,name=kernel_release,json=kernelRelease,proto3" json:"kernel_release,omitempty"`
+	// Of a template: the files that it was made with, and that must not have changed.
+	Files         []*File `protobuf:"bytes,6,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -395,11 +419,94 @@ func (x *Snapshot) GetImages() []string {
 	return nil
 }
 
+func (x *Snapshot) GetPrepare() *v1.Command {
+	if x != nil {
+		return x.Prepare
+	}
+	return nil
+}
+
+func (x *Snapshot) GetKernelRelease() string {
+	if x != nil {
+		return x.KernelRelease
+	}
+	return ""
+}
+
+func (x *Snapshot) GetFiles() []*File {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// File is a file of the host as it was at a moment.
+type File struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Size  uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// When it was written to last, in nanoseconds since 1970.
+	ModifiedNs    int64 `protobuf:"varint,3,opt,name=modified_ns,json=modifiedNs,proto3" json:"modified_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *File) Reset() {
+	*x = File{}
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *File) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*File) ProtoMessage() {}
+
+func (x *File) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use File.ProtoReflect.Descriptor instead.
+func (*File) Descriptor() ([]byte, []int) {
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *File) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *File) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *File) GetModifiedNs() int64 {
+	if x != nil {
+		return x.ModifiedNs
+	}
+	return 0
+}
+
 var File_hypervisor_store_v1_record_proto protoreflect.FileDescriptor
 
 const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\n" +
-	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\x1a!hypervisor/api/v1/snapshots.proto\"\xef\x02\n" +
+	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\x1a!hypervisor/api/v1/snapshots.proto\"\xa3\x03\n" +
 	"\x06Record\x12.\n" +
 	"\asandbox\x18\x01 \x01(\v2\x14.bulkhead.v1.SandboxR\asandbox\x12\x1d\n" +
 	"\n" +
@@ -411,7 +518,10 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\vgrace_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"graceUntil\x12\x16\n" +
 	"\x06killed\x18\b \x01(\bR\x06killed\x12\x12\n" +
-	"\x04fork\x18\t \x01(\tR\x04fork\"T\n" +
+	"\x04fork\x18\t \x01(\tR\x04fork\x12\x1a\n" +
+	"\btemplate\x18\n" +
+	" \x01(\tR\btemplate\x12\x16\n" +
+	"\x06making\x18\v \x01(\bR\x06making\"T\n" +
 	"\x06Worker\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x1f\n" +
 	"\vstart_ticks\x18\x02 \x01(\x04R\n" +
@@ -424,12 +534,20 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.bulkhead.v1.EventTypeR\x04type\x12.\n" +
 	"\asandbox\x18\x02 \x01(\v2\x14.bulkhead.v1.SandboxR\asandbox\x12.\n" +
 	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"t\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xfa\x01\n" +
 	"\bSnapshot\x121\n" +
 	"\bsnapshot\x18\x01 \x01(\v2\x15.bulkhead.v1.SnapshotR\bsnapshot\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x16\n" +
-	"\x06images\x18\x03 \x03(\tR\x06imagesB=Z;github.com/bulkhead-vm/bulkhead/hypervisor/store/v1;storev1b\x06proto3"
+	"\x06images\x18\x03 \x03(\tR\x06images\x12.\n" +
+	"\aprepare\x18\x04 \x01(\v2\x14.bulkhead.v1.CommandR\aprepare\x12%\n" +
+	"\x0ekernel_release\x18\x05 \x01(\tR\rkernelRelease\x12-\n" +
+	"\x05files\x18\x06 \x03(\v2\x17.bulkhead.store.v1.FileR\x05files\"O\n" +
+	"\x04File\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1f\n" +
+	"\vmodified_ns\x18\x03 \x01(\x03R\n" +
+	"modifiedNsB=Z;github.com/bulkhead-vm/bulkhead/hypervisor/store/v1;storev1b\x06proto3"
 
 var (
 	file_hypervisor_store_v1_record_proto_rawDescOnce sync.Once
@@ -443,34 +561,38 @@ func file_hypervisor_store_v1_record_proto_rawDescGZIP() []byte {
 	return file_hypervisor_store_v1_record_proto_rawDescData
 }
 
-var file_hypervisor_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_hypervisor_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_hypervisor_store_v1_record_proto_goTypes = []any{
 	(*Record)(nil),                // 0: bulkhead.store.v1.Record
 	(*Worker)(nil),                // 1: bulkhead.store.v1.Worker
 	(*Link)(nil),                  // 2: bulkhead.store.v1.Link
 	(*Event)(nil),                 // 3: bulkhead.store.v1.Event
 	(*Snapshot)(nil),              // 4: bulkhead.store.v1.Snapshot
-	(*v1.Sandbox)(nil),            // 5: bulkhead.v1.Sandbox
-	(v1.ExitReason)(0),            // 6: bulkhead.v1.ExitReason
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(v1.EventType)(0),             // 8: bulkhead.v1.EventType
-	(*v1.Snapshot)(nil),           // 9: bulkhead.v1.Snapshot
+	(*File)(nil),                  // 5: bulkhead.store.v1.File
+	(*v1.Sandbox)(nil),            // 6: bulkhead.v1.Sandbox
+	(v1.ExitReason)(0),            // 7: bulkhead.v1.ExitReason
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(v1.EventType)(0),             // 9: bulkhead.v1.EventType
+	(*v1.Snapshot)(nil),           // 10: bulkhead.v1.Snapshot
+	(*v1.Command)(nil),            // 11: bulkhead.v1.Command
 }
 var file_hypervisor_store_v1_record_proto_depIdxs = []int32{
-	5, // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
-	1, // 1: bulkhead.store.v1.Record.worker:type_name -> bulkhead.store.v1.Worker
-	2, // 2: bulkhead.store.v1.Record.links:type_name -> bulkhead.store.v1.Link
-	6, // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
-	7, // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
-	8, // 5: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
-	5, // 6: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
-	7, // 7: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
-	9, // 8: bulkhead.store.v1.Snapshot.snapshot:type_name -> bulkhead.v1.Snapshot
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	6,  // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
+	1,  // 1: bulkhead.store.v1.Record.worker:type_name -> bulkhead.store.v1.Worker
+	2,  // 2: bulkhead.store.v1.Record.links:type_name -> bulkhead.store.v1.Link
+	7,  // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
+	8,  // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
+	9,  // 5: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
+	6,  // 6: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
+	8,  // 7: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
+	10, // 8: bulkhead.store.v1.Snapshot.snapshot:type_name -> bulkhead.v1.Snapshot
+	11, // 9: bulkhead.store.v1.Snapshot.prepare:type_name -> bulkhead.v1.Command
+	5,  // 10: bulkhead.store.v1.Snapshot.files:type_name -> bulkhead.store.v1.File
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_store_v1_record_proto_init() }
@@ -484,7 +606,7 @@ func file_hypervisor_store_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_store_v1_record_proto_rawDesc), len(file_hypervisor_store_v1_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

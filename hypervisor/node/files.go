@@ -1,0 +1,73 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
+)
+
+// ownFiles is how many of filesOf's are no disks.
+const ownFiles = 3
+
+// filesOf returns the files that make a guest what it is, as they are now: the worker,
+// which is of the program's version; the kernel and its initramfs; and what it reads,
+// in the order of its disks. It fails where nobody could tell that one has changed.
+func (n *Node) filesOf(s *bulkheadv1.SandboxSpec, images instance.Images) (files []*storev1.File, err error) {
+	paths := []string{n.config.WorkerPath, images.Kernel, images.Initrd, images.Root}
+	for _, d := range s.GetDisks() {
+		paths = append(paths, d.GetPath())
+	}
+	for _, path := range paths {
+		f, err := fileAt(path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func fileAt(path string) (*storev1.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("a file that the template needs: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file: nobody could tell whether it has changed since a template was made; boot without one", path)
+	}
+	return &storev1.File{Path: path, Size: uint64(info.Size()), ModifiedNs: info.ModTime().UnixNano()}, nil
+}
+
+// checkFiles fails if one of the files that a template was made with isn't as it was:
+// what the guest has of it would be wrong.
+func checkFiles(files []*storev1.File) error {
+	for _, f := range files {
+		now, err := fileAt(f.GetPath())
+		if err != nil {
+			return err
+		}
+		if now.GetSize() != f.GetSize() || now.GetModifiedNs() != f.GetModifiedNs() {
+			return fmt.Errorf("%s has changed since the template was made (it is of %s): make another template",
+				f.GetPath(), time.Unix(0, now.GetModifiedNs()).UTC().Format(time.RFC3339))
+		}
+	}
+	return nil
+}
+
+// sameFiles reports whether two lists are of the same files, unchanged.
+func sameFiles(a, b []*storev1.File) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].GetPath() != b[i].GetPath() || a[i].GetSize() != b[i].GetSize() || a[i].GetModifiedNs() != b[i].GetModifiedNs() {
+			return false
+		}
+	}
+	return true
+}
