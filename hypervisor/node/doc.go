@@ -18,7 +18,8 @@
 //	Delete, auto_delete or the end of its time to live: any ──▶ DELETING ──▶ (nothing)
 //
 // To be saved, or forked, a sandbox stays RUNNING, though it stands still. One that is
-// restored comes to be RUNNING as others do, without a boot in between.
+// restored comes to be RUNNING as others do, without a boot in between. Each start settles
+// first whether it goes on from a template, which is kept before its worker begins.
 //
 // A sandbox has its share of the node's CPUs and memory in every state but
 // STOPPED and DELETING.

@@ -3,7 +3,11 @@ package node
 import (
 	"fmt"
 	"os"
+	"slices"
+	"syscall"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
 
@@ -40,7 +44,11 @@ func fileAt(path string) (*storev1.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no regular file: nobody could tell whether it has changed since a template was made; boot without one", path)
 	}
-	return &storev1.File{Path: path, Size: uint64(info.Size()), ModifiedNs: info.ModTime().UnixNano()}, nil
+	f := &storev1.File{Path: path, Size: uint64(info.Size()), ModifiedNs: info.ModTime().UnixNano()}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		f.Inode = stat.Ino
+	}
+	return f, nil
 }
 
 // checkFiles fails if one of the files that a template was made with isn't as it was:
@@ -51,8 +59,8 @@ func checkFiles(files []*storev1.File) error {
 		if err != nil {
 			return err
 		}
-		if now.GetSize() != f.GetSize() || now.GetModifiedNs() != f.GetModifiedNs() {
-			return fmt.Errorf("%s has changed since the template was made (it is of %s): make another template",
+		if !proto.Equal(now, f) {
+			return fmt.Errorf("%s has changed since the template was made (it was written at %s): make another template",
 				f.GetPath(), time.Unix(0, now.GetModifiedNs()).UTC().Format(time.RFC3339))
 		}
 	}
@@ -61,13 +69,5 @@ func checkFiles(files []*storev1.File) error {
 
 // sameFiles reports whether two lists are of the same files, unchanged.
 func sameFiles(a, b []*storev1.File) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].GetPath() != b[i].GetPath() || a[i].GetSize() != b[i].GetSize() || a[i].GetModifiedNs() != b[i].GetModifiedNs() {
-			return false
-		}
-	}
-	return true
+	return slices.EqualFunc(a, b, func(a, b *storev1.File) bool { return proto.Equal(a, b) })
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/bulkhead-vm/bulkhead/hypervisor/capacity"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
@@ -106,10 +108,11 @@ func (n *Node) prepare() (err error) {
 	if n.config.TemplateDir == "" {
 		n.config.TemplateDir = filepath.Join(n.config.StateDir, templatesName)
 	}
-	if n.templates, err = snapshots.OpenTemplates(n.config.TemplateDir); err != nil {
-		return err
+	n.templates = snapshots.OpenTemplates(n.config.TemplateDir)
+	if err := n.templates.SweepTemplates(); err != nil { // which takes room, and nothing else
+		n.config.Log.Warn("remove what is left of templates", zap.Error(err))
 	}
-	return n.templates.SweepTemplates()
+	return nil
 }
 
 // SetLimits changes what the node allows from now on.

@@ -156,6 +156,11 @@ func TestTemplateFits(t *testing.T) {
 		t.Errorf("problem %q", got.GetProblem())
 	}
 	again := f.template(&bulkheadv1.SandboxSpec{Cpus: 2, Disks: readOnly(disk)})
+	f.must(os.Chtimes(other, later, later))
+	f.must(os.Rename(other, disk)) // as large, and as old
+	if id := f.restored(f.start("replaced", &bulkheadv1.SandboxSpec{Cpus: 2, Disks: readOnly(disk)})); id != "" {
+		t.Errorf("from %s, of a file that has been replaced", id)
+	}
 	if again.GetId() == made.GetId() || again.GetProblem() != "" {
 		t.Errorf("made again: %v", again)
 	}

@@ -50,19 +50,18 @@ var (
 
 // Open returns the directory at path, which is made if there is none.
 func Open(path string) (*Dir, error) {
-	return openDir(&Dir{path: path, isName: func(name string) bool { return supervise.CheckName(name) == nil }})
-}
-
-func openDir(d *Dir) (*Dir, error) {
-	if err := os.MkdirAll(d.path, 0o700); err != nil {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("directory of snapshots: %w", err)
 	}
-	return d, nil
+	return &Dir{path: path, isName: func(name string) bool { return supervise.CheckName(name) == nil }}, nil
 }
 
 // Names returns the names of all, in their order.
 func (d *Dir) Names() (names []string, err error) {
 	entries, err := os.ReadDir(d.path)
+	if d.shared && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("directory of snapshots: %w", err)
 	}

@@ -21,10 +21,9 @@ const (
 // errSeveral is of the beginning of an ID that isn't one template's alone.
 var errSeveral = errors.New("several templates have an ID that begins so: give more of it")
 
-// OpenTemplates is Open for templates. Nodes may share the directory.
-func OpenTemplates(path string) (*Dir, error) {
-	return openDir(&Dir{path: path, isName: isID, shared: true})
-}
+// OpenTemplates is Open for templates. Nodes may share the directory, which is made when
+// it is needed.
+func OpenTemplates(path string) *Dir { return &Dir{path: path, isName: isID, shared: true} }
 
 // isID reports whether a name is that of a template.
 func isID(name string) bool {
@@ -97,6 +96,9 @@ func (s *Stage) PublishTemplate(t *Snapshot) (name string, err error) {
 
 // makeLocked makes the stage's directory, which is locked as long as its owner lives.
 func (s *Stage) makeLocked() error {
+	if err := os.MkdirAll(s.dir.path, 0o700); err != nil {
+		return err
+	}
 	unlock, err := s.dir.lock(unix.LOCK_SH)
 	if err != nil {
 		return err
@@ -139,6 +141,9 @@ func lockDir(path string, how int) (*os.File, error) {
 // SweepTemplates removes what nodes that have ended were at.
 func (d *Dir) SweepTemplates() error {
 	unlock, err := d.lock(unix.LOCK_EX)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("directory of templates: %w", err)
 	}

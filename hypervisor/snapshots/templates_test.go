@@ -10,15 +10,6 @@ import (
 	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 )
 
-func openTemplates(t *testing.T, path string) *Dir {
-	t.Helper()
-	d, err := OpenTemplates(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
 // makeTemplate publishes one of so many CPUs.
 func makeTemplate(t *testing.T, d *Dir, cpus int) string {
 	t.Helper()
@@ -42,7 +33,20 @@ func makeTemplate(t *testing.T, d *Dir, cpus int) string {
 }
 
 func TestTemplates(t *testing.T) {
-	d := openTemplates(t, t.TempDir())
+	path := filepath.Join(t.TempDir(), "made", "when-needed")
+	d := OpenTemplates(path)
+	if names, err := d.Names(); len(names) > 0 || err != nil {
+		t.Errorf("%q, %v", names, err)
+	}
+	if _, err := d.Find(strings.Repeat("0", 12)); !errors.Is(err, ErrNone) {
+		t.Error(err)
+	}
+	if err := d.SweepTemplates(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("it is there before it is needed")
+	}
 	a, b := makeTemplate(t, d, 1), makeTemplate(t, d, 2)
 	for _, id := range []string{a, "sha256:" + a, a[:12], "sha256:" + a[:20]} {
 		if name, err := d.Find(id); name != a || err != nil {
@@ -80,7 +84,7 @@ func TestTemplates(t *testing.T) {
 // TestSweepTemplates removes what is of nobody who lives.
 func TestSweepTemplates(t *testing.T) {
 	path := t.TempDir()
-	a := openTemplates(t, path)
+	a := OpenTemplates(path)
 	kept := makeTemplate(t, a, 1)
 	mine, err := a.Stage("mine")
 	if err != nil {
@@ -95,7 +99,7 @@ func TestSweepTemplates(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(path, gonePrefix+"x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := openTemplates(t, path).SweepTemplates(); err != nil {
+	if err := OpenTemplates(path).SweepTemplates(); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(path)

@@ -446,7 +446,9 @@ type File struct {
 	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Size  uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	// When it was written to last, in nanoseconds since 1970.
-	ModifiedNs    int64 `protobuf:"varint,3,opt,name=modified_ns,json=modifiedNs,proto3" json:"modified_ns,omitempty"`
+	ModifiedNs int64 `protobuf:"varint,3,opt,name=modified_ns,json=modifiedNs,proto3" json:"modified_ns,omitempty"`
+	// A file that takes another's place has another.
+	Inode         uint64 `protobuf:"varint,4,opt,name=inode,proto3" json:"inode,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -502,6 +504,13 @@ func (x *File) GetModifiedNs() int64 {
 	return 0
 }
 
+func (x *File) GetInode() uint64 {
+	if x != nil {
+		return x.Inode
+	}
+	return 0
+}
+
 var File_hypervisor_store_v1_record_proto protoreflect.FileDescriptor
 
 const file_hypervisor_store_v1_record_proto_rawDesc = "" +
@@ -542,12 +551,13 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\x06images\x18\x03 \x03(\tR\x06images\x12.\n" +
 	"\aprepare\x18\x04 \x01(\v2\x14.bulkhead.v1.CommandR\aprepare\x12%\n" +
 	"\x0ekernel_release\x18\x05 \x01(\tR\rkernelRelease\x12-\n" +
-	"\x05files\x18\x06 \x03(\v2\x17.bulkhead.store.v1.FileR\x05files\"O\n" +
+	"\x05files\x18\x06 \x03(\v2\x17.bulkhead.store.v1.FileR\x05files\"e\n" +
 	"\x04File\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1f\n" +
 	"\vmodified_ns\x18\x03 \x01(\x03R\n" +
-	"modifiedNsB=Z;github.com/bulkhead-vm/bulkhead/hypervisor/store/v1;storev1b\x06proto3"
+	"modifiedNs\x12\x14\n" +
+	"\x05inode\x18\x04 \x01(\x04R\x05inodeB=Z;github.com/bulkhead-vm/bulkhead/hypervisor/store/v1;storev1b\x06proto3"
 
 var (
 	file_hypervisor_store_v1_record_proto_rawDescOnce sync.Once
