@@ -76,6 +76,25 @@ func (o *hostOptions) completeSnapshot(cmd *cobra.Command, args []string, _ stri
 	return o.snapshotNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeTemplates completes the short IDs of templates that aren't there yet.
+func (o *templateHost) completeTemplates(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	c, end, err := o.open()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
+	defer cancel()
+	var ids []string
+	listTemplates(ctx, c, &bulkheadv1.ListTemplatesRequest{}, func(t *bulkheadv1.Template) error {
+		if id := shortID(t.GetId()); !slices.Contains(args, id) {
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
 // completePlace completes the sandbox of SANDBOX:PATH, or a file here.
 func (o *hostOptions) completePlace(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	switch {

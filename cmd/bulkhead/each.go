@@ -26,19 +26,24 @@ func each(h *hostOptions, do func(context.Context, *client.Client, string) error
 			return err
 		}
 		defer c.Close()
-		outcomes := inParallel(names, func(name string) error { return do(cmd.Context(), c, name) })
-		var errs []error
-		for i, name := range names {
-			err := <-outcomes[i]
-			if err == nil {
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), name)
-			}
-			if err != nil && !errors.Is(err, errNothingToDo) {
-				errs = append(errs, plain(err))
-			}
-		}
-		return errors.Join(errs...)
+		return eachOf(cmd, c, names, do)
 	}
+}
+
+// eachOf does so with a client.
+func eachOf(cmd *cobra.Command, c *client.Client, names []string, do func(context.Context, *client.Client, string) error) error {
+	outcomes := inParallel(names, func(name string) error { return do(cmd.Context(), c, name) })
+	var errs []error
+	for i, name := range names {
+		err := <-outcomes[i]
+		if err == nil {
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), name)
+		}
+		if err != nil && !errors.Is(err, errNothingToDo) {
+			errs = append(errs, plain(err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // inParallel calls do for each name. Each outcome is in a channel of its own, of

@@ -56,9 +56,10 @@ func oneLine(err error) string {
 
 const rootLong = `Run workloads in microVMs, each with a Linux kernel of its own.
 
-"bulkhead run" needs no daemon. All other commands but doctor are for sandboxes
-of a node: of the daemon on this host, unless --host or $BULKHEAD_HOST names
-another. With either, or with --detach, run is for that node, too.
+"bulkhead run" and "bulkhead template" need no daemon. All other commands but
+doctor are for sandboxes of a node: of the daemon on this host, unless --host or
+$BULKHEAD_HOST names another. With either, or with --detach and --daemon, run and
+template are for that node, too.
 
 Exit codes: those of run, exec and attach are the command's, and 125 where
 Bulkhead failed; see "bulkhead run --help". All others end with 0, or with 1 and
@@ -75,7 +76,7 @@ func newRoot() *cobra.Command {
 	h := &hostOptions{}
 	h.addFlags(root)
 	root.AddCommand(newRun(h), newCreate(h), newStart(h), newStop(h), newKill(h), newPause(h), newResume(h), newRm(h),
-		newPs(h), newInspect(h), newSnapshot(h), newRestore(h), newFork(h), newExec(h), newAttach(h), newLogs(h), newCp(h), newPortForward(h), newStats(h), newEvents(h), newNodeCommand(h),
+		newPs(h), newInspect(h), newSnapshot(h), newRestore(h), newFork(h), newTemplate(h), newExec(h), newAttach(h), newLogs(h), newCp(h), newPortForward(h), newStats(h), newEvents(h), newNodeCommand(h),
 		newDoctor(), newVersion(), newMan())
 	root.SetFlagErrorFunc(flagError)
 	sayUsage(root)

@@ -110,7 +110,11 @@ func statusText(s *bulkheadv1.Sandbox) string {
 const maxCommand = 40
 
 func commandText(s *bulkheadv1.Sandbox) string {
-	text := strings.Join(s.GetSpec().GetCommand().GetArgs(), " ")
+	return clipped(strings.Join(s.GetSpec().GetCommand().GetArgs(), " "))
+}
+
+// clipped is as much of a command as fits.
+func clipped(text string) string {
 	if r := []rune(text); len(r) > maxCommand {
 		return string(r[:maxCommand-1]) + "…"
 	}

@@ -135,6 +135,9 @@ func (s *session) start(ctx context.Context) error {
 	if err != nil {
 		return s.explain(ctx, err)
 	}
+	if id := r.GetSandbox().GetStatus().GetOrigin().GetTemplate(); id != "" {
+		notify("restored from template " + shortID(id))
+	}
 	for _, p := range r.GetSandbox().GetStatus().GetPhases() {
 		s.result.Timings = append(s.result.Timings, timing{p.GetName(), milliseconds(p.GetAfter().AsDuration())})
 	}

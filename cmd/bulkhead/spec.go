@@ -31,6 +31,8 @@ type specOptions struct {
 	ttl       time.Duration
 	idle      time.Duration
 	restart   string
+	template  string
+	given     func(flag string) bool // by the user
 
 	env         []string
 	workdir     string
@@ -57,22 +59,34 @@ func (o *specOptions) addFlags(cmd *cobra.Command) {
 	o.addOwnFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.name, "name", "", "`NAME` of the sandbox (default: made up)")
+	f.StringVar(&o.vsock, "vsock", "", "make a unix socket at `PATH` that reaches the guest's vsock ports")
+	f.StringVar(&o.template, "template", "", "begin as the template with this `ID`, whose machine it is then, or always boot: none (default: begin as one that fits, if there is any)")
+	o.addMachineFlags(cmd)
+	o.addProcessFlags(cmd)
+	f.BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
+	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
+}
+
+// addMachineFlags adds those that say what boots.
+func (o *specOptions) addMachineFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	o.given = f.Changed
 	f.IntVar(&o.cpus, "cpus", 1, "`NUMBER` of virtual CPUs, 1 to 32")
 	f.StringVar(&o.memory, "memory", "128M", "guest memory: a `SIZE` such as 512M or 4G")
 	f.StringVar(&o.rootfs, "rootfs", "", "root file system at `PATH`: a directory, a .tar or .tar.gz, or an ext4, erofs, squashfs or raw disk image (default: a small userland that comes with Bulkhead)")
-	f.StringVar(&o.vsock, "vsock", "", "make a unix socket at `PATH` that reaches the guest's vsock ports")
 	f.StringVar(&o.transport, "transport", "mmio", "`BUS` that virtio devices are plugged into: mmio or pci")
 	f.StringVar(&o.kernel, "kernel", "", "boot the vmlinux or bzImage at `PATH` instead of Bulkhead's own")
 	f.StringVar(&o.initrd, "initrd", "", "use the initramfs at `PATH` instead of Bulkhead's own")
 	f.StringVar(&o.cmdline, "cmdline", "", "add `WORDS` to the kernel's command line")
+	cmd.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"mmio", "pci"}, cobra.ShellCompDirectiveNoFileComp)) // there is such a flag
+}
 
+// addProcessFlags adds those that say how a command runs.
+func (o *specOptions) addProcessFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
 	f.StringArrayVarP(&o.env, "env", "e", nil, "set an environment variable, `NAME=VALUE`, or NAME to pass one on; repeatable")
 	f.StringVarP(&o.workdir, "workdir", "w", "", "working `DIRECTORY` in the guest")
 	f.StringVarP(&o.user, "user", "u", "", "user to run as, `USER[:GROUP]`, by name or number (default: root)")
-	f.BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
-	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
-
-	cmd.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"mmio", "pci"}, cobra.ShellCompDirectiveNoFileComp)) // there is such a flag
 }
 
 // ownSpec checks the flags that addOwnFlags adds, and --vsock, and turns them into
@@ -120,6 +134,9 @@ func (o *specOptions) spec(h *hostOptions) (*bulkheadv1.SandboxSpec, error) {
 	if s.Transport, err = parseTransport(o.transport); err != nil {
 		return nil, err
 	}
+	if s.Template = o.template; namesTemplate(s) {
+		o.leaveToTemplate(s)
+	}
 	for _, p := range []struct {
 		given string
 		to    *string
@@ -129,6 +146,19 @@ func (o *specOptions) spec(h *hostOptions) (*bulkheadv1.SandboxSpec, error) {
 		}
 	}
 	return s, nil
+}
+
+// leaveToTemplate takes out of a specification what nobody gave.
+func (o *specOptions) leaveToTemplate(s *bulkheadv1.SandboxSpec) {
+	if !o.given("cpus") {
+		s.Cpus = 0
+	}
+	if !o.given("memory") {
+		s.MemoryBytes = 0
+	}
+	if !o.given("transport") {
+		s.Transport = 0
+	}
 }
 
 // command is what is to be run, with this terminal's size if it gets one.

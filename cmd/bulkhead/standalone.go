@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/bulkhead-vm/bulkhead/guestkernel/cache"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/server"
@@ -21,10 +23,17 @@ import (
 // bootTime is the most a guest may take to come up.
 const bootTime = 5 * time.Minute
 
+// templatesName is where in the cache this user's templates are.
+const templatesName = "templates"
+
 // newNode returns a node within this process, whose sandboxes end with it.
 func newNode() (*node.Node, error) {
+	dir, err := cache.DefaultDir()
+	if err != nil {
+		return nil, err
+	}
 	return node.Open(node.Config{
-		Tied: true, Notify: notify,
+		Tied: true, Notify: notify, TemplateDir: filepath.Join(dir, templatesName),
 		Limits: node.Limits{
 			Spec:        spec.Policy{Images: []string{"/"}, Sockets: []string{"/"}}, // what this user may read
 			BootTimeout: bootTime,
