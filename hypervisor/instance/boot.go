@@ -87,7 +87,8 @@ func (i *Instance) run(ctx context.Context) error {
 		if err := i.keepMachine(m.GetMachine()); err != nil {
 			return err
 		}
-		if _, err := i.worker.API.Create(ctx, m); err != nil {
+		// One that is being made for an owner that is gone is the same.
+		if _, err := i.worker.API.Create(ctx, m); err != nil && status.Code(err) != codes.AlreadyExists {
 			return err
 		}
 		state = vmmv1.MachineState_MACHINE_STATE_CREATED

@@ -50,7 +50,9 @@ func (s *Spec) check() error {
 }
 
 // Start starts a process, and waits up to 10 seconds for the connections of
-// its streams. The process leads a session and group of its own.
+// its streams. The process leads a session and group of its own. One that isn't tied is
+// started also if ctx ends: the next host asks for it again, and hears that it is there,
+// or why it couldn't be started.
 func (t *Table) Start(ctx context.Context, s Spec) (pid int, err error) {
 	if err := s.check(); err != nil {
 		return 0, err
@@ -59,16 +61,45 @@ func (t *Table) Start(ctx context.Context, s Spec) (pid int, err error) {
 		return 0, err
 	}
 	p, err := t.reserve(s.ID)
+	if fail.KindOf(err) == fail.Exists {
+		return 0, t.outcome(ctx, s.ID, err)
+	}
 	if err != nil {
 		return 0, err
 	}
-	if err := t.start(ctx, p, &s); err != nil {
+	if !s.Tied {
+		ctx = context.WithoutCancel(ctx)
+	}
+	err = t.start(ctx, p, &s)
+	p.failed = err
+	close(p.begun)
+	if err != nil {
 		t.release(p)
 		t.hub.Drop(s.ID, streams.Stdio, streams.Stderr)
 		close(p.done) // with pid 0: for Wait
 		return 0, err
 	}
 	return p.pid, nil
+}
+
+// outcome waits for the process that has an ID, if it is just being started. It returns
+// why it couldn't be, or else taken.
+func (t *Table) outcome(ctx context.Context, id string, taken error) error {
+	t.mu.Lock()
+	p := t.byID[id]
+	t.mu.Unlock()
+	if p == nil {
+		return taken
+	}
+	select {
+	case <-p.begun:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if p.failed != nil {
+		return p.failed
+	}
+	return taken
 }
 
 func (t *Table) start(ctx context.Context, p *process, s *Spec) error {

@@ -54,6 +54,8 @@ type process struct {
 	id     string
 	io     *stdio.IO
 	pid    int           // 0: being started
+	begun  chan struct{} // closed when it was started, or couldn't be: then failed says why
+	failed error
 	done   chan struct{} // closed when status is there
 	status Status
 }
@@ -112,7 +114,7 @@ func (t *Table) reserve(id string) (*process, error) {
 	case t.live >= maxLive:
 		return nil, fail.Errorf(fail.Exhausted, "%d processes are running, the most there may be: wait for one to end", t.live)
 	}
-	p := &process{id: id, done: make(chan struct{})}
+	p := &process{id: id, begun: make(chan struct{}), done: make(chan struct{})}
 	t.byID[id] = p
 	t.live++
 	return p, nil
