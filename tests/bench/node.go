@@ -21,6 +21,24 @@ import (
 // readyLimit is how long a daemon may take to serve.
 const readyLimit = 20 * time.Second
 
+// daemonConfig is a daemon's. It gives more than the host has: forks share theirs.
+const daemonConfig = `[node]
+runtime_dir = %q
+state_dir = %q
+cache_dir = %q
+worker = %q
+guest_dir = %q
+[listen]
+unix = %q
+[cgroups]
+parent = "/bulkhead-bench-%d"
+[capacity]
+cpu_overcommit = 1000.0
+memory_overcommit = 100.0
+[limits]
+boot_timeout = "5m"
+`
+
 // daemon is a running bulkheadd and a client of it.
 type daemon struct {
 	*client.Client
@@ -31,16 +49,16 @@ type daemon struct {
 
 // launchDaemon starts one that has everything below a directory of its own.
 func (b *bench) launchDaemon() (*daemon, error) {
-	d := &daemon{dir: filepath.Join(b.work, "node")}
-	if err := os.Mkdir(d.dir, 0o700); err != nil {
+	dir, err := os.MkdirTemp(b.work, "node")
+	if err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf("[node]\nruntime_dir = %q\nstate_dir = %q\ncache_dir = %q\nworker = %q\nguest_dir = %q\n[listen]\nunix = %q\n[cgroups]\nparent = \"/bulkhead-bench-%d\"\n",
+	d := &daemon{dir: dir}
+	config := fmt.Sprintf(daemonConfig,
 		d.path("run"), d.path("state"), d.path("cache"), filepath.Join(b.bin, "bulkhead-vmm"), filepath.Join(b.bin, "guest"), d.path("api.sock"), os.Getpid())
 	if err := os.WriteFile(d.path("config.toml"), []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	var err error
 	if d.log, err = os.Create(d.path("log")); err != nil {
 		return nil, err
 	}
