@@ -26,7 +26,7 @@ func (b *bench) measureForks() error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), partLimit)
+	ctx, cancel := context.WithTimeout(b.ctx, partLimit)
 	defer cancel()
 	all, each := chart.Line{Name: "all copies"}, chart.Line{Name: "for each copy"}
 	var largest uint64 // that a copy has had so far
@@ -62,7 +62,7 @@ type forked struct {
 	short      error // why no more ran
 	took       time.Duration
 	memory     footprint // of all copies
-	taken      uint64    // what the host has less of
+	taken      float64   // what the host has less of, in bytes; others' doing is in it
 }
 
 // forkOnce makes n copies, or as many as there is room for, measures and deletes
@@ -91,10 +91,9 @@ func (d *daemon) forkOnce(ctx context.Context, n int, largest uint64) (f forked,
 	}
 	time.Sleep(settle)
 	f.memory, err = d.footprint(ctx, names)
-	if after, e := memAvailable(); e == nil && after < before {
-		f.taken = before - after
-	}
-	return f, errors.Join(err, d.deleteAll(ctx, names))
+	after, e := memAvailable()
+	f.taken = float64(before) - float64(after)
+	return f, errors.Join(err, e, d.deleteAll(ctx, names))
 }
 
 // fork makes copies of the golden sandbox, in as few calls as it takes. Where a call
@@ -127,12 +126,12 @@ func (r *report) addForks(f forked, took series) {
 	r.add(result{Name: name + "time for each", Unit: "ms", Series: []series{each}})
 	for _, m := range []struct {
 		what  string
-		bytes uint64
+		bytes float64
 	}{
-		{"guest's memory, each (PSS)", f.memory.guests}, {"worker's memory, each (PSS)", f.memory.workers},
+		{"guest's memory, each (PSS)", float64(f.memory.guests)}, {"worker's memory, each (PSS)", float64(f.memory.workers)},
 		{"the host's memory available, less for each", f.taken},
 	} {
-		s := series{Name: took.Name, Samples: []float64{float64(m.bytes) / mib / float64(f.ran)}}
+		s := series{Name: took.Name, Samples: []float64{m.bytes / mib / float64(f.ran)}}
 		r.add(result{Name: name + m.what, Unit: "MiB", Series: []series{s}})
 	}
 }

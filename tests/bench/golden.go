@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,29 +14,34 @@ const goldenName = "golden"
 // partLimit is how long a part of the measurements may take that boots few guests.
 const partLimit = 20 * time.Minute
 
-// golden returns a node with a sandbox of 128 MiB to fork, and its snapshot to go on
-// from. It is made once, and the bench's to close.
+// sharedNode returns a node for several parts. It is made once, and closeNode's to
+// end.
+func (b *bench) sharedNode() (d *daemon, err error) {
+	if b.node == nil {
+		b.node, err = b.launchDaemon()
+	}
+	return b.node, err
+}
+
+// golden returns the node with a sandbox of 128 MiB to fork, and its snapshot to go on
+// from, which are made once as well.
 func (b *bench) golden() (*daemon, error) {
-	if b.node != nil {
-		return b.node, nil
+	d, err := b.sharedNode()
+	if err != nil || b.isGolden {
+		return d, err
 	}
-	d, err := b.launchDaemon()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	ctx, cancel := context.WithTimeout(b.ctx, callLimit)
 	defer cancel()
 	if err := d.makeGolden(ctx); err != nil {
-		d.delete(ctx, goldenName) // may not be there
-		return nil, errors.Join(fmt.Errorf("a sandbox for others to go on from: %w", err), d.close())
+		return nil, fmt.Errorf("a sandbox for others to go on from: %w", err)
 	}
-	b.node = d
+	b.isGolden = true
 	return d, nil
 }
 
 // makeGolden boots it. It has run a command before: others find that in its caches.
 func (d *daemon) makeGolden(ctx context.Context) error {
-	if _, err := d.Create(ctx, &bulkheadv1.CreateSandboxRequest{Name: goldenName}); err != nil {
+	if _, err := d.Create(ctx, &bulkheadv1.CreateSandboxRequest{Name: goldenName, Spec: &bulkheadv1.SandboxSpec{Template: noTemplate}}); err != nil {
 		return err
 	}
 	if _, err := d.StartSandbox(ctx, &bulkheadv1.StartSandboxRequest{Name: goldenName}); err != nil {
@@ -50,14 +54,12 @@ func (d *daemon) makeGolden(ctx context.Context) error {
 	return err
 }
 
-// closeGolden ends what golden made.
-func (b *bench) closeGolden() error {
+// closeNode ends what they made.
+func (b *bench) closeNode() error {
 	if b.node == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
-	defer cancel()
-	return errors.Join(b.node.delete(ctx, goldenName), b.node.close())
+	return b.node.close()
 }
 
 // fromGolden is the specification of a sandbox that goes on from the snapshot.

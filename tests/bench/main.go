@@ -6,15 +6,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/hostprofile"
 )
@@ -62,11 +66,13 @@ type options struct {
 // bench is a run of all measurements.
 type bench struct {
 	options
-	work   string // scratch
-	floor  string // the compiled C programs
-	shim   string
-	node   *daemon // see golden
-	report report
+	ctx      context.Context // until somebody ends the run
+	work     string          // scratch
+	floor    string          // the compiled C programs
+	shim     string
+	node     *daemon // see sharedNode
+	isGolden bool    // it has the golden sandbox
+	report   report
 }
 
 func run(o options) error {
@@ -81,7 +87,10 @@ func run(o options) error {
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return err
 	}
-	b := &bench{options: o, work: work}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal is the end
+	b := &bench{options: o, ctx: ctx, work: work}
 	b.report.Host = fmt.Sprintf("%s, %d processors, %s", hostprofile.Detect(), runtime.NumCPU(), time.Now().UTC().Format(time.DateTime))
 	chosen, err := b.chosen()
 	if err != nil {
@@ -90,7 +99,7 @@ func run(o options) error {
 	if err := b.compile(); err != nil {
 		return err
 	}
-	if err := errors.Join(b.measure(chosen), b.closeGolden()); err != nil {
+	if err := errors.Join(b.measure(chosen), b.closeNode()); err != nil {
 		return err
 	}
 	return b.write()

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -67,7 +69,11 @@ func (b *bench) chosen() (chosen []part, err error) {
 func (b *bench) measure(chosen []part) error {
 	for _, p := range chosen {
 		began := time.Now()
-		if err := p.measure(b); err != nil {
+		err := p.measure(b)
+		if b.ctx.Err() != nil {
+			return errors.Join(context.Cause(b.ctx), err)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		fmt.Fprintf(os.Stderr, "%s took %v\n", p.name, time.Since(began).Round(time.Second))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,10 +83,10 @@ func value(v float64, unit string) string { return strings.TrimSpace(number(v) +
 
 // number writes as many digits as matter.
 func number(v float64) string {
-	switch {
-	case v >= 100 || v == 0:
+	switch size := math.Abs(v); {
+	case size >= 100 || v == 0:
 		return fmt.Sprintf("%.0f", v)
-	case v >= 1:
+	case size >= 1:
 		return fmt.Sprintf("%.1f", v)
 	}
 	return fmt.Sprintf("%.3f", v)

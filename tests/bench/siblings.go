@@ -23,7 +23,7 @@ func (b *bench) measureSiblings() (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), partLimit)
+	ctx, cancel := context.WithTimeout(b.ctx, partLimit)
 	defer cancel()
 	s := &family{daemon: d}
 	defer func() { err = errors.Join(err, d.deleteAll(context.WithoutCancel(ctx), s.names)) }()

@@ -85,15 +85,3 @@ func (w *writer) wait() error {
 	}
 	return nil
 }
-
-// close ends the program.
-func (w *writer) close() error {
-	if err := w.process.Stdin.Close(); err != nil {
-		return err
-	}
-	if err := drain(w.out); err != nil {
-		return err
-	}
-	_, err := w.process.Wait()
-	return err
-}
