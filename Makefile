@@ -62,8 +62,8 @@ lint: ## Look for mistakes that compilers and tests don't see
 	go run $(STATICCHECK) ./...
 
 .PHONY: bench
-bench: build guest setup-bench ## Measure against QEMU and the bare ioctl sequence; write out/bench
-	@go run ./tests/bench -o out/bench
+bench: build guest setup-bench ## Measure against QEMU and the bare ioctl sequence, by BENCHFLAGS; write out/bench
+	@go run ./tests/bench -o out/bench $(BENCHFLAGS)
 
 .PHONY: setup-bench
 setup-bench:

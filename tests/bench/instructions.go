@@ -8,9 +8,6 @@ import (
 // loopTurns is how often loopGuest goes round.
 const loopTurns = 500_000
 
-// loopRuns are how many times it is measured.
-const loopRuns = 7
-
 // loopGuest counts ecx down from loopTurns, two instructions a turn, and tells.
 var loopGuest = []byte{
 	0x66, 0xb9, loopTurns & 0xff, loopTurns >> 8 & 0xff, loopTurns >> 16, 0, // mov ecx, loopTurns
@@ -23,7 +20,7 @@ var loopGuest = []byte{
 // all boot times depend on where such code is emulated.
 func (b *bench) measureInstructions() error {
 	s := series{Name: "guest"}
-	for range loopRuns {
+	for range b.instructions {
 		v, release, err := tinyVCPU(loopGuest)
 		if err != nil {
 			return err

@@ -1,33 +1,50 @@
 // Bench measures Bulkhead side by side with QEMU's microvm machine and with the
 // bare ioctl sequence in C, in one run, in turns, and reports medians and
-// ratios: a table, JSON and a plot.
+// ratios: a table, JSON and plots. See README.md.
 //
 //	go run ./tests/bench -o out/bench
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/hostprofile"
 )
 
 func main() {
-	var o options
+	o := options{forks: numbers{1, 10, 100}, dirty: numbers{0, 16, 64, 256}}
 	flag.StringVar(&o.out, "o", "out/bench", "directory for results")
 	flag.StringVar(&o.bin, "bin", "bin", "directory with the programs and guest/")
+	flag.StringVar(&o.only, "only", "", "measure only these parts, such as answers,forks: "+partNames())
 	flag.IntVar(&o.starts, "starts", 15, "starts up to the first KVM_RUN, each")
+	flag.IntVar(&o.instructions, "instructions", 7, "runs of a guest that counts")
 	flag.IntVar(&o.boots, "boots", 3, "whole boots, each")
 	flag.IntVar(&o.exits, "exits", 200_000, "exits to time")
 	flag.IntVar(&o.calls, "calls", 15, "calls of the node daemon's API, each")
 	flag.IntVar(&o.devices, "devices", 5, "runs of each device's benchmarks")
 	flag.IntVar(&o.restores, "restores", 15, "restores from a snapshot, each")
+	flag.IntVar(&o.answers, "answers", 5, "sandboxes restored, and booted, up to a command's answer")
+	flag.Var(&o.forks, "forks", "copies to fork a sandbox into")
+	flag.IntVar(&o.forkRounds, "fork-rounds", 3, "forks into each number of copies, into 50 and more once")
+	flag.Var(&o.dirty, "dirty", "MiB that a guest writes between two snapshots")
+	flag.IntVar(&o.dirtyRounds, "dirty-rounds", 3, "snapshots after each of them")
+	flag.IntVar(&o.siblings, "siblings", 20, "idle restored sandboxes, at most")
+	flag.IntVar(&o.saves, "saves", 9, "machines saved and restored, in turns with QEMU's")
 	flag.IntVar(&o.guests, "guests", 3, "guests that do I/O, each")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "go run ./tests/bench [flags]; 0 leaves a part out")
+		fmt.Fprintln(flag.CommandLine.Output(), "go run ./tests/bench [flags]; 0, or no number, leaves a part out")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -37,18 +54,25 @@ func main() {
 	}
 }
 
+// options are the command line's.
 type options struct {
-	out, bin                                               string
+	out, bin, only                                         string
 	starts, boots, exits, calls, devices, restores, guests int
+	instructions, answers, siblings, saves                 int
+	forks, dirty                                           numbers
+	forkRounds, dirtyRounds                                int
 }
 
 // bench is a run of all measurements.
 type bench struct {
 	options
-	work   string // scratch
-	floor  string // the compiled C programs
-	shim   string
-	report report
+	ctx      context.Context // until somebody ends the run
+	work     string          // scratch
+	floor    string          // the compiled C programs
+	shim     string
+	node     *daemon // see sharedNode
+	isGolden bool    // it has the golden sandbox
+	report   report
 }
 
 func run(o options) error {
@@ -63,24 +87,20 @@ func run(o options) error {
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return err
 	}
-	b := &bench{options: o, work: work}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal is the end
+	b := &bench{options: o, ctx: ctx, work: work}
+	b.report.Host = fmt.Sprintf("%s, %d processors, %s", hostprofile.Detect(), runtime.NumCPU(), time.Now().UTC().Format(time.DateTime))
+	chosen, err := b.chosen()
+	if err != nil {
+		return err
+	}
 	if err := b.compile(); err != nil {
 		return err
 	}
-	for _, part := range []struct {
-		times   int
-		measure func() error
-	}{
-		{b.starts, b.measureStarts}, {1, b.measureInstructions}, {b.boots, b.measureBoots}, {b.exits, b.measureExits},
-		{b.calls, b.measureAPI}, {b.devices, b.measureDevices}, {b.restores, b.measureRestores},
-		{b.guests, b.measureGuests},
-	} {
-		if part.times == 0 {
-			continue
-		}
-		if err := part.measure(); err != nil {
-			return err
-		}
+	if err := errors.Join(b.measure(chosen), b.closeNode()); err != nil {
+		return err
 	}
 	return b.write()
 }
@@ -107,7 +127,7 @@ func (b *bench) initrd() string { return filepath.Join(b.bin, "guest/initramfs.c
 
 // write prints the table and leaves the files.
 func (b *bench) write() error {
-	fmt.Print(b.report.table())
+	fmt.Print(b.report.table(b.out))
 	data, err := json.MarshalIndent(b.report, "", "  ")
 	if err != nil {
 		return err
@@ -115,5 +135,6 @@ func (b *bench) write() error {
 	return errors.Join(
 		os.WriteFile(filepath.Join(b.out, "results.json"), append(data, '\n'), 0o644),
 		os.WriteFile(filepath.Join(b.out, "results.svg"), []byte(b.report.svg()), 0o644),
+		b.report.savePlots(b.out),
 	)
 }

@@ -21,6 +21,24 @@ import (
 // readyLimit is how long a daemon may take to serve.
 const readyLimit = 20 * time.Second
 
+// daemonConfig is a daemon's. It gives more than the host has: forks share theirs.
+const daemonConfig = `[node]
+runtime_dir = %q
+state_dir = %q
+cache_dir = %q
+worker = %q
+guest_dir = %q
+[listen]
+unix = %q
+[cgroups]
+parent = %q
+[capacity]
+cpu_overcommit = 1000.0
+memory_overcommit = 100.0
+[limits]
+boot_timeout = "5m"
+`
+
 // daemon is a running bulkheadd and a client of it.
 type daemon struct {
 	*client.Client
@@ -31,16 +49,16 @@ type daemon struct {
 
 // launchDaemon starts one that has everything below a directory of its own.
 func (b *bench) launchDaemon() (*daemon, error) {
-	d := &daemon{dir: filepath.Join(b.work, "node")}
-	if err := os.Mkdir(d.dir, 0o700); err != nil {
+	dir, err := os.MkdirTemp(b.work, "node")
+	if err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf("[node]\nruntime_dir = %q\nstate_dir = %q\ncache_dir = %q\nworker = %q\nguest_dir = %q\n[listen]\nunix = %q\n[cgroups]\nparent = \"/bulkhead-bench-%d\"\n",
-		d.path("run"), d.path("state"), d.path("cache"), filepath.Join(b.bin, "bulkhead-vmm"), filepath.Join(b.bin, "guest"), d.path("api.sock"), os.Getpid())
+	d := &daemon{dir: dir}
+	config := fmt.Sprintf(daemonConfig,
+		d.path("run"), d.path("state"), d.path("cache"), filepath.Join(b.bin, "bulkhead-vmm"), filepath.Join(b.bin, "guest"), d.path("api.sock"), controlGroup())
 	if err := os.WriteFile(d.path("config.toml"), []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	var err error
 	if d.log, err = os.Create(d.path("log")); err != nil {
 		return nil, err
 	}
@@ -94,11 +112,39 @@ func (d *daemon) delete(ctx context.Context, sandbox string) error {
 	return err
 }
 
-// close ends the daemon; its sandboxes are deleted before.
+// close ends the daemon, and what is left of its sandboxes: workers outlive it.
 func (d *daemon) close() error {
 	var err error
 	if d.Client != nil {
-		err = d.Client.Close()
+		err = errors.Join(d.deleteLeft(), d.Client.Close())
 	}
-	return errors.Join(err, d.cmd.Process.Signal(syscall.SIGTERM), d.cmd.Wait(), d.log.Close())
+	return errors.Join(err, d.cmd.Process.Signal(syscall.SIGTERM), d.cmd.Wait(), d.log.Close(), removeControlGroup())
+}
+
+func (d *daemon) deleteLeft() error {
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	r, err := d.ListSandboxes(ctx, &bulkheadv1.ListSandboxesRequest{PageSize: 1000})
+	if err != nil {
+		return nil // it doesn't serve, and its log says why
+	}
+	var names []string
+	for _, s := range r.GetSandboxes() {
+		names = append(names, s.GetName())
+	}
+	return d.deleteAll(ctx, names)
+}
+
+// controlGroup is the control group of daemons' workers, in every hierarchy.
+func controlGroup() string { return fmt.Sprintf("/bulkhead-bench-%d", os.Getpid()) }
+
+// removeControlGroup removes it, which is empty.
+func removeControlGroup() error {
+	groups, err := filepath.Glob("/sys/fs/cgroup/*" + controlGroup())
+	for _, path := range append(groups, "/sys/fs/cgroup"+controlGroup()) {
+		if e := os.Remove(path); e != nil && !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, fmt.Errorf("a control group that was made for this: %w", e))
+		}
+	}
+	return err
 }

@@ -2,15 +2,17 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
-	"slices"
+	"path/filepath"
 	"strings"
 )
 
 // report collects measurements.
 type report struct {
-	Host    string   `json:"host"`
+	Host    string   `json:"host"` // what it is, and when it was measured
 	Results []result `json:"results"`
+	Plots   []plot   `json:"plots,omitempty"`
 }
 
 // result is one quantity, measured for one or more contestants in turns.
@@ -18,6 +20,7 @@ type result struct {
 	Name string `json:"name"`
 	Unit string `json:"unit"`
 	Goal string `json:"goal,omitempty"`
+	Note string `json:"note,omitempty"` // what else there is to know
 	// Series has the samples of each contestant, ours first.
 	Series []series `json:"series"`
 }
@@ -26,55 +29,65 @@ type series struct {
 	Name    string    `json:"name"`
 	Samples []float64 `json:"samples"`
 	Median  float64   `json:"median"`
+	// A quarter of the samples is below the one, and a quarter above the other.
+	LowerQuartile float64 `json:"lower_quartile"`
+	UpperQuartile float64 `json:"upper_quartile"`
 }
 
 // add appends a result and says so, as a long run's sign of life.
 func (r *report) add(res result) {
 	for i := range res.Series {
-		res.Series[i].Median = median(res.Series[i].Samples)
+		s := &res.Series[i]
+		s.Median, s.LowerQuartile, s.UpperQuartile = median(s.Samples), quantile(s.Samples, 0.25), quantile(s.Samples, 0.75)
 	}
 	r.Results = append(r.Results, res)
 	fmt.Fprintf(os.Stderr, "measured %s\n", res.Name)
 }
 
-func median(samples []float64) float64 {
-	if len(samples) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(samples))
-	if n := len(s); n%2 == 0 {
-		return (s[n/2-1] + s[n/2]) / 2
-	}
-	return s[len(s)/2]
-}
-
-// table lists every result: our median, the others', and the ratios of ours to
-// each.
-func (r *report) table() string {
+// table lists every result: our median and the quartiles, the others', the ratios of
+// ours to each, and the plots, which are in dir.
+func (r *report) table(dir string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%-46s %14s   %s\n", "", "bulkhead", "others (ratio of ours to theirs)")
+	fmt.Fprintf(&b, "\n%s\n\n%-50s %14s %-19s %s\n", r.Host, "", "bulkhead", "(quartiles)", "others (ratio of ours to theirs)")
 	for _, res := range r.Results {
-		fmt.Fprintf(&b, "%-46s %14s", res.Name, value(res.Series[0].Median, res.Unit))
+		ours := res.Series[0]
+		fmt.Fprintf(&b, "%-50s %14s %-19s", res.Name, value(ours.Median, res.Unit), ours.spread())
 		for _, s := range res.Series[1:] {
-			fmt.Fprintf(&b, "   %s %s", s.Name, value(s.Median, res.Unit))
+			fmt.Fprintf(&b, "   %s %s %s", s.Name, value(s.Median, res.Unit), s.spread())
 			if s.Median > 0 {
-				fmt.Fprintf(&b, " (%.2f)", res.Series[0].Median/s.Median)
+				fmt.Fprintf(&b, " (%.2f)", ours.Median/s.Median)
 			}
 		}
-		if res.Goal != "" {
-			fmt.Fprintf(&b, "   goal: %s", res.Goal)
+		for _, remark := range []struct{ kind, text string }{{"goal", res.Goal}, {"note", res.Note}} {
+			if remark.text != "" {
+				fmt.Fprintf(&b, "   %s: %s", remark.kind, remark.text)
+			}
 		}
 		b.WriteByte('\n')
+	}
+	for _, p := range r.Plots {
+		fmt.Fprintf(&b, "plot: %s: %s\n", filepath.Join(dir, p.File), p.Title)
 	}
 	return b.String()
 }
 
-func value(v float64, unit string) string {
-	switch {
-	case v >= 100:
-		return fmt.Sprintf("%.0f %s", v, unit)
-	case v >= 1:
-		return fmt.Sprintf("%.1f %s", v, unit)
+// spread is the quartiles of a few samples or more.
+func (s series) spread() string {
+	if len(s.Samples) < 3 {
+		return ""
 	}
-	return fmt.Sprintf("%.3f %s", v, unit)
+	return fmt.Sprintf("(%s–%s)", number(s.LowerQuartile), number(s.UpperQuartile))
+}
+
+func value(v float64, unit string) string { return strings.TrimSpace(number(v) + " " + unit) }
+
+// number writes as many digits as matter.
+func number(v float64) string {
+	switch size := math.Abs(v); {
+	case size >= 100 || v == 0:
+		return fmt.Sprintf("%.0f", v)
+	case size >= 1:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.3f", v)
 }

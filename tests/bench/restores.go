@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -13,12 +12,6 @@ import (
 	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
-
-// siblings are how many restored guests idle beside each other.
-const siblings = 10
-
-// idleTime is how long one is watched.
-const idleTime = 10 * time.Second
 
 // measureRestores boots one guest, saves it, and times what goes on from that, in
 // turns with the floor.
@@ -50,7 +43,7 @@ func (b *bench) measureRestores() error {
 	}
 	b.report.add(result{Name: "restore: worker start → first KVM_RUN", Unit: "ms", Goal: "≤ 1.3 × bare ioctls", Series: []series{ours, floor}})
 	b.report.add(result{Name: "restore: worker start → agent's answer", Unit: "ms", Series: []series{answer}})
-	return b.measureSiblings(dir)
+	return nil
 }
 
 // saveOne boots a guest and returns its snapshot.
@@ -119,58 +112,4 @@ func (v *vm) answer(socket string) (time.Duration, error) {
 	defer agent.Close()
 	_, err = agent.Health(ctx, &agentv1.HealthRequest{})
 	return now() - v.launched, err
-}
-
-// measureSiblings has several guests idle that went on from one snapshot, and looks
-// at what each takes.
-func (b *bench) measureSiblings(dir string) (err error) {
-	var memory, worker, cpu, last series
-	for _, s := range []*series{&memory, &worker, &cpu, &last} {
-		s.Name = "bulkhead-vmm"
-	}
-	var all []*vm
-	defer func() {
-		for _, v := range all {
-			err = errors.Join(err, v.close())
-		}
-	}()
-	for i := range siblings {
-		v, err := b.restore(dir, i)
-		if err != nil {
-			return err
-		}
-		all = append(all, v)
-		answered, err := v.answer(b.siblingSocket(i))
-		if err != nil {
-			return err
-		}
-		last.Samples = append(last.Samples, ms(answered))
-	}
-	time.Sleep(idleTime / 2) // they settle
-	before := make([]*vmmv1.StatsResponse, siblings)
-	for i, v := range all {
-		if before[i], err = v.stats(); err != nil {
-			return err
-		}
-	}
-	time.Sleep(idleTime)
-	for i, v := range all {
-		s, err := v.stats()
-		if err != nil {
-			return err
-		}
-		used := s.GetUserTimeNs() + s.GetSystemTimeNs() - before[i].GetUserTimeNs() - before[i].GetSystemTimeNs()
-		cpu.Samples = append(cpu.Samples, 100*float64(used)/float64(idleTime))
-		memory.Samples = append(memory.Samples, float64(s.GetGuestMemoryBytes())/(1<<20))
-		worker.Samples = append(worker.Samples, float64(s.GetOverheadMemoryBytes())/(1<<20))
-	}
-	b.report.add(result{Name: fmt.Sprintf("restore: start → answer beside up to %d idle ones", siblings-1), Unit: "ms", Series: []series{last}})
-	b.report.add(result{Name: "restored and idle: guest's memory (PSS)", Unit: "MiB", Series: []series{memory}})
-	b.report.add(result{Name: "restored and idle: worker's memory (PSS)", Unit: "MiB", Series: []series{worker}})
-	b.report.add(result{Name: "restored and idle: CPU", Unit: "% of a core", Series: []series{cpu}})
-	return nil
-}
-
-func (v *vm) stats() (*vmmv1.StatsResponse, error) {
-	return v.worker.API.Stats(context.Background(), &vmmv1.StatsRequest{})
 }
