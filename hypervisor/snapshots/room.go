@@ -1,0 +1,82 @@
+package snapshots
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/docker/go-units"
+	"golang.org/x/sys/unix"
+)
+
+// RoomError says that there is too little room on the disk. It wraps unix.ENOSPC.
+type RoomError struct {
+	Path       string
+	Free, Keep uint64 // bytes: what is free, and what is to stay so
+}
+
+func (e *RoomError) Error() string {
+	size := func(n uint64) string { return units.BytesSize(float64(n)) }
+	return fmt.Sprintf("the disk of %s has %s left, of which %s are not for snapshots", e.Path, size(e.Free), size(e.Keep))
+}
+
+func (e *RoomError) Unwrap() error { return unix.ENOSPC }
+
+// CheckRoom fails with *RoomError unless there is room for so many bytes, and less
+// than a share of the disk, between 0 and 1, isn't taken.
+func (d *Dir) CheckRoom(bytes int64, share float64) error {
+	var s unix.Statfs_t
+	if err := unix.Statfs(d.path, &s); err != nil {
+		return fmt.Errorf("directory of snapshots: %w", err)
+	}
+	free, keep := s.Bavail*uint64(s.Bsize), uint64(share*float64(s.Blocks*uint64(s.Bsize)))
+	if free < keep+uint64(max(bytes, 0)) {
+		return &RoomError{d.path, free, keep}
+	}
+	return nil
+}
+
+// Bytes returns how much a snapshot takes of the disk; 0 if there is none.
+func (d *Dir) Bytes(name string) (uint64, error) { return bytesIn(d.named(name)) }
+
+// Bytes returns how much a stage takes of the disk.
+func (s *Stage) Bytes() (uint64, error) { return bytesIn(s.Path()) }
+
+// Bytes returns how much an import takes of the disk.
+func (i *Import) Bytes() (uint64, error) { return bytesIn(i.path()) }
+
+func bytesIn(dir string) (total uint64, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	for _, e := range entries {
+		var s unix.Stat_t
+		if err := unix.Lstat(filepath.Join(dir, e.Name()), &s); err != nil {
+			continue // it is gone by now
+		}
+		total += uint64(s.Blocks) * 512 // the kernel's unit, whatever the disk's is
+	}
+	return total, err
+}
+
+// Scratch makes a file without a name, which is gone when it is closed.
+func (d *Dir) Scratch() (*os.File, error) {
+	fd, err := unix.Open(d.path, unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		return os.NewFile(uintptr(fd), filepath.Join(d.path, "scratch file")), nil
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) { // of file systems that can't
+		return nil, fmt.Errorf("make a scratch file: %w", &fs.PathError{Op: "open", Path: d.path, Err: err})
+	}
+	f, err := os.CreateTemp(d.path, gonePrefix+"scratch-")
+	if err != nil {
+		return nil, fmt.Errorf("make a scratch file: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
