@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -258,7 +259,17 @@ func TestBadLayouts(t *testing.T) {
 		// A bomb: 8 GiB of zeroes in few bytes, and more than there are sums of.
 		`"memory" has 8589934592 bytes, it can have 51380224`: func(i *image) { i.replace(i.layer("memory"), bomb(t, "memory", 8<<30)) },
 		`"state" has 8589934592 bytes, it can have 67108864`:  func(i *image) { i.replace(i.layer("state"), bomb(t, "state", 8<<30)) },
-		"SHA256SUMS has 8589934592 bytes":                     func(i *image) { i.replace(i.layer("SHA256SUMS"), bomb(t, "SHA256SUMS", 8<<30)) },
+		`"small-1" has 67108864 bytes, it can have`: func(i *image) {
+			text, content := sums(i), make([]byte, 64<<20)
+			for n := range 2 { // each may be so large, and not all of them
+				name := fmt.Sprintf("small-%d", n)
+				text += fmt.Sprintf("%x  %s\n", sha256.Sum256(content), name)
+				i.extraLayer(name)
+				i.files(name, regular(name, content))
+			}
+			i.files("SHA256SUMS", regular("SHA256SUMS", []byte(text)))
+		},
+		"SHA256SUMS has 8589934592 bytes": func(i *image) { i.replace(i.layer("SHA256SUMS"), bomb(t, "SHA256SUMS", 8<<30)) },
 		"the line": func(i *image) {
 			i.files("SHA256SUMS", regular("SHA256SUMS", []byte(sums(i)+strings.Repeat("0", 64)+"  ../x\n")))
 		},

@@ -24,7 +24,12 @@ type unpacker struct {
 
 	listed []snapshot.File // nil: SHA256SUMS hasn't come
 	sizes  map[string]int64
+	small  int64 // bytes of small files
 }
+
+// maxSmall bounds the small files of a snapshot together: who opens it has all of
+// them in memory.
+const maxSmall = 96 << 20
 
 // file makes a file of the snapshot, of size bytes, which are r's.
 func (u *unpacker) file(name string, size int64, r io.Reader) error {
@@ -42,12 +47,15 @@ func (u *unpacker) file(name string, size int64, r io.Reader) error {
 			return wrong("%q comes before its sums", name)
 		}
 		most = snapshot.MaxLarge(sums)
+	} else {
+		most = min(most, maxSmall-u.small)
 	}
 	if size < 0 || size > most {
 		return wrong("%q has %d bytes, it can have %d", name, size, most)
 	}
 	sum := sha256.New()
 	if listed.Sum != "" {
+		u.small += size
 		r = io.TeeReader(r, sum)
 	}
 	if err := u.write(name, size, r); err != nil {

@@ -8,9 +8,6 @@ import (
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
-// archiveChunk is how much of an archive a message carries.
-const archiveChunk = 256 << 10
-
 // ExportSnapshot writes an archive of a snapshot to w, and returns the snapshot's
 // info. What was written before an error is no archive.
 func (c *Client) ExportSnapshot(ctx context.Context, r *bulkheadv1.ExportSnapshotRequest, w io.Writer) (*bulkheadv1.Snapshot, error) {
@@ -50,7 +47,7 @@ func (c *Client) ImportSnapshot(ctx context.Context, name string, r io.Reader) (
 	header := &bulkheadv1.ImportSnapshotHeader{Name: name}
 	err = stream.Send(&bulkheadv1.ImportSnapshotRequest{Part: &bulkheadv1.ImportSnapshotRequest_Header{Header: header}})
 	for err == nil {
-		buf := make([]byte, archiveChunk) // the stream's, once it is sent
+		buf := make([]byte, fileChunk) // the stream's, once it is sent
 		n, readErr := io.ReadFull(r, buf)
 		if readErr != nil && !errors.Is(readErr, io.EOF) && !errors.Is(readErr, io.ErrUnexpectedEOF) {
 			return nil, readErr

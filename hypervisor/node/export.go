@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"go.uber.org/zap"
 
@@ -36,7 +35,7 @@ func (n *Node) Export(ctx context.Context, r *bulkheadv1.ExportSnapshotRequest, 
 	}
 	images, err := imagesOfSnapshot(ctx, s)
 	if err != nil {
-		return explainExport(ctx, r.GetName(), err)
+		return n.explainExport(ctx, r.GetName(), err)
 	}
 	w, err := begin(s.Record.GetSnapshot())
 	if err != nil {
@@ -47,7 +46,7 @@ func (n *Node) Export(ctx context.Context, r *bulkheadv1.ExportSnapshotRequest, 
 		Scratch: n.snapshots.Scratch, Room: n.checkRoom,
 	})
 	if err != nil {
-		return explainExport(ctx, r.GetName(), err)
+		return n.explainExport(ctx, r.GetName(), err)
 	}
 	n.config.Log.Info("exported", zap.String("snapshot", r.GetName()))
 	return nil
@@ -66,7 +65,7 @@ func formatOf(f bulkheadv1.SnapshotFormat) (archive.Format, bool) {
 // imagesOfSnapshot reads what a snapshot needs of this host, which must be as it was.
 func imagesOfSnapshot(ctx context.Context, s *snapshots.Snapshot) ([]*archive.Image, error) {
 	if err := checkUnchanged(ctx, s); err != nil {
-		return nil, &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonImage, Resource: fault.ResourceSnapshot, Subject: s.Record.GetSnapshot().GetName(), Err: err}
+		return nil, imageChanged(s, err)
 	}
 	all := make([]*archive.Image, len(s.Record.GetImages()))
 	for i, path := range s.Record.GetImages() {
@@ -75,15 +74,19 @@ func imagesOfSnapshot(ctx context.Context, s *snapshots.Snapshot) ([]*archive.Im
 		}
 		c, err := image.Digest(ctx, path)
 		if err != nil {
-			return nil, fmt.Errorf("an image that the snapshot needs: %w", err)
+			return nil, imageChanged(s, fmt.Errorf("an image that the snapshot needs: %w", err))
 		}
 		all[i] = &archive.Image{Path: path, Digest: c.Digest, Bytes: c.Bytes}
 	}
 	return all, nil
 }
 
+func imageChanged(s *snapshots.Snapshot, err error) error {
+	return &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonImage, Resource: fault.ResourceSnapshot, Subject: s.Record.GetSnapshot().GetName(), Err: err}
+}
+
 // explainExport makes an error one that clients can act on.
-func explainExport(ctx context.Context, name string, err error) error {
+func (n *Node) explainExport(ctx context.Context, name string, err error) error {
 	var (
 		known   *fault.Error
 		damaged *snapshot.CorruptError
@@ -91,12 +94,12 @@ func explainExport(ctx context.Context, name string, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case !n.snapshots.Has(name): // it was deleted meanwhile
+		return noSnapshot(name)
 	case errors.As(err, &known):
 		return err
 	case errors.As(err, &damaged):
 		return &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonSnapshotDamaged, Resource: fault.ResourceSnapshot, Subject: name, Err: err}
-	case errors.Is(err, fs.ErrNotExist): // it was deleted meanwhile
-		return noSnapshot(name)
 	}
 	return noSpace(name, fmt.Sprintf("snapshot %q is not exported", name), err)
 }
