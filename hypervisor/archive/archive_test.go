@@ -114,12 +114,16 @@ func holes(t *testing.T, path string) (data []extent, stored int64) {
 // they have holes.
 func sameFiles(t *testing.T, a, b string) {
 	t.Helper()
-	paths, err := snapshot.Files(a)
+	sums, err := os.ReadFile(filepath.Join(a, snapshot.SumsName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range paths {
-		other := filepath.Join(b, filepath.Base(path))
+	files, err := snapshot.Listed(sums)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, snapshot.File{Name: snapshot.SumsName}) {
+		path, other := filepath.Join(a, file.Name), filepath.Join(b, file.Name)
 		x, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

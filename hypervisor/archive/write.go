@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +51,29 @@ type source struct {
 	files   []*os.File // SHA256SUMS and the manifest first
 }
 
-func openSource(s Source) (_ *source, err error) {
+// openTries is how often a snapshot is opened that another one takes the place of
+// meanwhile.
+const openTries = 5
+
+func openSource(s Source) (open *source, err error) {
+	for range openTries {
+		open, err = openOnce(s)
+		if !errors.Is(err, errReplaced) {
+			break
+		}
+	}
+	return open, err
+}
+
+var errReplaced = errors.New("another snapshot has come in its place: try again")
+
+// openOnce opens the files of one directory, and sees that it is a whole snapshot's.
+func openOnce(s Source) (_ *source, err error) {
+	root, err := os.OpenRoot(s.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open a snapshot: %w", err)
+	}
+	defer root.Close() // which was only read
 	whole, err := snapshot.Open(s.Dir)
 	if err != nil {
 		return nil, err
@@ -64,12 +87,19 @@ func openSource(s Source) (_ *source, err error) {
 	if open.info, err = encodeInfo(s.Info); err != nil {
 		return nil, err
 	}
-	paths, err := snapshot.Files(s.Dir)
+	sums, err := root.ReadFile(snapshot.SumsName)
+	if err != nil {
+		return nil, fmt.Errorf("open a snapshot: %w", err)
+	}
+	if fmt.Sprintf("sha256:%x", sha256.Sum256(sums)) != whole.Digest {
+		return nil, errReplaced
+	}
+	listed, err := snapshot.Listed(sums)
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range paths {
-		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	for _, file := range append([]snapshot.File{{Name: snapshot.SumsName}}, listed...) {
+		f, err := root.OpenFile(file.Name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 		if err != nil {
 			return nil, fmt.Errorf("open a snapshot's file: %w", err)
 		}

@@ -43,79 +43,83 @@ func (b *budget) take(bytes int64) error {
 }
 
 // snapshotBudget returns a client's. It fails if there is nothing left of it, or if the
-// client has as many snapshots as it may have.
+// client has as many snapshots as it may have. The caller holds n.saves.
 func (n *Node) snapshotBudget(client string) (*budget, error) {
-	n.saves.Lock()
-	defer n.saves.Unlock()
 	if err := n.checkSnapshotCount(client); err != nil {
 		return nil, err
 	}
-	return n.budget(client)
+	b, err := n.budget(client, nil)
+	if err == nil && !b.endless && b.left == 0 {
+		err = b.over
+	}
+	return b, err
 }
 
-// budget is snapshotBudget for who holds n.saves, and has looked how many there are.
-func (n *Node) budget(client string) (*budget, error) {
+// budget returns what a client may have beside all that there is, and what more counts.
+// It fails if that is too much already. The caller holds n.saves.
+func (n *Node) budget(client string, more func(*snapshots.Usage) error) (*budget, error) {
 	l := n.limits.Load()
+	b := &budget{endless: true}
 	if l.SnapshotBytes == 0 && l.SnapshotBytesPerClient == 0 {
-		return &budget{endless: true}, nil
+		return b, nil
 	}
-	all, own, err := n.snapshotBytes(client)
+	all, own, err := n.snapshotUsage(client)
 	if err != nil {
 		return nil, err
 	}
-	b := &budget{endless: true}
 	for _, bound := range []struct {
-		who        string
-		used, most uint64
+		who  string
+		used *snapshots.Usage
+		most uint64
 	}{{"client " + client, own, l.SnapshotBytesPerClient}, {"this node", all, l.SnapshotBytes}} {
-		if left := bound.most - min(bound.used, bound.most); bound.most > 0 && (b.endless || left < b.left) {
-			b.left, b.endless = left, false
-			b.over = fault.New(fault.Exhausted, fault.ReasonSnapshotBytes, client, "%s has snapshots of %s, and may have %s of them: delete some first",
-				bound.who, units.BytesSize(float64(bound.used)), units.BytesSize(float64(bound.most)))
+		if bound.most == 0 {
+			continue
 		}
-	}
-	if !b.endless && b.left == 0 {
-		return nil, b.over
+		before := bound.used.Bytes
+		if more != nil {
+			if err := more(bound.used); err != nil {
+				return nil, fmt.Errorf("size of the snapshot: %w", err)
+			}
+		}
+		over := fault.New(fault.Exhausted, fault.ReasonSnapshotBytes, client, "%s has snapshots of %s, and may have %s of them: delete some first",
+			bound.who, units.BytesSize(float64(before)), units.BytesSize(float64(bound.most)))
+		if more != nil && bound.used.Bytes > bound.most {
+			return nil, over
+		}
+		if left := bound.most - min(bound.used.Bytes, bound.most); b.endless || left < b.left {
+			b.left, b.endless, b.over = left, false, over
+		}
 	}
 	return b, nil
 }
 
-// snapshotBytes returns how much all snapshots take of the disk, and a client's.
-func (n *Node) snapshotBytes(client string) (all, own uint64, err error) {
+// snapshotUsage returns how much all snapshots take of the disk, and a client's.
+func (n *Node) snapshotUsage(client string) (all, own *snapshots.Usage, err error) {
 	names, err := n.snapshots.Names()
 	if err != nil {
-		return 0, 0, err
+		return nil, nil, err
 	}
+	all, own = new(snapshots.Usage), new(snapshots.Usage)
 	for _, name := range names {
-		bytes, err := n.snapshots.Bytes(name)
-		if err != nil {
-			return 0, 0, err
+		if err := n.snapshots.Count(all, name); err != nil {
+			return nil, nil, err
 		}
-		all += bytes
 		if s, ok := n.listed(name); ok && s.GetClient() == client {
-			own += bytes
+			if err := n.snapshots.Count(own, name); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	return all, own, nil
 }
 
-// publish has a snapshot get its name, if the client may have as much more as it
-// takes.
-func (n *Node) publish(client string, bytes func() (uint64, error), do func() error) error {
+// publish has a snapshot get its name, if the client may have as much more as count
+// counts.
+func (n *Node) publish(client string, count func(*snapshots.Usage) error, do func() error) error {
 	n.saves.Lock() // nobody else's comes in between
 	defer n.saves.Unlock()
-	b, err := n.budget(client)
-	if err != nil {
+	if _, err := n.budget(client, count); err != nil {
 		return err
-	}
-	if !b.endless {
-		size, err := bytes()
-		if err != nil {
-			return fmt.Errorf("size of the snapshot: %w", err)
-		}
-		if err := b.take(int64(size)); err != nil {
-			return err
-		}
 	}
 	return do()
 }

@@ -55,7 +55,9 @@ func (n *Node) Import(ctx context.Context, r *bulkheadv1.ImportSnapshotHeader, c
 
 // importTo is an import, to a name or, if that is empty, to the archive's.
 func (n *Node) importTo(ctx context.Context, name, client string, in io.Reader) (string, error) {
+	n.saves.Lock()
 	budget, err := n.snapshotBudget(client)
+	n.saves.Unlock()
 	if err != nil {
 		return "", err
 	}
@@ -86,7 +88,7 @@ func (n *Node) importTo(ctx context.Context, name, client string, in io.Reader) 
 		return "", err
 	}
 	known.Client, known.Time = client, time.Now().UTC()
-	err = n.publish(client, i.Bytes, func() error {
+	err = n.publish(client, i.Count, func() error {
 		if err := n.checkSnapshotCount(client); err != nil { // others may have come first
 			return err
 		}

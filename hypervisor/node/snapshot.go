@@ -64,10 +64,7 @@ func (n *Node) beginSaving(r *bulkheadv1.CreateSnapshotRequest, client string) (
 	if err != nil {
 		return nil, err
 	}
-	if err := n.checkSnapshotCount(client); err != nil {
-		return nil, err
-	}
-	if _, err := n.budget(client); err != nil {
+	if _, err := n.snapshotBudget(client); err != nil {
 		return nil, err
 	}
 	s := &saving{request: r, client: client, done: make(chan struct{})}
@@ -96,7 +93,7 @@ func (n *Node) takeSnapshot(box *sandbox, s *saving) {
 	name := s.request.GetName()
 	record := &storev1.Snapshot{RequestId: s.request.GetRequestId(), Snapshot: &bulkheadv1.Snapshot{Labels: s.request.GetLabels(), Client: s.client}}
 	s.err = n.save(n.snapshots, box, record, func(stage *snapshots.Stage) error {
-		return n.publish(s.client, stage.Bytes, func() error { return stage.Publish(name) })
+		return n.publish(s.client, stage.Count, func() error { return stage.Publish(name) })
 	})
 	if errors.Is(s.err, snapshots.ErrTaken) { // by whom nobody here knows
 		s.err = nameTaken(name)

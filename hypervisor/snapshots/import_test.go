@@ -125,8 +125,13 @@ func TestImported(t *testing.T) {
 	if s, err = d.Get("a"); err != nil || s.Imported.Images[0].Stamp != "later" {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if bytes, err := d.Bytes("a"); err != nil || bytes < 8<<10 || bytes > 1<<20 {
-		t.Errorf("it takes %d bytes, %v", bytes, err)
+	var u Usage
+	if err := d.Count(&u, "a"); err != nil || u.Bytes < 8<<10 || u.Bytes > 1<<20 {
+		t.Errorf("it takes %d bytes, %v", u.Bytes, err)
+	}
+	before := u.Bytes
+	if err := d.Count(&u, "a"); err != nil || u.Bytes != before {
+		t.Errorf("counted again it takes %d bytes, %v", u.Bytes, err)
 	}
 	for what, text := range map[string]string{"nothing": "", "too few images": `{"images":[]}`, "an endless file": strings.Repeat("x", maxImported+1)} {
 		if err := os.WriteFile(filepath.Join(s.Path, importedName), []byte(text), 0o600); err != nil {

@@ -38,30 +38,6 @@ func (d *Dir) CheckRoom(bytes int64, share float64) error {
 	return nil
 }
 
-// Bytes returns how much a snapshot takes of the disk; 0 if there is none.
-func (d *Dir) Bytes(name string) (uint64, error) { return bytesIn(d.named(name)) }
-
-// Bytes returns how much a stage takes of the disk.
-func (s *Stage) Bytes() (uint64, error) { return bytesIn(s.Path()) }
-
-// Bytes returns how much an import takes of the disk.
-func (i *Import) Bytes() (uint64, error) { return bytesIn(i.path()) }
-
-func bytesIn(dir string) (total uint64, err error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	for _, e := range entries {
-		var s unix.Stat_t
-		if err := unix.Lstat(filepath.Join(dir, e.Name()), &s); err != nil {
-			continue // it is gone by now
-		}
-		total += uint64(s.Blocks) * 512 // the kernel's unit, whatever the disk's is
-	}
-	return total, err
-}
-
 // Scratch makes a file without a name, which is gone when it is closed.
 func (d *Dir) Scratch() (*os.File, error) {
 	fd, err := unix.Open(d.path, unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o600)

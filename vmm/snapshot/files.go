@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 )
 
@@ -22,8 +21,8 @@ const (
 )
 
 // Listed returns the files that a snapshot with these SHA256SUMS is made of beside
-// it: the manifest, other small files, and then large ones. It fails with
-// *CorruptError.
+// it: the manifest, other small files, and then large ones. What else is in its
+// directory is whose the directory is. It fails with *CorruptError.
 func Listed(sums []byte) (files []File, err error) {
 	wrong := func(line string) error {
 		return &CorruptError{sumsName, fmt.Sprintf("it has the line %.100q", line)}
@@ -31,14 +30,14 @@ func Listed(sums []byte) (files []File, err error) {
 	if len(sums) > maxSums {
 		return nil, &CorruptError{sumsName, fmt.Sprintf("it has more than %d bytes", maxSums)}
 	}
-	seen := map[string]bool{sumsName: true, verifiedName: true} // which others write
+	seen := map[string]bool{sumsName: true, verifiedName: true} // which aren't listed
 	var large []File
 	for _, line := range strings.SplitAfter(string(sums), "\n") {
 		if line == "" {
 			continue
 		}
 		sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
-		if !ok || len(sum) != 64 || !isName(name) || len(seen) > 2*maxFiles || seen[name] {
+		if !ok || len(sum) != 64 || !isName(name) || len(seen) > 2*maxFiles || seen[name] || strings.HasSuffix(name, "."+verifiedName) {
 			return nil, wrong(line)
 		}
 		seen[name] = true
@@ -58,24 +57,6 @@ func Listed(sums []byte) (files []File, err error) {
 		return nil, &CorruptError{sumsName, "it doesn't have " + manifestName}
 	}
 	return append(files, large...), nil
-}
-
-// Files returns the paths of the files that the snapshot at dir is made of, in the
-// order of Listed, SHA256SUMS before them. What else is in dir is whose dir it is.
-func Files(dir string) (paths []string, err error) {
-	sums, err := readFile(dir, sumsName, maxSums)
-	if err != nil {
-		return nil, err
-	}
-	files, err := Listed(sums)
-	if err != nil {
-		return nil, err
-	}
-	paths = append(paths, filepath.Join(dir, sumsName))
-	for _, f := range files {
-		paths = append(paths, filepath.Join(dir, f.Name))
-	}
-	return paths, nil
 }
 
 // MaxSmall returns how many bytes a small file may have.
