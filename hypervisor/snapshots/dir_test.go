@@ -124,6 +124,9 @@ func TestRoom(t *testing.T) {
 	if err := d.CheckRoom(1, 0); err != nil {
 		t.Error(err)
 	}
+	if err := OpenTemplates(filepath.Join(d.path, "a", "b")).CheckRoom(1, 0); err != nil {
+		t.Error(err)
+	}
 	for _, tt := range []struct {
 		bytes int64
 		share float64

@@ -28,7 +28,12 @@ func (e *RoomError) Unwrap() error { return unix.ENOSPC }
 // than a share of the disk, between 0 and 1, isn't taken.
 func (d *Dir) CheckRoom(bytes int64, share float64) error {
 	var s unix.Statfs_t
-	if err := unix.Statfs(d.path, &s); err != nil {
+	err := unix.Statfs(d.path, &s)
+	for path := d.path; errors.Is(err, unix.ENOENT) && path != "/"; { // it is made when it is needed
+		path = filepath.Dir(path)
+		err = unix.Statfs(path, &s)
+	}
+	if err != nil {
 		return fmt.Errorf("directory of snapshots: %w", err)
 	}
 	free, keep := s.Bavail*uint64(s.Bsize), uint64(share*float64(s.Blocks*uint64(s.Bsize)))
