@@ -19,7 +19,7 @@ func newSnapshot(h *hostOptions) *cobra.Command {
 		Use: "snapshot", Short: "Save sandboxes, and look after what was saved", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSnapshotCreate(h), newSnapshotLs(h), newSnapshotInspect(h), newSnapshotRm(h))
+	cmd.AddCommand(newSnapshotCreate(h), newSnapshotLs(h), newSnapshotInspect(h), newSnapshotRm(h), newSnapshotExport(h), newSnapshotImport(h))
 	return cmd
 }
 

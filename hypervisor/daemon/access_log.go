@@ -81,6 +81,10 @@ func subject(req any) zap.Field {
 		return named("template", r.GetId())
 	case *bulkheadv1.DeleteTemplateRequest:
 		return named("template", r.GetId())
+	case *bulkheadv1.ExportSnapshotRequest:
+		return named("snapshot", r.GetName())
+	case *bulkheadv1.ImportSnapshotRequest:
+		return named("snapshot", r.GetHeader().GetName())
 	case about:
 		return named("sandbox", r.GetSandbox())
 	case interface{ GetName() string }:

@@ -84,6 +84,7 @@ func (c Config) checkNumbers(wrong func(key, format string, args ...any)) {
 		{"capacity.memory_overcommit", c.Capacity.MemoryOvercommit, false},
 		{"limits.sandboxes_per_client", float64(c.Limits.SandboxesPerClient), true},
 		{"limits.starts_at_once", float64(c.Limits.StartsAtOnce), true},
+		{"limits.snapshot_reserve", c.Limits.SnapshotReserve, true},
 		{"limits.connections", float64(c.Limits.Connections), false},
 		{"limits.calls_per_connection", float64(c.Limits.CallsPerConnection), false},
 	} {
@@ -93,6 +94,9 @@ func (c Config) checkNumbers(wrong func(key, format string, args ...any)) {
 		case k.n == 0 && !k.zero:
 			wrong(k.key, "%g, it must be more than 0", k.n)
 		}
+	}
+	if share := c.Limits.SnapshotReserve; share >= 1 {
+		wrong("limits.snapshot_reserve", "%g, it is a share of the disk: less than 1", share)
 	}
 	const least, most = 128 << 10, 1 << 30
 	if n := c.Limits.MessageBytes; n < least || n > most {

@@ -84,12 +84,15 @@ type CapacityConfig struct {
 
 // LimitsConfig bounds what clients may do.
 type LimitsConfig struct {
-	SandboxesPerClient int      `toml:"sandboxes_per_client"`
-	MessageBytes       Size     `toml:"message_bytes"`
-	Connections        int      `toml:"connections"`
-	CallsPerConnection int      `toml:"calls_per_connection"`
-	BootTimeout        Duration `toml:"boot_timeout"`
-	StartsAtOnce       int      `toml:"starts_at_once"`
+	SandboxesPerClient     int      `toml:"sandboxes_per_client"`
+	SnapshotBytes          Size     `toml:"snapshot_bytes"`
+	SnapshotBytesPerClient Size     `toml:"snapshot_bytes_per_client"`
+	SnapshotReserve        float64  `toml:"snapshot_reserve"`
+	MessageBytes           Size     `toml:"message_bytes"`
+	Connections            int      `toml:"connections"`
+	CallsPerConnection     int      `toml:"calls_per_connection"`
+	BootTimeout            Duration `toml:"boot_timeout"`
+	StartsAtOnce           int      `toml:"starts_at_once"`
 }
 
 // DirsConfig are directories that clients may name files in.
@@ -154,7 +157,7 @@ func Default() Config {
 		},
 		Listen:   ListenConfig{Unix: "/run/bulkheadd/bulkheadd.sock", UnixMode: "0660"},
 		Capacity: CapacityConfig{ReservedMemory: 512 << 20, CPUOvercommit: 4, MemoryOvercommit: 1},
-		Limits:   LimitsConfig{SandboxesPerClient: 1000, MessageBytes: 4 << 20, Connections: 1024, CallsPerConnection: 256, BootTimeout: Duration(time.Minute)},
+		Limits:   LimitsConfig{SandboxesPerClient: 1000, SnapshotReserve: 0.05, MessageBytes: 4 << 20, Connections: 1024, CallsPerConnection: 256, BootTimeout: Duration(time.Minute)},
 		Images:   DirsConfig{Directories: []string{"/var/lib/bulkhead/images"}},
 		Cgroups:  CgroupsConfig{Enabled: true},
 		Log:      LogConfig{Level: "info", Format: "auto"},
@@ -209,9 +212,11 @@ func (c Config) nodeLimits() node.Limits {
 			Reserved:   capacity.Resources{CPUs: c.Capacity.ReservedCPUs, Memory: uint64(c.Capacity.ReservedMemory)},
 			Overcommit: capacity.Overcommit{CPUs: c.Capacity.CPUOvercommit, Memory: c.Capacity.MemoryOvercommit},
 		},
-		PerClient:    c.Limits.SandboxesPerClient,
-		BootTimeout:  time.Duration(c.Limits.BootTimeout),
-		StartsAtOnce: c.Limits.StartsAtOnce,
+		PerClient:     c.Limits.SandboxesPerClient,
+		SnapshotBytes: uint64(c.Limits.SnapshotBytes), SnapshotBytesPerClient: uint64(c.Limits.SnapshotBytesPerClient),
+		SnapshotReserve: c.Limits.SnapshotReserve,
+		BootTimeout:     time.Duration(c.Limits.BootTimeout),
+		StartsAtOnce:    c.Limits.StartsAtOnce,
 	}
 }
 

@@ -65,6 +65,12 @@ type Limits struct {
 	// StartsAtOnce is how many sandboxes come up at a time; others wait for their
 	// turn. 0: as many as the host has CPUs.
 	StartsAtOnce int
+	// SnapshotBytes is how much of the disk all snapshots may take, and
+	// SnapshotBytesPerClient those of a client. 0: any number.
+	SnapshotBytes, SnapshotBytesPerClient uint64
+	// SnapshotReserve is what share of StateDir's disk snapshots leave free, from 0
+	// to 1.
+	SnapshotReserve float64
 	// BootTimeout is how long a guest may take to come up, unless its
 	// specification says otherwise. 0: a minute.
 	BootTimeout time.Duration

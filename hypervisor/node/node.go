@@ -102,6 +102,9 @@ func (n *Node) prepare() (err error) {
 	if err := os.MkdirAll(filepath.Join(n.config.StateDir, keptName), 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
+	if err := checkOwn(n.config.StateDir); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
 	if n.snapshots, err = snapshots.Open(filepath.Join(n.config.StateDir, snapshotsName)); err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ import (
 func (n *Node) inherit(s *bulkheadv1.SandboxSpec) (*bulkheadv1.SandboxSpec, *bulkheadv1.SandboxOrigin, error) {
 	if spec.NamesTemplate(s) {
 		s, err := n.inheritTemplate(s)
+		if err == nil {
+			err = fault.InvalidRequest(spec.CheckSaved(s, n.limits.Load().Spec))
+		}
 		return s, nil, err
 	}
 	if s.GetSnapshot() == "" {
@@ -36,8 +39,14 @@ func (n *Node) inherit(s *bulkheadv1.SandboxSpec) (*bulkheadv1.SandboxSpec, *bul
 	}
 	from := found.Record.GetSnapshot()
 	s, wrong := spec.Inherit(s, from.GetSpec())
+	if len(wrong) == 0 { // and what it is of was for another policy, or anybody's
+		wrong = spec.CheckSaved(s, n.limits.Load().Spec)
+	}
 	if err := fault.InvalidRequest(wrong); err != nil {
 		return nil, nil, err
+	}
+	if wrong := n.checkImages(found); len(wrong) > 0 {
+		return nil, nil, unfit(wrong)
 	}
 	return s, &bulkheadv1.SandboxOrigin{
 		Snapshot: from.GetName(), SnapshotUid: from.GetUid(),
@@ -70,12 +79,12 @@ func (n *Node) sourceOf(r *storev1.Record) func(context.Context) (instance.Image
 	if r.GetTemplate() != "" {
 		return n.templateOf(r)
 	}
-	return func(context.Context) (instance.Images, error) {
+	return func(ctx context.Context) (instance.Images, error) {
 		s, err := n.source(r)
 		if err != nil {
 			return instance.Images{}, err
 		}
-		if err := checkUnchanged(s); err != nil {
+		if err := n.checkSource(ctx, s); err != nil {
 			return instance.Images{}, err
 		}
 		return instance.Images{Snapshot: s.Path, Root: s.Record.GetImages()[0]}, nil
@@ -84,7 +93,10 @@ func (n *Node) sourceOf(r *storev1.Record) func(context.Context) (instance.Image
 
 // checkUnchanged fails if an image that the guest reads was written to since: what
 // the guest remembers of it would be wrong.
-func checkUnchanged(s *snapshots.Snapshot) error {
+func checkUnchanged(ctx context.Context, s *snapshots.Snapshot) error {
+	if s.Imported != nil {
+		return checkImported(ctx, s)
+	}
 	saved := s.Record.GetSnapshot().GetCreateTime().AsTime()
 	for _, image := range s.Record.GetImages() {
 		if image == "" {

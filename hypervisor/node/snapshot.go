@@ -64,7 +64,7 @@ func (n *Node) beginSaving(r *bulkheadv1.CreateSnapshotRequest, client string) (
 	if err != nil {
 		return nil, err
 	}
-	if err := n.checkSnapshotCount(client); err != nil {
+	if _, err := n.snapshotBudget(client); err != nil {
 		return nil, err
 	}
 	s := &saving{request: r, client: client, done: make(chan struct{})}
@@ -92,7 +92,9 @@ func (n *Node) background(do func()) error {
 func (n *Node) takeSnapshot(box *sandbox, s *saving) {
 	name := s.request.GetName()
 	record := &storev1.Snapshot{RequestId: s.request.GetRequestId(), Snapshot: &bulkheadv1.Snapshot{Labels: s.request.GetLabels(), Client: s.client}}
-	s.err = n.save(n.snapshots, box, record, func(stage *snapshots.Stage) error { return stage.Publish(name) })
+	s.err = n.save(n.snapshots, box, record, func(stage *snapshots.Stage) error {
+		return n.publish(s.client, stage.Count, func() error { return stage.Publish(name) })
+	})
 	if errors.Is(s.err, snapshots.ErrTaken) { // by whom nobody here knows
 		s.err = nameTaken(name)
 	}
@@ -116,7 +118,7 @@ func (n *Node) save(dir *snapshots.Dir, box *sandbox, r *storev1.Snapshot, put f
 	what := fmt.Sprintf("sandbox %q is not saved", box.name)
 	r.Snapshot.Uid, r.Snapshot.Spec = rand.Text(), seen.GetSpec()
 	r.Snapshot.Sandbox, r.Snapshot.SandboxUid = seen.GetName(), seen.GetUid()
-	stage, err := dir.Stage(box.name)
+	stage, err := n.stage(dir, box.name)
 	if err != nil {
 		return noSpace(box.name, what, err)
 	}

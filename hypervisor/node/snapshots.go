@@ -20,14 +20,20 @@ const snapshotsName = "snapshots"
 // snapshot returns one, with an error that clients can act on.
 func (n *Node) snapshot(name string) (*snapshots.Snapshot, error) {
 	s, err := n.snapshots.Get(name)
+	return s, explainSnapshot(name, err)
+}
+
+// explainSnapshot makes an error of the directory of snapshots one that clients can
+// act on.
+func explainSnapshot(name string, err error) error {
 	var damaged *snapshots.DamagedError
 	switch {
 	case errors.Is(err, snapshots.ErrNone):
-		return nil, noSnapshot(name)
+		return noSnapshot(name)
 	case errors.As(err, &damaged):
-		return nil, &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonSnapshotDamaged, Resource: fault.ResourceSnapshot, Subject: name, Err: err}
+		return &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonSnapshotDamaged, Resource: fault.ResourceSnapshot, Subject: name, Err: err}
 	}
-	return s, err
+	return err
 }
 
 func noSnapshot(name string) error {
@@ -111,19 +117,5 @@ func (n *Node) listed(name string) (*bulkheadv1.Snapshot, bool) {
 
 // DeleteSnapshot removes a snapshot. uid, if not empty, must be its own.
 func (n *Node) DeleteSnapshot(name, uid string) error {
-	if uid != "" {
-		s, err := n.snapshot(name)
-		if err != nil {
-			return err
-		}
-		if s.Record.GetSnapshot().GetUid() != uid {
-			return noSnapshot(name)
-		}
-	}
-	if err := n.snapshots.Remove(name); errors.Is(err, snapshots.ErrNone) {
-		return noSnapshot(name)
-	} else if err != nil {
-		return err
-	}
-	return nil
+	return explainSnapshot(name, n.snapshots.Remove(name, uid))
 }

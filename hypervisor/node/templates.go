@@ -142,7 +142,7 @@ func (n *Node) DeleteTemplate(id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := n.templates.Remove(name); errors.Is(err, snapshots.ErrNone) {
+	if err := n.templates.Remove(name, ""); errors.Is(err, snapshots.ErrNone) {
 		return "", noTemplate(id)
 	} else if err != nil {
 		return "", err

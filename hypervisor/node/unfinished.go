@@ -1,6 +1,8 @@
 package node
 
 import (
+	"go.uber.org/zap"
+
 	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
 
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
@@ -9,7 +11,7 @@ import (
 // findUnfinished finds what an earlier node was at, for its sandboxes, which are known,
 // to look after; and returns forks.
 func (n *Node) findUnfinished(known map[string]bool) ([]*snapshots.Fork, error) {
-	stages, forks, err := n.snapshots.Sweep()
+	stages, forks, err := n.snapshots.Sweep(n.leftover)
 	if err != nil {
 		return nil, err
 	}
@@ -21,6 +23,12 @@ func (n *Node) findUnfinished(known map[string]bool) ([]*snapshots.Fork, error) 
 		}
 	}
 	return forks, nil
+}
+
+// leftover is told of what an earlier node was at and can't be removed: this one goes on
+// without.
+func (n *Node) leftover(name string, err error) {
+	n.config.Log.Error("remove what is left of a snapshot", zap.String("directory", name), zap.Error(err))
 }
 
 // abandon removes the copies of forks that were under way.

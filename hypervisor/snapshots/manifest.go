@@ -35,6 +35,13 @@ func read(path string) (*Snapshot, error) {
 	}
 	describe(s.Record.GetSnapshot(), m)
 	s.Record.Snapshot.Digest = digest
+	known, err := readImported(path)
+	if err == nil && known != nil {
+		err = known.apply(s)
+	}
+	if err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

@@ -3,10 +3,12 @@
 //	NAME/                a snapshot, of the form that package vmm/snapshot has
 //	.new-SANDBOX-ID/     one of that sandbox that isn't whole yet
 //	.fork-ID/            one that goes when all copies of it run
+//	.import-ID/          one of another node that isn't whole yet
 //	.gone-ID/            one that is being deleted
 //
-// A snapshot's manifest is the only record of it. Whatever begins with a dot is a
-// work's that is under way, or was when the node ended.
+// A snapshot's manifest is the only record of it, but for what a node knows of one
+// that it has imported. Whatever begins with a dot is a work's that is under way, or was
+// when the node ended.
 //
 // Templates are snapshots as well, in a directory of their own, each with the digits
 // of its digest for a name.
@@ -19,6 +21,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -33,6 +37,8 @@ type Dir struct {
 	path   string
 	isName func(string) bool
 	shared bool // by several nodes
+	// removing is held while it is decided whether a name is to go.
+	removing sync.Mutex
 }
 
 // Snapshot is one that is whole, as far as its manifest tells.
@@ -40,6 +46,8 @@ type Snapshot struct {
 	Path string
 	// Record has all that the manifest says of what the snapshot is of.
 	Record *storev1.Snapshot
+	// Imported is set if another node took it.
+	Imported *Imported
 }
 
 // Errors of a snapshot's name.
@@ -48,12 +56,35 @@ var (
 	ErrTaken = errors.New("there is such a snapshot")
 )
 
-// Open returns the directory at path, which is made if there is none.
+// Open returns the directory at path, which is made if there is none. It fails if
+// others may look into it: snapshots have all that guests' memory has.
 func Open(path string) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("directory of snapshots: %w", err)
 	}
-	return &Dir{path: path, isName: func(name string) bool { return supervise.CheckName(name) == nil }}, nil
+	d := &Dir{path: path, isName: func(name string) bool { return supervise.CheckName(name) == nil }}
+	if err := d.checkOwner(); err != nil {
+		return nil, fmt.Errorf("directory of snapshots: %w", err)
+	}
+	return d, nil
+}
+
+// checkOwner fails if others may look into the directory.
+func (d *Dir) checkOwner() error {
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok || !info.IsDir():
+		return fmt.Errorf("%s is no directory: put it elsewhere", d.path)
+	case int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("%s belongs to user %d, not to %d, who runs this node: see what is in it, and chown it if it is all yours", d.path, st.Uid, os.Geteuid())
+	case info.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("%s has the mode %#o, and snapshots have what guests' memory has: see what others have put there, and then \"chmod 700 %s\"", d.path, info.Mode().Perm(), d.path)
+	}
+	return nil
 }
 
 // Names returns the names of all, in their order.
@@ -112,16 +143,16 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// Remove deletes a snapshot, whatever is there of it. Who has mapped its memory
-// keeps it.
-func (d *Dir) Remove(name string) error {
-	if !d.Has(name) {
-		return ErrNone
-	}
-	gone := d.named(gonePrefix + newID())
-	err := os.Rename(d.named(name), gone) // at once: the next one may have the name
+// Remove deletes a snapshot, whatever is there of it; only the one with the uid, if
+// that is not empty. Who has mapped its memory keeps it.
+func (d *Dir) Remove(name, uid string) error {
+	gone, err := d.takeAway(name, uid)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrNone
+	}
+	var damaged *DamagedError
+	if errors.Is(err, ErrNone) || errors.As(err, &damaged) {
+		return err
 	}
 	if err == nil {
 		err = errors.Join(syncDir(d.path), os.RemoveAll(gone))
@@ -130,6 +161,26 @@ func (d *Dir) Remove(name string) error {
 		return fmt.Errorf("delete snapshot %q: %w", name, err)
 	}
 	return nil
+}
+
+// takeAway has a snapshot lose its name at once: the next one may have it.
+func (d *Dir) takeAway(name, uid string) (gone string, err error) {
+	d.removing.Lock() // names come to be another's only after that
+	defer d.removing.Unlock()
+	if !d.Has(name) {
+		return "", ErrNone
+	}
+	if uid != "" {
+		s, err := d.Get(name)
+		if err != nil {
+			return "", err
+		}
+		if s.Record.GetSnapshot().GetUid() != uid {
+			return "", ErrNone
+		}
+	}
+	gone = d.named(gonePrefix + newID())
+	return gone, os.Rename(d.named(name), gone)
 }
 
 // put moves a directory to its place, on disk.
@@ -152,24 +203,29 @@ func syncDir(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Sweep removes what an earlier node was deleting, and returns the stages and
-// forks that it was at: their owners are to be looked after first.
-func (d *Dir) Sweep() (stages []*Stage, forks []*Fork, err error) {
+// Sweep removes what an earlier node was deleting or importing, and returns the stages
+// and forks that it was at: their owners are to be looked after first. What can't be
+// removed stays, and left is told.
+func (d *Dir) Sweep(left func(name string, err error)) (stages []*Stage, forks []*Fork, err error) {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("directory of snapshots: %w", err)
 	}
 	for _, e := range entries {
+		var err error
 		switch name := e.Name(); {
-		case strings.HasPrefix(name, gonePrefix):
-			err = errors.Join(err, os.RemoveAll(d.named(name)))
+		case strings.HasPrefix(name, gonePrefix), strings.HasPrefix(name, importPrefix):
+			err = os.RemoveAll(d.named(name))
 		case strings.HasPrefix(name, forkPrefix):
 			forks = append(forks, &Fork{d, name})
 		case strings.HasPrefix(name, stagePrefix):
 			s := &Stage{dir: d, name: name}
-			err = errors.Join(err, s.empty()) // the room is needed
+			err = s.empty() // the room is needed
 			stages = append(stages, s)
 		}
+		if err != nil {
+			left(e.Name(), err)
+		}
 	}
-	return stages, forks, err
+	return stages, forks, nil
 }

@@ -89,10 +89,10 @@ func TestDamaged(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, s, err)
 		}
 	}
-	if err := d.Remove("s"); err != nil || d.Has("s") {
+	if err := d.Remove("s", ""); err != nil || d.Has("s") {
 		t.Errorf("removed: %v", err)
 	}
-	if err := d.Remove("s"); !errors.Is(err, ErrNone) {
+	if err := d.Remove("s", ""); !errors.Is(err, ErrNone) {
 		t.Errorf("removed again: %v", err)
 	}
 }
@@ -111,7 +111,7 @@ func TestNamesOfOthers(t *testing.T) {
 		if d.Has(name) {
 			t.Errorf("has %q", name)
 		}
-		if err := d.Remove(name); !errors.Is(err, ErrNone) {
+		if err := d.Remove(name, ""); !errors.Is(err, ErrNone) {
 			t.Errorf("remove %q: %v", name, err)
 		}
 		if d.Forking(name) {
@@ -148,7 +148,7 @@ func TestStages(t *testing.T) {
 	if err := os.Mkdir(d.named(gonePrefix+"x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	stages, forks, err := d.Sweep()
+	stages, forks, err := d.Sweep(func(name string, err error) { t.Error(name, err) })
 	if err != nil || len(stages) != 1 || stages[0].Sandbox() != "a-b.c-d" || len(forks) != 1 || forks[0].Name() != f.Name() {
 		t.Fatalf("swept: %v, %v, %v", stages, forks, err)
 	}
@@ -178,7 +178,7 @@ func TestSweepFreesRoom(t *testing.T) {
 	if err := errors.Join(os.Mkdir(half, 0o700), os.WriteFile(filepath.Join(half, "memory"), []byte("half"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	stages, forks, err := d.Sweep()
+	stages, forks, err := d.Sweep(func(name string, err error) { t.Error(name, err) })
 	if err != nil || len(stages) != 1 || stages[0].Sandbox() != "box" || len(forks) != 0 {
 		t.Fatal(stages, forks, err)
 	}

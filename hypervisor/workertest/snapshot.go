@@ -3,9 +3,12 @@ package workertest
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -23,16 +26,19 @@ import (
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
 
-// Files of a snapshot, as package vmm/snapshot has them. The state is the guest's
-// mainName.
+// Files of a snapshot, as package vmm/snapshot has them, which takes it for whole. The
+// state is of no machine; guestName, which is ours, is the guest's mainName.
 const (
 	manifestName = "manifest.json"
 	stateName    = "state"
+	guestName    = "guest.json"
 	memoryName   = "memory"
 	sumsName     = "SHA256SUMS"
+
+	stateMagic = "bulkhead machine state 1\n"
 )
 
-// fakeMemory is what a fake machine has in its memory.
+// fakeMemory is what a fake machine has in its memory, from its beginning on.
 const fakeMemory = "a fake machine's memory"
 
 // Snapshot implements vmmv1.WorkerService.
@@ -80,11 +86,13 @@ func (w *worker) write(dir string, r *vmmv1.SnapshotRequest, c *vmmv1.MachineCon
 	if err != nil {
 		return err
 	}
-	state, err := os.ReadFile(filepath.Join(w.guestDir(), mainName))
+	guest, err := os.ReadFile(filepath.Join(w.guestDir(), mainName))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	files := map[string][]byte{manifestName: manifest, stateName: state}
+	files := map[string][]byte{
+		manifestName: manifest, stateName: []byte(stateMagic), guestName: guest, memoryName + ".sums": memorySums(c.GetMemoryBytes()),
+	}
 	var sums strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(files[name]), name)
@@ -95,20 +103,43 @@ func (w *worker) write(dir string, r *vmmv1.SnapshotRequest, c *vmmv1.MachineCon
 			return err
 		}
 	}
-	return nil
+	return os.Truncate(filepath.Join(dir, memoryName), int64(c.GetMemoryBytes()))
+}
+
+// memorySums are the CRC-32C of each MiB of a fake machine's memory.
+func memorySums(size uint64) (sums []byte) {
+	const chunk = 1 << 20
+	b, table := make([]byte, chunk), crc32.MakeTable(crc32.Castagnoli)
+	zeroes := crc32.Checksum(b, table)
+	for at := uint64(0); at < size; at += chunk {
+		sum, n := zeroes, min(chunk, size-at)
+		switch {
+		case at == 0:
+			sum = crc32.Checksum(append([]byte(fakeMemory), b[len(fakeMemory):n]...), table)
+		case n < chunk:
+			sum = crc32.Checksum(b[:n], table)
+		}
+		sums = binary.LittleEndian.AppendUint32(sums, sum)
+	}
+	return sums
 }
 
 // restoreFrom looks whether a snapshot is whole, and remembers its state. The caller
 // holds w.mu.
 func (w *worker) restoreFrom(path string, c *vmmv1.MachineConfig) error {
-	memory, err := os.ReadFile(filepath.Join(path, memoryName))
+	f, err := os.Open(filepath.Join(path, memoryName))
 	if err != nil {
+		return refuse(err)
+	}
+	defer f.Close()
+	memory := make([]byte, len(fakeMemory))
+	if _, err := f.ReadAt(memory, 0); err != nil && !errors.Is(err, io.EOF) {
 		return refuse(err)
 	}
 	if string(memory) != fakeMemory {
 		return status.Errorf(codes.InvalidArgument, "snapshot file %s is damaged: its sum is another", filepath.Join(path, memoryName))
 	}
-	state, err := os.ReadFile(filepath.Join(path, stateName))
+	state, err := os.ReadFile(filepath.Join(path, guestName))
 	if err != nil {
 		return refuse(err)
 	}

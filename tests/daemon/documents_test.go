@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -65,22 +66,28 @@ func TestMetricsAreDocumented(t *testing.T) {
 }
 
 func TestReasonsAreDocumented(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "../../hypervisor/fault/fault.go", nil, 0)
+	files, err := filepath.Glob("../../hypervisor/fault/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	text, found := document(t, "hypervisor/api/README.md"), 0
-	ast.Inspect(file, func(n ast.Node) bool {
-		v, ok := n.(*ast.ValueSpec)
-		if !ok || !strings.HasPrefix(v.Names[0].Name, "Reason") {
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			v, ok := n.(*ast.ValueSpec)
+			if !ok || !strings.HasPrefix(v.Names[0].Name, "Reason") {
+				return true
+			}
+			reason, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
+			if found++; err != nil || !strings.Contains(text, "`"+reason+"`") {
+				t.Errorf("hypervisor/api/README.md doesn't have %s, %v", reason, err)
+			}
 			return true
-		}
-		reason, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
-		if found++; err != nil || !strings.Contains(text, "`"+reason+"`") {
-			t.Errorf("hypervisor/api/README.md doesn't have %s, %v", reason, err)
-		}
-		return true
-	})
+		})
+	}
 	if found < 10 {
 		t.Errorf("only %d reasons", found)
 	}

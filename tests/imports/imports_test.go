@@ -117,15 +117,16 @@ const rules = `
 	hypervisor/spec: hypervisor/fault hypervisor/labels hypervisor/supervise hypervisor/api/v1 vmm/api/v1 vmm/procstat
 	hypervisor/guest: guestkernel/agentapi/... vmm/api/v1
 	hypervisor/instance: hypervisor/guest hypervisor/supervise guestkernel/agentapi/... vmm/api/v1 vmm/procstat
+	hypervisor/archive: vmm/snapshot vmm/memory vmm/state/v1
 	hypervisor/snapshots: hypervisor/api/v1 hypervisor/store/v1 hypervisor/supervise vmm/api/v1 vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
-	hypervisor/node: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
+	hypervisor/node: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/archive hypervisor/supervise hypervisor/guest hypervisor/instance guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
 	hypervisor/nodetest: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
 	hypervisor/workertest: guestkernel/agent/... guestkernel/agentapi/... vmm/api/v1 vmm/record vmm/logfile vmm/procstat
 	hypervisor/daemon: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
 	hypervisor/cgroup:
 	hypervisor/network:
-	hypervisor/metrics: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
-	hypervisor/server: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node hypervisor/access guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
+	hypervisor/metrics: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/archive hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
+	hypervisor/server: hypervisor/api/v1 hypervisor/store hypervisor/store/v1 hypervisor/clip hypervisor/fault hypervisor/labels hypervisor/capacity hypervisor/spec hypervisor/image hypervisor/snapshots hypervisor/archive hypervisor/supervise hypervisor/guest hypervisor/instance hypervisor/node hypervisor/access guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
 	cmd/bulkhead: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
 	cmd/bulkheadd: hypervisor/... guestkernel/agentapi/... guestkernel/cache vmm/api/v1 vmm/logfile vmm/version vmm/procstat vmm/snapshot vmm/memory vmm/state/v1
 

@@ -9,6 +9,8 @@
 //	SHA256SUMS     of all these but memory and disks, as sha256sum(1) writes and checks
 //	verified       which large files have been read through and found whole
 //
+// Files that begin with a dot aren't the snapshot's, but of whoever keeps it.
+//
 // A snapshot is written beside its place, synced, and renamed: whoever is killed
 // in between leaves none, and a directory whose name begins with ".saving-".
 //

@@ -25,6 +25,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SnapshotFormat is a form of archives. An import takes each.
+type SnapshotFormat int32
+
+const (
+	// OCI.
+	SnapshotFormat_SNAPSHOT_FORMAT_UNSPECIFIED SnapshotFormat = 0
+	// An OCI image layout in a tar archive, compressed.
+	SnapshotFormat_SNAPSHOT_FORMAT_OCI SnapshotFormat = 1
+	// A tar archive of the snapshot's files as they are.
+	SnapshotFormat_SNAPSHOT_FORMAT_TAR SnapshotFormat = 2
+)
+
+// Enum value maps for SnapshotFormat.
+var (
+	SnapshotFormat_name = map[int32]string{
+		0: "SNAPSHOT_FORMAT_UNSPECIFIED",
+		1: "SNAPSHOT_FORMAT_OCI",
+		2: "SNAPSHOT_FORMAT_TAR",
+	}
+	SnapshotFormat_value = map[string]int32{
+		"SNAPSHOT_FORMAT_UNSPECIFIED": 0,
+		"SNAPSHOT_FORMAT_OCI":         1,
+		"SNAPSHOT_FORMAT_TAR":         2,
+	}
+)
+
+func (x SnapshotFormat) Enum() *SnapshotFormat {
+	p := new(SnapshotFormat)
+	*p = x
+	return p
+}
+
+func (x SnapshotFormat) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SnapshotFormat) Descriptor() protoreflect.EnumDescriptor {
+	return file_hypervisor_api_v1_snapshots_proto_enumTypes[0].Descriptor()
+}
+
+func (SnapshotFormat) Type() protoreflect.EnumType {
+	return &file_hypervisor_api_v1_snapshots_proto_enumTypes[0]
+}
+
+func (x SnapshotFormat) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SnapshotFormat.Descriptor instead.
+func (SnapshotFormat) EnumDescriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{0}
+}
+
 // Snapshot is a sandbox as it was at a moment.
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -701,6 +754,323 @@ func (*DeleteSnapshotResponse) Descriptor() ([]byte, []int) {
 	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{9}
 }
 
+type ExportSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Not empty: only the snapshot with this uid.
+	Uid           string         `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Format        SnapshotFormat `protobuf:"varint,3,opt,name=format,proto3,enum=bulkhead.v1.SnapshotFormat" json:"format,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportSnapshotRequest) Reset() {
+	*x = ExportSnapshotRequest{}
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportSnapshotRequest) ProtoMessage() {}
+
+func (x *ExportSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*ExportSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ExportSnapshotRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExportSnapshotRequest) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *ExportSnapshotRequest) GetFormat() SnapshotFormat {
+	if x != nil {
+		return x.Format
+	}
+	return SnapshotFormat_SNAPSHOT_FORMAT_UNSPECIFIED
+}
+
+type ExportSnapshotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*ExportSnapshotResponse_Snapshot
+	//	*ExportSnapshotResponse_Data
+	Part          isExportSnapshotResponse_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportSnapshotResponse) Reset() {
+	*x = ExportSnapshotResponse{}
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportSnapshotResponse) ProtoMessage() {}
+
+func (x *ExportSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*ExportSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ExportSnapshotResponse) GetPart() isExportSnapshotResponse_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *ExportSnapshotResponse) GetSnapshot() *Snapshot {
+	if x != nil {
+		if x, ok := x.Part.(*ExportSnapshotResponse_Snapshot); ok {
+			return x.Snapshot
+		}
+	}
+	return nil
+}
+
+func (x *ExportSnapshotResponse) GetData() []byte {
+	if x != nil {
+		if x, ok := x.Part.(*ExportSnapshotResponse_Data); ok {
+			return x.Data
+		}
+	}
+	return nil
+}
+
+type isExportSnapshotResponse_Part interface {
+	isExportSnapshotResponse_Part()
+}
+
+type ExportSnapshotResponse_Snapshot struct {
+	Snapshot *Snapshot `protobuf:"bytes,1,opt,name=snapshot,proto3,oneof"`
+}
+
+type ExportSnapshotResponse_Data struct {
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3,oneof"`
+}
+
+func (*ExportSnapshotResponse_Snapshot) isExportSnapshotResponse_Part() {}
+
+func (*ExportSnapshotResponse_Data) isExportSnapshotResponse_Part() {}
+
+type ImportSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*ImportSnapshotRequest_Header
+	//	*ImportSnapshotRequest_Data
+	Part          isImportSnapshotRequest_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportSnapshotRequest) Reset() {
+	*x = ImportSnapshotRequest{}
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportSnapshotRequest) ProtoMessage() {}
+
+func (x *ImportSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*ImportSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ImportSnapshotRequest) GetPart() isImportSnapshotRequest_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *ImportSnapshotRequest) GetHeader() *ImportSnapshotHeader {
+	if x != nil {
+		if x, ok := x.Part.(*ImportSnapshotRequest_Header); ok {
+			return x.Header
+		}
+	}
+	return nil
+}
+
+func (x *ImportSnapshotRequest) GetData() []byte {
+	if x != nil {
+		if x, ok := x.Part.(*ImportSnapshotRequest_Data); ok {
+			return x.Data
+		}
+	}
+	return nil
+}
+
+type isImportSnapshotRequest_Part interface {
+	isImportSnapshotRequest_Part()
+}
+
+type ImportSnapshotRequest_Header struct {
+	Header *ImportSnapshotHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
+}
+
+type ImportSnapshotRequest_Data struct {
+	// Up to 1 MiB.
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3,oneof"`
+}
+
+func (*ImportSnapshotRequest_Header) isImportSnapshotRequest_Part() {}
+
+func (*ImportSnapshotRequest_Data) isImportSnapshotRequest_Part() {}
+
+type ImportSnapshotHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the one that it had where it was exported.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportSnapshotHeader) Reset() {
+	*x = ImportSnapshotHeader{}
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportSnapshotHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportSnapshotHeader) ProtoMessage() {}
+
+func (x *ImportSnapshotHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportSnapshotHeader.ProtoReflect.Descriptor instead.
+func (*ImportSnapshotHeader) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ImportSnapshotHeader) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ImportSnapshotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With the uid, the labels and the digest that it had; its client is who imported
+	// it.
+	Snapshot      *Snapshot `protobuf:"bytes,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportSnapshotResponse) Reset() {
+	*x = ImportSnapshotResponse{}
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportSnapshotResponse) ProtoMessage() {}
+
+func (x *ImportSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*ImportSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ImportSnapshotResponse) GetSnapshot() *Snapshot {
+	if x != nil {
+		return x.Snapshot
+	}
+	return nil
+}
+
 var File_hypervisor_api_v1_snapshots_proto protoreflect.FileDescriptor
 
 const file_hypervisor_api_v1_snapshots_proto_rawDesc = "" +
@@ -763,12 +1133,34 @@ const file_hypervisor_api_v1_snapshots_proto_rawDesc = "" +
 	"\x15DeleteSnapshotRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\"\x18\n" +
-	"\x16DeleteSnapshotResponse2\xeb\x02\n" +
+	"\x16DeleteSnapshotResponse\"r\n" +
+	"\x15ExportSnapshotRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x123\n" +
+	"\x06format\x18\x03 \x01(\x0e2\x1b.bulkhead.v1.SnapshotFormatR\x06format\"k\n" +
+	"\x16ExportSnapshotResponse\x123\n" +
+	"\bsnapshot\x18\x01 \x01(\v2\x15.bulkhead.v1.SnapshotH\x00R\bsnapshot\x12\x14\n" +
+	"\x04data\x18\x02 \x01(\fH\x00R\x04dataB\x06\n" +
+	"\x04part\"r\n" +
+	"\x15ImportSnapshotRequest\x12;\n" +
+	"\x06header\x18\x01 \x01(\v2!.bulkhead.v1.ImportSnapshotHeaderH\x00R\x06header\x12\x14\n" +
+	"\x04data\x18\x02 \x01(\fH\x00R\x04dataB\x06\n" +
+	"\x04part\"*\n" +
+	"\x14ImportSnapshotHeader\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"K\n" +
+	"\x16ImportSnapshotResponse\x121\n" +
+	"\bsnapshot\x18\x01 \x01(\v2\x15.bulkhead.v1.SnapshotR\bsnapshot*c\n" +
+	"\x0eSnapshotFormat\x12\x1f\n" +
+	"\x1bSNAPSHOT_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13SNAPSHOT_FORMAT_OCI\x10\x01\x12\x17\n" +
+	"\x13SNAPSHOT_FORMAT_TAR\x10\x022\xa5\x04\n" +
 	"\tSnapshots\x12Y\n" +
 	"\x0eCreateSnapshot\x12\".bulkhead.v1.CreateSnapshotRequest\x1a#.bulkhead.v1.CreateSnapshotResponse\x12P\n" +
 	"\vGetSnapshot\x12\x1f.bulkhead.v1.GetSnapshotRequest\x1a .bulkhead.v1.GetSnapshotResponse\x12V\n" +
 	"\rListSnapshots\x12!.bulkhead.v1.ListSnapshotsRequest\x1a\".bulkhead.v1.ListSnapshotsResponse\x12Y\n" +
-	"\x0eDeleteSnapshot\x12\".bulkhead.v1.DeleteSnapshotRequest\x1a#.bulkhead.v1.DeleteSnapshotResponseB>Z<github.com/bulkhead-vm/bulkhead/hypervisor/api/v1;bulkheadv1b\x06proto3"
+	"\x0eDeleteSnapshot\x12\".bulkhead.v1.DeleteSnapshotRequest\x1a#.bulkhead.v1.DeleteSnapshotResponse\x12[\n" +
+	"\x0eExportSnapshot\x12\".bulkhead.v1.ExportSnapshotRequest\x1a#.bulkhead.v1.ExportSnapshotResponse0\x01\x12[\n" +
+	"\x0eImportSnapshot\x12\".bulkhead.v1.ImportSnapshotRequest\x1a#.bulkhead.v1.ImportSnapshotResponse(\x01B>Z<github.com/bulkhead-vm/bulkhead/hypervisor/api/v1;bulkheadv1b\x06proto3"
 
 var (
 	file_hypervisor_api_v1_snapshots_proto_rawDescOnce sync.Once
@@ -782,47 +1174,62 @@ func file_hypervisor_api_v1_snapshots_proto_rawDescGZIP() []byte {
 	return file_hypervisor_api_v1_snapshots_proto_rawDescData
 }
 
-var file_hypervisor_api_v1_snapshots_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_hypervisor_api_v1_snapshots_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_hypervisor_api_v1_snapshots_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_hypervisor_api_v1_snapshots_proto_goTypes = []any{
-	(*Snapshot)(nil),               // 0: bulkhead.v1.Snapshot
-	(*SnapshotDevice)(nil),         // 1: bulkhead.v1.SnapshotDevice
-	(*CreateSnapshotRequest)(nil),  // 2: bulkhead.v1.CreateSnapshotRequest
-	(*CreateSnapshotResponse)(nil), // 3: bulkhead.v1.CreateSnapshotResponse
-	(*GetSnapshotRequest)(nil),     // 4: bulkhead.v1.GetSnapshotRequest
-	(*GetSnapshotResponse)(nil),    // 5: bulkhead.v1.GetSnapshotResponse
-	(*ListSnapshotsRequest)(nil),   // 6: bulkhead.v1.ListSnapshotsRequest
-	(*ListSnapshotsResponse)(nil),  // 7: bulkhead.v1.ListSnapshotsResponse
-	(*DeleteSnapshotRequest)(nil),  // 8: bulkhead.v1.DeleteSnapshotRequest
-	(*DeleteSnapshotResponse)(nil), // 9: bulkhead.v1.DeleteSnapshotResponse
-	nil,                            // 10: bulkhead.v1.Snapshot.LabelsEntry
-	nil,                            // 11: bulkhead.v1.CreateSnapshotRequest.LabelsEntry
-	(*SandboxSpec)(nil),            // 12: bulkhead.v1.SandboxSpec
-	(*timestamppb.Timestamp)(nil),  // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 14: google.protobuf.Duration
+	(SnapshotFormat)(0),            // 0: bulkhead.v1.SnapshotFormat
+	(*Snapshot)(nil),               // 1: bulkhead.v1.Snapshot
+	(*SnapshotDevice)(nil),         // 2: bulkhead.v1.SnapshotDevice
+	(*CreateSnapshotRequest)(nil),  // 3: bulkhead.v1.CreateSnapshotRequest
+	(*CreateSnapshotResponse)(nil), // 4: bulkhead.v1.CreateSnapshotResponse
+	(*GetSnapshotRequest)(nil),     // 5: bulkhead.v1.GetSnapshotRequest
+	(*GetSnapshotResponse)(nil),    // 6: bulkhead.v1.GetSnapshotResponse
+	(*ListSnapshotsRequest)(nil),   // 7: bulkhead.v1.ListSnapshotsRequest
+	(*ListSnapshotsResponse)(nil),  // 8: bulkhead.v1.ListSnapshotsResponse
+	(*DeleteSnapshotRequest)(nil),  // 9: bulkhead.v1.DeleteSnapshotRequest
+	(*DeleteSnapshotResponse)(nil), // 10: bulkhead.v1.DeleteSnapshotResponse
+	(*ExportSnapshotRequest)(nil),  // 11: bulkhead.v1.ExportSnapshotRequest
+	(*ExportSnapshotResponse)(nil), // 12: bulkhead.v1.ExportSnapshotResponse
+	(*ImportSnapshotRequest)(nil),  // 13: bulkhead.v1.ImportSnapshotRequest
+	(*ImportSnapshotHeader)(nil),   // 14: bulkhead.v1.ImportSnapshotHeader
+	(*ImportSnapshotResponse)(nil), // 15: bulkhead.v1.ImportSnapshotResponse
+	nil,                            // 16: bulkhead.v1.Snapshot.LabelsEntry
+	nil,                            // 17: bulkhead.v1.CreateSnapshotRequest.LabelsEntry
+	(*SandboxSpec)(nil),            // 18: bulkhead.v1.SandboxSpec
+	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 20: google.protobuf.Duration
 }
 var file_hypervisor_api_v1_snapshots_proto_depIdxs = []int32{
-	10, // 0: bulkhead.v1.Snapshot.labels:type_name -> bulkhead.v1.Snapshot.LabelsEntry
-	12, // 1: bulkhead.v1.Snapshot.spec:type_name -> bulkhead.v1.SandboxSpec
-	13, // 2: bulkhead.v1.Snapshot.create_time:type_name -> google.protobuf.Timestamp
-	14, // 3: bulkhead.v1.Snapshot.pause:type_name -> google.protobuf.Duration
-	1,  // 4: bulkhead.v1.Snapshot.devices:type_name -> bulkhead.v1.SnapshotDevice
-	11, // 5: bulkhead.v1.CreateSnapshotRequest.labels:type_name -> bulkhead.v1.CreateSnapshotRequest.LabelsEntry
-	0,  // 6: bulkhead.v1.CreateSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
-	0,  // 7: bulkhead.v1.GetSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
-	0,  // 8: bulkhead.v1.ListSnapshotsResponse.snapshots:type_name -> bulkhead.v1.Snapshot
-	2,  // 9: bulkhead.v1.Snapshots.CreateSnapshot:input_type -> bulkhead.v1.CreateSnapshotRequest
-	4,  // 10: bulkhead.v1.Snapshots.GetSnapshot:input_type -> bulkhead.v1.GetSnapshotRequest
-	6,  // 11: bulkhead.v1.Snapshots.ListSnapshots:input_type -> bulkhead.v1.ListSnapshotsRequest
-	8,  // 12: bulkhead.v1.Snapshots.DeleteSnapshot:input_type -> bulkhead.v1.DeleteSnapshotRequest
-	3,  // 13: bulkhead.v1.Snapshots.CreateSnapshot:output_type -> bulkhead.v1.CreateSnapshotResponse
-	5,  // 14: bulkhead.v1.Snapshots.GetSnapshot:output_type -> bulkhead.v1.GetSnapshotResponse
-	7,  // 15: bulkhead.v1.Snapshots.ListSnapshots:output_type -> bulkhead.v1.ListSnapshotsResponse
-	9,  // 16: bulkhead.v1.Snapshots.DeleteSnapshot:output_type -> bulkhead.v1.DeleteSnapshotResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	16, // 0: bulkhead.v1.Snapshot.labels:type_name -> bulkhead.v1.Snapshot.LabelsEntry
+	18, // 1: bulkhead.v1.Snapshot.spec:type_name -> bulkhead.v1.SandboxSpec
+	19, // 2: bulkhead.v1.Snapshot.create_time:type_name -> google.protobuf.Timestamp
+	20, // 3: bulkhead.v1.Snapshot.pause:type_name -> google.protobuf.Duration
+	2,  // 4: bulkhead.v1.Snapshot.devices:type_name -> bulkhead.v1.SnapshotDevice
+	17, // 5: bulkhead.v1.CreateSnapshotRequest.labels:type_name -> bulkhead.v1.CreateSnapshotRequest.LabelsEntry
+	1,  // 6: bulkhead.v1.CreateSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
+	1,  // 7: bulkhead.v1.GetSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
+	1,  // 8: bulkhead.v1.ListSnapshotsResponse.snapshots:type_name -> bulkhead.v1.Snapshot
+	0,  // 9: bulkhead.v1.ExportSnapshotRequest.format:type_name -> bulkhead.v1.SnapshotFormat
+	1,  // 10: bulkhead.v1.ExportSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
+	14, // 11: bulkhead.v1.ImportSnapshotRequest.header:type_name -> bulkhead.v1.ImportSnapshotHeader
+	1,  // 12: bulkhead.v1.ImportSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
+	3,  // 13: bulkhead.v1.Snapshots.CreateSnapshot:input_type -> bulkhead.v1.CreateSnapshotRequest
+	5,  // 14: bulkhead.v1.Snapshots.GetSnapshot:input_type -> bulkhead.v1.GetSnapshotRequest
+	7,  // 15: bulkhead.v1.Snapshots.ListSnapshots:input_type -> bulkhead.v1.ListSnapshotsRequest
+	9,  // 16: bulkhead.v1.Snapshots.DeleteSnapshot:input_type -> bulkhead.v1.DeleteSnapshotRequest
+	11, // 17: bulkhead.v1.Snapshots.ExportSnapshot:input_type -> bulkhead.v1.ExportSnapshotRequest
+	13, // 18: bulkhead.v1.Snapshots.ImportSnapshot:input_type -> bulkhead.v1.ImportSnapshotRequest
+	4,  // 19: bulkhead.v1.Snapshots.CreateSnapshot:output_type -> bulkhead.v1.CreateSnapshotResponse
+	6,  // 20: bulkhead.v1.Snapshots.GetSnapshot:output_type -> bulkhead.v1.GetSnapshotResponse
+	8,  // 21: bulkhead.v1.Snapshots.ListSnapshots:output_type -> bulkhead.v1.ListSnapshotsResponse
+	10, // 22: bulkhead.v1.Snapshots.DeleteSnapshot:output_type -> bulkhead.v1.DeleteSnapshotResponse
+	12, // 23: bulkhead.v1.Snapshots.ExportSnapshot:output_type -> bulkhead.v1.ExportSnapshotResponse
+	15, // 24: bulkhead.v1.Snapshots.ImportSnapshot:output_type -> bulkhead.v1.ImportSnapshotResponse
+	19, // [19:25] is the sub-list for method output_type
+	13, // [13:19] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_api_v1_snapshots_proto_init() }
@@ -831,18 +1238,27 @@ func file_hypervisor_api_v1_snapshots_proto_init() {
 		return
 	}
 	file_hypervisor_api_v1_sandbox_proto_init()
+	file_hypervisor_api_v1_snapshots_proto_msgTypes[11].OneofWrappers = []any{
+		(*ExportSnapshotResponse_Snapshot)(nil),
+		(*ExportSnapshotResponse_Data)(nil),
+	}
+	file_hypervisor_api_v1_snapshots_proto_msgTypes[12].OneofWrappers = []any{
+		(*ImportSnapshotRequest_Header)(nil),
+		(*ImportSnapshotRequest_Data)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_api_v1_snapshots_proto_rawDesc), len(file_hypervisor_api_v1_snapshots_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   12,
+			NumEnums:      1,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_hypervisor_api_v1_snapshots_proto_goTypes,
 		DependencyIndexes: file_hypervisor_api_v1_snapshots_proto_depIdxs,
+		EnumInfos:         file_hypervisor_api_v1_snapshots_proto_enumTypes,
 		MessageInfos:      file_hypervisor_api_v1_snapshots_proto_msgTypes,
 	}.Build()
 	File_hypervisor_api_v1_snapshots_proto = out.File

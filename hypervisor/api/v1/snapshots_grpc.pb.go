@@ -25,6 +25,8 @@ const (
 	Snapshots_GetSnapshot_FullMethodName    = "/bulkhead.v1.Snapshots/GetSnapshot"
 	Snapshots_ListSnapshots_FullMethodName  = "/bulkhead.v1.Snapshots/ListSnapshots"
 	Snapshots_DeleteSnapshot_FullMethodName = "/bulkhead.v1.Snapshots/DeleteSnapshot"
+	Snapshots_ExportSnapshot_FullMethodName = "/bulkhead.v1.Snapshots/ExportSnapshot"
+	Snapshots_ImportSnapshot_FullMethodName = "/bulkhead.v1.Snapshots/ImportSnapshot"
 )
 
 // SnapshotsClient is the client API for Snapshots service.
@@ -51,6 +53,18 @@ type SnapshotsClient interface {
 	// DeleteSnapshot removes a snapshot. Sandboxes that run from it go on; they can't
 	// be started again.
 	DeleteSnapshot(ctx context.Context, in *DeleteSnapshotRequest, opts ...grpc.CallOption) (*DeleteSnapshotResponse, error)
+	// ExportSnapshot returns a snapshot's info and then an archive of it, for another
+	// node to import, or a registry to keep: it has all that the guest's memory has.
+	// FAILED_PRECONDITION: it is damaged, or an image that it needs was changed or is
+	// gone. RESOURCE_EXHAUSTED: there is no room to compress the largest of its files.
+	ExportSnapshot(ctx context.Context, in *ExportSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportSnapshotResponse], error)
+	// ImportSnapshot makes a snapshot of an archive. The client's first message is the
+	// header. The call's end before the archive's leaves nothing. INVALID_ARGUMENT: the
+	// archive is damaged, or none. ALREADY_EXISTS: another snapshot has the name.
+	// FAILED_PRECONDITION: an image that it needs isn't here, or is another one; or this
+	// node doesn't serve what its specification names. RESOURCE_EXHAUSTED: as
+	// CreateSnapshot.
+	ImportSnapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportSnapshotRequest, ImportSnapshotResponse], error)
 }
 
 type snapshotsClient struct {
@@ -101,6 +115,38 @@ func (c *snapshotsClient) DeleteSnapshot(ctx context.Context, in *DeleteSnapshot
 	return out, nil
 }
 
+func (c *snapshotsClient) ExportSnapshot(ctx context.Context, in *ExportSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportSnapshotResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Snapshots_ServiceDesc.Streams[0], Snapshots_ExportSnapshot_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportSnapshotRequest, ExportSnapshotResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Snapshots_ExportSnapshotClient = grpc.ServerStreamingClient[ExportSnapshotResponse]
+
+func (c *snapshotsClient) ImportSnapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportSnapshotRequest, ImportSnapshotResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Snapshots_ServiceDesc.Streams[1], Snapshots_ImportSnapshot_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportSnapshotRequest, ImportSnapshotResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Snapshots_ImportSnapshotClient = grpc.ClientStreamingClient[ImportSnapshotRequest, ImportSnapshotResponse]
+
 // SnapshotsServer is the server API for Snapshots service.
 // All implementations must embed UnimplementedSnapshotsServer
 // for forward compatibility.
@@ -125,6 +171,18 @@ type SnapshotsServer interface {
 	// DeleteSnapshot removes a snapshot. Sandboxes that run from it go on; they can't
 	// be started again.
 	DeleteSnapshot(context.Context, *DeleteSnapshotRequest) (*DeleteSnapshotResponse, error)
+	// ExportSnapshot returns a snapshot's info and then an archive of it, for another
+	// node to import, or a registry to keep: it has all that the guest's memory has.
+	// FAILED_PRECONDITION: it is damaged, or an image that it needs was changed or is
+	// gone. RESOURCE_EXHAUSTED: there is no room to compress the largest of its files.
+	ExportSnapshot(*ExportSnapshotRequest, grpc.ServerStreamingServer[ExportSnapshotResponse]) error
+	// ImportSnapshot makes a snapshot of an archive. The client's first message is the
+	// header. The call's end before the archive's leaves nothing. INVALID_ARGUMENT: the
+	// archive is damaged, or none. ALREADY_EXISTS: another snapshot has the name.
+	// FAILED_PRECONDITION: an image that it needs isn't here, or is another one; or this
+	// node doesn't serve what its specification names. RESOURCE_EXHAUSTED: as
+	// CreateSnapshot.
+	ImportSnapshot(grpc.ClientStreamingServer[ImportSnapshotRequest, ImportSnapshotResponse]) error
 	mustEmbedUnimplementedSnapshotsServer()
 }
 
@@ -146,6 +204,12 @@ func (UnimplementedSnapshotsServer) ListSnapshots(context.Context, *ListSnapshot
 }
 func (UnimplementedSnapshotsServer) DeleteSnapshot(context.Context, *DeleteSnapshotRequest) (*DeleteSnapshotResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteSnapshot not implemented")
+}
+func (UnimplementedSnapshotsServer) ExportSnapshot(*ExportSnapshotRequest, grpc.ServerStreamingServer[ExportSnapshotResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportSnapshot not implemented")
+}
+func (UnimplementedSnapshotsServer) ImportSnapshot(grpc.ClientStreamingServer[ImportSnapshotRequest, ImportSnapshotResponse]) error {
+	return status.Error(codes.Unimplemented, "method ImportSnapshot not implemented")
 }
 func (UnimplementedSnapshotsServer) mustEmbedUnimplementedSnapshotsServer() {}
 func (UnimplementedSnapshotsServer) testEmbeddedByValue()                   {}
@@ -240,6 +304,24 @@ func _Snapshots_DeleteSnapshot_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Snapshots_ExportSnapshot_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportSnapshotRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SnapshotsServer).ExportSnapshot(m, &grpc.GenericServerStream[ExportSnapshotRequest, ExportSnapshotResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Snapshots_ExportSnapshotServer = grpc.ServerStreamingServer[ExportSnapshotResponse]
+
+func _Snapshots_ImportSnapshot_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(SnapshotsServer).ImportSnapshot(&grpc.GenericServerStream[ImportSnapshotRequest, ImportSnapshotResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Snapshots_ImportSnapshotServer = grpc.ClientStreamingServer[ImportSnapshotRequest, ImportSnapshotResponse]
+
 // Snapshots_ServiceDesc is the grpc.ServiceDesc for Snapshots service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -264,6 +346,17 @@ var Snapshots_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Snapshots_DeleteSnapshot_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ExportSnapshot",
+			Handler:       _Snapshots_ExportSnapshot_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ImportSnapshot",
+			Handler:       _Snapshots_ImportSnapshot_Handler,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "hypervisor/api/v1/snapshots.proto",
 }
