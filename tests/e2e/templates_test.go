@@ -28,10 +28,10 @@ type run struct {
 // TestTemplate makes a template of a guest and has two sandboxes begin as it at once,
 // beside one that boots: all do the same, each as itself.
 func TestTemplate(t *testing.T) {
-	cache, root := t.TempDir(), shellRoot(t)
+	templates, root := t.TempDir(), shellRoot(t)
 	command := func(args ...string) *exec.Cmd {
 		cmd := bulkhead(t, args...)
-		cmd.Env = append(cmd.Env, "BULKHEAD_CACHE="+cache)
+		cmd.Env = append(cmd.Env, "BULKHEAD_TEMPLATES="+templates)
 		return cmd
 	}
 	start := time.Now()
