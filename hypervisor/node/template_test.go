@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
@@ -378,6 +380,11 @@ func TestTemplateRefused(t *testing.T) {
 	}
 	_, _, err := f.CreateTemplate(t.Context(), &bulkheadv1.CreateTemplateRequest{Prepare: &bulkheadv1.Command{Args: []string{"true"}, Stdin: true}}, "tester")
 	f.kindIs(err, fault.Invalid, fault.ReasonInvalid)
+	device := disk + "-device" // of which nobody can tell when it was written to
+	f.must(unix.Mkfifo(device, 0o600))
+	odd := &bulkheadv1.SandboxSpec{Disks: []*bulkheadv1.Disk{{Path: device, ReadOnly: true}}}
+	_, _, err = f.CreateTemplate(t.Context(), &bulkheadv1.CreateTemplateRequest{Spec: odd}, "tester")
+	f.kindIs(err, fault.Precondition, fault.ReasonTemplateFailed)
 	_, _, err = f.CreateTemplate(t.Context(), &bulkheadv1.CreateTemplateRequest{Spec: &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordPanic}}}, "tester")
 	f.kindIs(err, fault.Aborted, fault.ReasonStartFailed)
 	for _, word := range []string{workertest.WordFullSave} {
