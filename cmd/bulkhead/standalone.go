@@ -23,17 +23,29 @@ import (
 // bootTime is the most a guest may take to come up.
 const bootTime = 5 * time.Minute
 
-// templatesName is where in the cache this user's templates are.
-const templatesName = "templates"
+// envTemplates moves this user's templates, which are else in the cache, by the name
+// templatesName.
+const (
+	envTemplates  = "BULKHEAD_TEMPLATES"
+	templatesName = "templates"
+)
+
+func templateDir() (string, error) {
+	if dir := os.Getenv(envTemplates); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := cache.DefaultDir()
+	return filepath.Join(dir, templatesName), err
+}
 
 // newNode returns a node within this process, whose sandboxes end with it.
 func newNode() (*node.Node, error) {
-	dir, err := cache.DefaultDir()
+	templates, err := templateDir()
 	if err != nil {
 		return nil, err
 	}
 	return node.Open(node.Config{
-		Tied: true, Notify: notify, TemplateDir: filepath.Join(dir, templatesName),
+		Tied: true, Notify: notify, TemplateDir: templates,
 		Limits: node.Limits{
 			Spec:        spec.Policy{Images: []string{"/"}, Sockets: []string{"/"}}, // what this user may read
 			BootTimeout: bootTime,

@@ -20,8 +20,8 @@ What run and create ask for begins as a template of the same machine by itself; 
 one in which a command was run, with --template.
 
 Without --host, $BULKHEAD_HOST and --daemon they are this user's, for "bulkhead
-run" without a daemon, and in ~/.cache/bulkhead. With one of them they are the
-node's.`
+run" without a daemon, and in ~/.cache/bulkhead or $BULKHEAD_TEMPLATES. With one of
+them they are the node's.`
 
 // templateHost says whose templates a command is for.
 type templateHost struct {

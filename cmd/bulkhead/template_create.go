@@ -50,7 +50,7 @@ func newTemplateCreate(h *templateHost) *cobra.Command {
 	o.addMachineFlags(cmd)
 	o.addProcessFlags(cmd)
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the template, `KEY=VALUE`; repeatable")
-	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image or a block device, `DISK`: PATH:ro[,direct]; repeatable")
+	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image, `DISK`: PATH:ro[,direct]; repeatable")
 	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME; repeatable")
 	return cmd
 }

@@ -100,24 +100,40 @@ func (n *Node) alike(s *bulkheadv1.SandboxSpec, prepare *bulkheadv1.Command) (fo
 	if !ok {
 		return nil
 	}
-	names, err := n.templates.Names()
-	if err != nil {
-		n.config.Log.Warn("look for templates", zap.Error(err))
-	}
-	for _, name := range names {
-		t, err := n.templates.GetTemplate(name)
-		if err != nil {
-			if !errors.Is(err, snapshots.ErrNone) {
-				n.config.Log.Warn("a template can't be used", zap.Error(err))
-			}
-			continue
-		}
+	for _, t := range n.allTemplates() {
 		m, ok := spec.Machine(t.Record.GetSnapshot().GetSpec())
 		if ok && proto.Equal(m, want) && proto.Equal(t.Record.GetPrepare(), prepare) {
 			found = append(found, t)
 		}
 	}
 	return found
+}
+
+// allTemplates returns those there are, as far as they can be read. What was read once
+// isn't again: they never change, and who goes on from one looks at it anew.
+func (n *Node) allTemplates() (all []*snapshots.Snapshot) {
+	names, err := n.templates.Names()
+	if err != nil {
+		n.config.Log.Warn("look for templates", zap.Error(err))
+	}
+	n.reading.Lock()
+	defer n.reading.Unlock()
+	before := n.known
+	n.known = map[string]*snapshots.Snapshot{}
+	for _, name := range names {
+		t := before[name]
+		if t == nil {
+			t, err = n.templates.GetTemplate(name)
+			if err != nil && !errors.Is(err, snapshots.ErrNone) {
+				n.config.Log.Warn("a template can't be used", zap.Error(err))
+			}
+		}
+		if t != nil {
+			n.known[name] = t
+			all = append(all, t)
+		}
+	}
+	return all
 }
 
 // latest returns the one that was made last, of those that were made with the files as

@@ -22,7 +22,7 @@ func (n *Node) begunBefore(m *making) (*making, error) {
 				return nil, templateIDUsed(id, "another")
 			}
 			return before, nil
-		case proto.Equal(before.spec, m.spec) && proto.Equal(before.request.GetPrepare(), m.request.GetPrepare()):
+		case before.client == m.client && proto.Equal(before.spec, m.spec) && proto.Equal(before.request.GetPrepare(), m.request.GetPrepare()):
 			return before, nil
 		}
 	}

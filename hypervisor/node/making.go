@@ -84,11 +84,11 @@ func (n *Node) make(m *making) (t *bulkheadv1.Template, existed bool, err error)
 	defer cancel()
 	images, err := n.imagesOf(m.spec)(ctx)
 	if err != nil {
-		return nil, false, notMade(err)
+		return nil, false, n.notMade(err)
 	}
 	files, err := n.filesOf(m.spec, images)
 	if err != nil {
-		return nil, false, notMade(&fault.Error{Kind: fault.Precondition, Reason: fault.ReasonTemplateFailed, Resource: fault.ResourceTemplate, Err: err})
+		return nil, false, n.notMade(&fault.Error{Kind: fault.Precondition, Reason: fault.ReasonTemplateFailed, Resource: fault.ResourceTemplate, Err: err})
 	}
 	if before := n.latest(n.alike(m.spec, m.request.GetPrepare()), files); before != nil {
 		return n.shownTemplate(before.Record), true, nil
@@ -98,7 +98,7 @@ func (n *Node) make(m *making) (t *bulkheadv1.Template, existed bool, err error)
 	}
 	name, err := n.makeOf(ctx, m, files)
 	if err != nil {
-		return nil, false, notMade(err)
+		return nil, false, n.notMade(err)
 	}
 	t, err = n.GetTemplate(name)
 	if err == nil {
@@ -108,9 +108,9 @@ func (n *Node) make(m *making) (t *bulkheadv1.Template, existed bool, err error)
 }
 
 // notMade says of an error what it is about.
-func notMade(err error) error {
+func (n *Node) notMade(err error) error {
 	var known *fault.Error
-	if errors.Is(err, errNodeClosing) {
+	if n.isClosing() { // which has many consequences
 		return errNodeClosing
 	}
 	if !errors.As(err, &known) {

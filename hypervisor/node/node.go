@@ -48,6 +48,9 @@ type Node struct {
 	forkings map[string]*forking // under way, by client and request ID
 	makings  []*making           // of templates, under way
 
+	reading sync.Mutex                     // the next one; no other lock is taken under it
+	known   map[string]*snapshots.Snapshot // templates that were read, by name
+
 	checking sync.Mutex // the next two; no other lock is taken under it
 	checked  time.Time
 	checks   []Check

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
@@ -242,6 +244,12 @@ func TestTemplateDamaged(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "is damaged") {
 		t.Error(err)
 	}
+	// One whose guest ends before it is anybody.
+	f.must(os.WriteFile(filepath.Join(f.templateDir(made), "memory"), []byte("a fake machine's memory"), 0o600))
+	f.must(os.WriteFile(filepath.Join(f.templateDir(made), "state"), []byte("{"), 0o600))
+	if id := f.restored(f.start("box1", nil, "sleep", "1000")); id != "" {
+		t.Errorf("from %s, whose guest ends", id)
+	}
 	f.must(os.WriteFile(filepath.Join(f.templateDir(made), "manifest.json"), []byte("{"), 0o600))
 	if id := f.restored(f.start("box2", nil)); id != "" {
 		t.Errorf("from %s, which is damaged", id)
@@ -309,26 +317,30 @@ func TestTemplateAgain(t *testing.T) {
 	request := func() *bulkheadv1.CreateTemplateRequest {
 		return &bulkheadv1.CreateTemplateRequest{Labels: map[string]string{"a": "b"}, RequestId: "r1"}
 	}
-	var made [5]*bulkheadv1.Template
-	var all sync.WaitGroup
-	for i := range made { // at once
-		all.Go(func() {
-			r := request()
-			if i > 2 {
-				r.RequestId = "" // the same, all the same
-			}
-			var err error
-			if made[i], _, err = f.CreateTemplate(context.Background(), r, "tester"); err != nil {
-				t.Error(err)
-			}
-		})
+	together := func(r *bulkheadv1.CreateTemplateRequest) []*bulkheadv1.Template {
+		made, all := make([]*bulkheadv1.Template, 5), sync.WaitGroup{}
+		for i := range made {
+			all.Go(func() {
+				var err error
+				if made[i], _, err = f.CreateTemplate(context.Background(), r, "tester"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		return made
 	}
-	all.Wait()
+	made := append(together(request()), together(&bulkheadv1.CreateTemplateRequest{Spec: &bulkheadv1.SandboxSpec{Cpus: 1}})...)
+	for _, m := range together(&bulkheadv1.CreateTemplateRequest{Spec: &bulkheadv1.SandboxSpec{Cpus: 7}}) {
+		if n, err := f.CountTemplates(); n != 2 || err != nil || m.GetId() == made[0].GetId() {
+			t.Errorf("%d templates, %v", n, err)
+		}
+	}
 	again, existed, err := f.CreateTemplate(t.Context(), request(), "tester")
 	f.must(err)
 	like, _, err := f.CreateTemplate(t.Context(), &bulkheadv1.CreateTemplateRequest{Spec: &bulkheadv1.SandboxSpec{Cpus: 1, Transport: bulkheadv1.Transport_TRANSPORT_MMIO}}, "other")
 	f.must(err)
-	for _, m := range append(made[:], like) {
+	for _, m := range append(made, like) {
 		if m.GetId() != again.GetId() || !existed {
 			t.Errorf("%v and then %v, which existed: %v", m, again, existed)
 		}
@@ -337,9 +349,6 @@ func TestTemplateAgain(t *testing.T) {
 	r.Labels = nil
 	_, _, err = f.CreateTemplate(t.Context(), r, "tester")
 	f.kindIs(err, fault.Exists, fault.ReasonRequestIDUsed)
-	if n, err := f.CountTemplates(); n != 1 || err != nil {
-		t.Errorf("%d templates, %v", n, err)
-	}
 	f.restart(nil)
 	again, _, err = f.CreateTemplate(t.Context(), request(), "tester")
 	f.must(err)
@@ -371,6 +380,11 @@ func TestTemplateRefused(t *testing.T) {
 	}
 	_, _, err := f.CreateTemplate(t.Context(), &bulkheadv1.CreateTemplateRequest{Prepare: &bulkheadv1.Command{Args: []string{"true"}, Stdin: true}}, "tester")
 	f.kindIs(err, fault.Invalid, fault.ReasonInvalid)
+	device := disk + "-device" // of which nobody can tell when it was written to
+	f.must(unix.Mkfifo(device, 0o600))
+	odd := &bulkheadv1.SandboxSpec{Disks: []*bulkheadv1.Disk{{Path: device, ReadOnly: true}}}
+	_, _, err = f.CreateTemplate(t.Context(), &bulkheadv1.CreateTemplateRequest{Spec: odd}, "tester")
+	f.kindIs(err, fault.Precondition, fault.ReasonTemplateFailed)
 	_, _, err = f.CreateTemplate(t.Context(), &bulkheadv1.CreateTemplateRequest{Spec: &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordPanic}}}, "tester")
 	f.kindIs(err, fault.Aborted, fault.ReasonStartFailed)
 	for _, word := range []string{workertest.WordFullSave} {

@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GUEST", filepath.Join(dir, "guest"))
 			env.Setenv("PYTHON_ROOT", filepath.Join(dir, "python3.tar"))
 			env.Setenv("BULKHEAD_RUNTIME_DIR", filepath.Join(env.WorkDir, runDir))
+			env.Setenv("BULKHEAD_TEMPLATES", filepath.Join(env.WorkDir, "templates")) // not who tests'
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

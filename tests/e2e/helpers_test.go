@@ -27,7 +27,7 @@ func bulkhead(t *testing.T, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Dir = workDir(t)
-	cmd.Env = append(os.Environ(), "BULKHEAD_RUNTIME_DIR="+filepath.Join(cmd.Dir, runDir))
+	cmd.Env = append(os.Environ(), "BULKHEAD_RUNTIME_DIR="+filepath.Join(cmd.Dir, runDir), "BULKHEAD_TEMPLATES="+filepath.Join(cmd.Dir, "templates"))
 	t.Cleanup(func() { waitClean(t, cmd.Dir) })
 	return cmd
 }

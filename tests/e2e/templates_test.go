@@ -28,10 +28,10 @@ type run struct {
 // TestTemplate makes a template of a guest and has two sandboxes begin as it at once,
 // beside one that boots: all do the same, each as itself.
 func TestTemplate(t *testing.T) {
-	cache, root := t.TempDir(), shellRoot(t)
+	templates, root := t.TempDir(), shellRoot(t)
 	command := func(args ...string) *exec.Cmd {
 		cmd := bulkhead(t, args...)
-		cmd.Env = append(cmd.Env, "BULKHEAD_CACHE="+cache)
+		cmd.Env = append(cmd.Env, "BULKHEAD_TEMPLATES="+templates)
 		return cmd
 	}
 	start := time.Now()
@@ -91,6 +91,9 @@ func TestTemplate(t *testing.T) {
 	t.Logf("they were %q, with %q", names, numbers)
 }
 
+// upTime is how long a command may take to be there, on a host that is busy with others.
+const upTime = 10 * time.Minute
+
 // begin starts it and waits until its command is there.
 func (r *run) begin(t *testing.T) {
 	t.Helper()
@@ -99,7 +102,12 @@ func (r *run) begin(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.cmd.Process.Kill() })
-	r.stdout.waitFor(t, "up")
+	for !strings.Contains(r.stdout.String(), "up") {
+		if time.Since(start) > upTime {
+			t.Fatalf("its command isn't there: %q\n%s", r.stdout.String(), r.stderr.String())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	t.Logf("up after %v", time.Since(start).Round(time.Millisecond))
 }
 

@@ -42,7 +42,9 @@ type TemplatesClient interface {
 	// that the first one made, or waits for it. So does any call for what there is
 	// already: of the same machine, with the same prepare, where none of the files that
 	// it needs has changed; it has the labels that it was made with.
-	// ALREADY_EXISTS: another template was made with the request_id. RESOURCE_EXHAUSTED:
+	// ALREADY_EXISTS: another template was made with the request_id. FAILED_PRECONDITION: an
+	// image or a kernel is no regular file, so that nobody could tell whether it has changed
+	// since. RESOURCE_EXHAUSTED:
 	// the node has no room for the sandbox, the disk is full, or the client has as many
 	// as it may have. UNAVAILABLE: the node is being drained. ABORTED: the guest didn't
 	// come up, prepare didn't end with exit code 0, or the guest couldn't be saved.
@@ -119,7 +121,9 @@ type TemplatesServer interface {
 	// that the first one made, or waits for it. So does any call for what there is
 	// already: of the same machine, with the same prepare, where none of the files that
 	// it needs has changed; it has the labels that it was made with.
-	// ALREADY_EXISTS: another template was made with the request_id. RESOURCE_EXHAUSTED:
+	// ALREADY_EXISTS: another template was made with the request_id. FAILED_PRECONDITION: an
+	// image or a kernel is no regular file, so that nobody could tell whether it has changed
+	// since. RESOURCE_EXHAUSTED:
 	// the node has no room for the sandbox, the disk is full, or the client has as many
 	// as it may have. UNAVAILABLE: the node is being drained. ABORTED: the guest didn't
 	// come up, prepare didn't end with exit code 0, or the guest couldn't be saved.
