@@ -246,7 +246,7 @@ func TestTemplateDamaged(t *testing.T) {
 	}
 	// One whose guest ends before it is anybody.
 	f.must(os.WriteFile(filepath.Join(f.templateDir(made), "memory"), []byte("a fake machine's memory"), 0o600))
-	f.must(os.WriteFile(filepath.Join(f.templateDir(made), "state"), []byte("{"), 0o600))
+	f.must(os.WriteFile(filepath.Join(f.templateDir(made), "guest.json"), []byte("{"), 0o600))
 	if id := f.restored(f.start("box1", nil, "sleep", "1000")); id != "" {
 		t.Errorf("from %s, whose guest ends", id)
 	}
