@@ -141,7 +141,8 @@ func controlGroup() string { return fmt.Sprintf("/bulkhead-bench-%d", os.Getpid(
 // removeControlGroup removes it, which is empty.
 func removeControlGroup() error {
 	groups, err := filepath.Glob("/sys/fs/cgroup/*" + controlGroup())
-	for _, path := range append(groups, "/sys/fs/cgroup"+controlGroup()) {
+	unified, _ := filepath.Glob("/sys/fs/cgroup" + controlGroup())
+	for _, path := range append(groups, unified...) {
 		if e := os.Remove(path); e != nil && !errors.Is(e, os.ErrNotExist) {
 			err = errors.Join(err, fmt.Errorf("a control group that was made for this: %w", e))
 		}

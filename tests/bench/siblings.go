@@ -154,10 +154,10 @@ func fits(all, each float64) float64 {
 }
 
 func (s *family) chart() chart.Chart {
-	lines := []chart.Line{{Name: "guests and workers"}, {Name: "guests"}, {Name: "the host's memory available, less"}}
+	lines := []chart.Line{{Name: "guests and workers"}, {Name: "guests"}}
 	for _, at := range s.steps {
-		for i, bytes := range []float64{float64(at.memory.sum()), float64(at.memory.guests), at.taken} {
-			lines[i].Points = append(lines[i].Points, point(at.count, []float64{bytes}, 1.0/mib))
+		for i, bytes := range []uint64{at.memory.sum(), at.memory.guests} {
+			lines[i].Points = append(lines[i].Points, point(at.count, []float64{float64(bytes)}, 1.0/mib))
 		}
 	}
 	return chart.Chart{Title: "Memory of idle sandboxes of 128 MiB from one snapshot", X: "sandboxes", Y: "MiB (PSS)", Lines: lines}

@@ -56,7 +56,7 @@ func (d *daemon) runWriter(ctx context.Context, program string, most int) (*writ
 	if _, err := d.WriteFile(ctx, &bulkheadv1.WriteFileHeader{Sandbox: dirtyName, Path: path, Mode: proto.Uint32(0o755)}, f); err != nil {
 		return nil, err
 	}
-	p, err := d.Exec(ctx, dirtyName, &bulkheadv1.Command{Args: []string{path, fmt.Sprint(most)}})
+	p, err := d.Exec(ctx, dirtyName, &bulkheadv1.Command{Args: []string{path, fmt.Sprint(most)}, Stdin: true})
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (d *daemon) runWriter(ctx context.Context, program string, most int) (*writ
 // write has it write so many MiB.
 func (w *writer) write(size int) error {
 	if _, err := fmt.Fprintln(w.process.Stdin, size); err != nil {
-		return fmt.Errorf("have the guest write %d MiB: %w", size, err)
+		return w.ended(err)
 	}
 	return w.wait()
 }
@@ -77,11 +77,17 @@ func (w *writer) write(size int) error {
 func (w *writer) wait() error {
 	line, err := w.out.ReadString('\n')
 	if err != nil {
-		<-w.process.Done()
-		return fmt.Errorf("the guest's program has ended: %w: %s", err, w.said)
+		return w.ended(err)
 	}
 	if strings.TrimSpace(line) != "done" {
 		return fmt.Errorf("the guest's program says %q", line)
 	}
 	return nil
+}
+
+// ended says how the program has, which err is the first sign of.
+func (w *writer) ended(err error) error {
+	go drain(w.out)
+	exit, why := w.process.Wait()
+	return fmt.Errorf("the guest's program has ended, with %v: %w: %s", exit, errors.Join(err, why), w.said)
 }

@@ -12,10 +12,11 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Size of a chart.
+// Size of a chart, and how much of it is above the highest point.
 const (
-	width  = 7 * vg.Inch
-	height = 4.5 * vg.Inch
+	width    = 7 * vg.Inch
+	height   = 4.5 * vg.Inch
+	headroom = 1.3
 )
 
 // Chart is a picture of some lines with the same axes.
@@ -47,6 +48,7 @@ func (c Chart) Save(path string) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = c.Title, c.X, c.Y
 	p.Legend.Top, p.Legend.Left = true, true
+	p.Title.Padding, p.Legend.Padding = vg.Points(8), vg.Points(2)
 	p.Add(plotter.NewGrid())
 	if c.Log {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
@@ -62,6 +64,7 @@ func (c Chart) Save(path string) error {
 			return fmt.Errorf("draw %s: %w", path, err)
 		}
 	}
+	p.Y.Max *= headroom // for the legend
 	if err := p.Save(width, height, path); err != nil {
 		return fmt.Errorf("draw %s: %w", path, err)
 	}
