@@ -35,6 +35,7 @@ func main() {
 	flag.IntVar(&o.calls, "calls", 15, "calls of the node daemon's API, each")
 	flag.IntVar(&o.devices, "devices", 5, "runs of each device's benchmarks")
 	flag.IntVar(&o.restores, "restores", 15, "restores from a snapshot, each")
+	flag.IntVar(&o.backings, "backings", 5, "restores by each backing of memory, each")
 	flag.IntVar(&o.answers, "answers", 5, "sandboxes restored, and booted, up to a command's answer")
 	flag.Var(&o.forks, "forks", "copies to fork a sandbox into")
 	flag.IntVar(&o.forkRounds, "fork-rounds", 3, "forks into each number of copies, into 50 and more once")
@@ -58,7 +59,7 @@ func main() {
 type options struct {
 	out, bin, only                                         string
 	starts, boots, exits, calls, devices, restores, guests int
-	instructions, answers, siblings, saves                 int
+	instructions, answers, siblings, saves, backings       int
 	forks, dirty                                           numbers
 	forkRounds, dirtyRounds                                int
 }
