@@ -25,7 +25,10 @@ const (
 )
 
 // apiArg is struct uffdio_api.
-type apiArg struct{ api, features, ioctls uint64 }
+type apiArg struct {
+	api uint64
+	_   [2]uint64 // features, ioctls
+}
 
 // rangeArg is struct uffdio_range.
 type rangeArg struct{ start, len uint64 }
@@ -33,12 +36,13 @@ type rangeArg struct{ start, len uint64 }
 // registerArg is struct uffdio_register.
 type registerArg struct {
 	rangeArg
-	mode, ioctls uint64
+	mode uint64
+	_    uint64 // ioctls
 }
 
 // zeroArg is struct uffdio_zeropage.
 type zeroArg struct {
 	rangeArg
-	mode   uint64
+	_      uint64 // mode
 	zeroed int64
 }

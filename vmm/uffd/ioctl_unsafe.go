@@ -35,10 +35,11 @@ func rangeOf(b []byte) rangeArg { return rangeArg{address(b), uint64(len(b))} }
 
 // copyArg is struct uffdio_copy. Its source is kept as the pointer that it is.
 type copyArg struct {
-	dst       uint64
-	src       unsafe.Pointer
-	len, mode uint64
-	copied    int64
+	dst    uint64
+	src    unsafe.Pointer
+	len    uint64
+	_      uint64 // mode
+	copied int64
 }
 
 // copyPages returns how many bytes were put, or why none was.
