@@ -43,6 +43,7 @@ func main() {
 	flag.IntVar(&o.dirtyRounds, "dirty-rounds", 3, "snapshots after each of them")
 	flag.IntVar(&o.siblings, "siblings", 20, "idle restored sandboxes, at most")
 	flag.IntVar(&o.saves, "saves", 9, "machines saved and restored, in turns with QEMU's")
+	flag.IntVar(&o.crowd, "crowd", 200, "tiny machines that go on from one snapshot, and stay")
 	flag.IntVar(&o.guests, "guests", 3, "guests that do I/O, each")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "go run ./tests/bench [flags]; 0, or no number, leaves a part out")
@@ -57,11 +58,11 @@ func main() {
 
 // options are the command line's.
 type options struct {
-	out, bin, only                                         string
-	starts, boots, exits, calls, devices, restores, guests int
-	instructions, answers, siblings, saves, backings       int
-	forks, dirty                                           numbers
-	forkRounds, dirtyRounds                                int
+	out, bin, only                                          string
+	starts, boots, exits, calls, devices, restores, guests  int
+	instructions, answers, siblings, saves, backings, crowd int
+	forks, dirty                                            numbers
+	forkRounds, dirtyRounds                                 int
 }
 
 // bench is a run of all measurements.
