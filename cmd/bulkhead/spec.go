@@ -29,6 +29,7 @@ type specOptions struct {
 	cmdline   string
 	dns       []string
 	ttl       time.Duration
+	behind    memoryFlags
 	idle      time.Duration
 	restart   string
 	template  string
@@ -49,6 +50,7 @@ func (o *specOptions) addOwnFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image or a block device, `DISK`: PATH[:OPTION[,OPTION]...] with options ro, direct, overlay and overlay=FILE; repeatable")
 	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME[,ip=ADDRESS/BITS][,gw=ADDRESS][,mac=MAC][,mtu=N], or none; repeatable")
 	f.StringArrayVar(&o.dns, "dns", nil, "name server for the guest, an `ADDRESS`; repeatable")
+	o.behind.add(cmd)
 	f.DurationVar(&o.ttl, "ttl", 0, "delete the sandbox this long after it was made")
 	f.DurationVar(&o.idle, "idle-timeout", 0, "stop the sandbox when nothing was run in it for this long")
 	f.StringVar(&o.restart, "restart", "no", "`WHEN` to restart the sandbox by itself: no, or on-failure[:MAX]")
@@ -100,6 +102,9 @@ func (o *specOptions) ownSpec(h *hostOptions) (s *bulkheadv1.SandboxSpec, err er
 		return nil, err
 	}
 	if s.Networks, err = parseNets(o.nets); err != nil {
+		return nil, err
+	}
+	if s.Memory, err = o.behind.options(); err != nil {
 		return nil, err
 	}
 	if s.Restart, err = parseRestart(o.restart); err != nil {

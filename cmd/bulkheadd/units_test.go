@@ -29,7 +29,7 @@ var open = map[string]string{
 	"CapabilityBoundingSet_CAP_NET_ADMIN":            "taps",
 	"CapabilityBoundingSet_CAP_SYS_NICE_RESOURCE":    "timers of workers' threads that are late",
 	"Delegate":                              "a control group for each sandbox",
-	"DeviceAllow":                           "/dev/kvm, /dev/net/tun, and disks that are block devices",
+	"DeviceAllow":                           "/dev/kvm, /dev/userfaultfd, /dev/net/tun, and disks that are block devices",
 	"IPAddressDeny":                         "who may come by TCP, certificates say",
 	"PrivateDevices":                        "/dev/kvm",
 	"PrivateNetwork":                        "the API on TCP, and taps",

@@ -38,7 +38,7 @@ func (i *Instance) machine(ctx context.Context) (*vmmv1.CreateRequest, error) {
 	m.Vsock.Paths = append(m.Vsock.Paths, &vmmv1.VsockPath{
 		Path: i.agent.path, FirstPort: guest.FirstPort, LastPort: guest.LastPort,
 	})
-	return &vmmv1.CreateRequest{Machine: m, Snapshot: snapshot}, nil
+	return &vmmv1.CreateRequest{Machine: m, Snapshot: snapshot, Memory: i.plan.Memory}, nil
 }
 
 // setup returns what the guest is told of itself.

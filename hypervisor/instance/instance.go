@@ -42,6 +42,7 @@ const stopTime = 5 * time.Second
 type Plan struct {
 	Name    string
 	Machine *vmmv1.MachineConfig // the paths of the agent's vsock are added
+	Memory  *vmmv1.MemoryOptions // what is behind the machine's
 	Setup   *agentv1.SetupRequest
 	// Images finds what isn't in Machine and Setup, when it is needed: not for a
 	// guest that is up. nil: nothing.

@@ -44,7 +44,7 @@ func (n *Node) checkTemplate(r *storev1.Snapshot) error {
 // others, nothing is looked for.
 func (n *Node) mayFit(r *storev1.Record) bool {
 	s := r.GetSandbox().GetSpec()
-	if s.GetTemplate() == spec.NoTemplate || s.GetSnapshot() != "" || n.snapshots.Forking(r.GetFork()) {
+	if mapsHuge(s) && !spec.NamesTemplate(s) || s.GetTemplate() == spec.NoTemplate || s.GetSnapshot() != "" || n.snapshots.Forking(r.GetFork()) {
 		return false
 	}
 	if spec.NamesTemplate(s) {

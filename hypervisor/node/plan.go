@@ -41,6 +41,7 @@ func (n *Node) describe(r *storev1.Record) (p instance.Plan) {
 		Disks:       n.disks(name, s.GetDisks()),
 		Networks:    networks(r),
 	}
+	p.Memory = n.memory(r)
 	if path := s.GetVsockPath(); path != "" {
 		p.Machine.Vsock = &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: path}}}
 	}

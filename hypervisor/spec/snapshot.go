@@ -46,6 +46,7 @@ func CheckFork(r *bulkheadv1.ForkSandboxRequest, p Policy) (count int, wrong []f
 	}
 	c.requestID(r.GetRequestId())
 	c.spec(r.GetSpec())
+	c.goesOn(r.GetSpec())
 	if r.GetSpec().GetSnapshot() != "" {
 		c.wrong("spec.snapshot", "a fork is of a running sandbox: create a sandbox from the snapshot")
 	}

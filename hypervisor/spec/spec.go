@@ -82,6 +82,7 @@ func (c *checker) spec(s *bulkheadv1.SandboxSpec) {
 		c.wrong("spec.labels", "%v", err)
 	}
 	c.machine(s)
+	c.memory(s)
 	if c.disks(s.GetDisks()) {
 		c.paths(s)
 	}

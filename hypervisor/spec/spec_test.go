@@ -46,6 +46,7 @@ func full(t *testing.T) (*bulkheadv1.CreateSandboxRequest, Policy) {
 			Nameservers: []string{"9.9.9.9"},
 			BootTimeout: durationpb.New(time.Minute),
 			VsockPath:   dir + "/vsock",
+			Memory:      &bulkheadv1.MemoryOptions{Backing: bulkheadv1.MemoryBacking_MEMORY_BACKING_PAGED, Prefetch: bulkheadv1.Prefetch_PREFETCH_OFF, HugePages: true},
 		},
 	}, Policy{Images: []string{dir}, Sockets: []string{dir}}
 }
@@ -68,6 +69,9 @@ func TestWrong(t *testing.T) {
 		"request_id":                 func(r *bulkheadv1.CreateSandboxRequest, _ *spec) { r.RequestId = long },
 		"spec.labels":                func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Labels["a b"] = "" },
 		"spec.cpus":                  func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Cpus = 33 },
+		"spec.memory.backing":        func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Memory.Backing = 3 },
+		"spec.memory.prefetch":       func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Memory.Prefetch = -1 },
+		"spec.memory.huge_pages":     func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Memory.Backing, s.Snapshot = 0, "golden" },
 		"spec.memory_bytes":          func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.MemoryBytes = 1 << 63 },
 		"spec.root_fs.path":          func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.RootFs.Path = "/etc/shadow" },
 		"spec.disks[0].path":         func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Disks[0].Path += "/../../../etc/shadow" },

@@ -38,7 +38,7 @@ func TestMachine(t *testing.T) {
 	}
 	own := proto.CloneOf(s)
 	own.Labels, own.Networks[0].Mac, own.Networks[0].Addresses, own.Command, own.Restart, own.Ttl, own.IdleTimeout = nil, "", nil, nil, nil, nil, nil
-	own.Nameservers, own.BootTimeout, own.VsockPath, own.Disks[0].Direct, own.AutoDelete, own.Networks[1].Mtu = nil, nil, "", false, true, 9000
+	own.Nameservers, own.BootTimeout, own.VsockPath, own.Disks[0].Direct, own.AutoDelete, own.Networks[1].Mtu, own.Memory = nil, nil, "", false, true, 9000, nil
 	if other, ok := Machine(own); !ok || !proto.Equal(m, other) {
 		t.Errorf("%v and %v", m, other)
 	}

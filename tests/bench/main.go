@@ -35,6 +35,7 @@ func main() {
 	flag.IntVar(&o.calls, "calls", 15, "calls of the node daemon's API, each")
 	flag.IntVar(&o.devices, "devices", 5, "runs of each device's benchmarks")
 	flag.IntVar(&o.restores, "restores", 15, "restores from a snapshot, each")
+	flag.IntVar(&o.backings, "backings", 5, "restores by each backing of memory, each")
 	flag.IntVar(&o.answers, "answers", 5, "sandboxes restored, and booted, up to a command's answer")
 	flag.Var(&o.forks, "forks", "copies to fork a sandbox into")
 	flag.IntVar(&o.forkRounds, "fork-rounds", 3, "forks into each number of copies, into 50 and more once")
@@ -42,6 +43,7 @@ func main() {
 	flag.IntVar(&o.dirtyRounds, "dirty-rounds", 3, "snapshots after each of them")
 	flag.IntVar(&o.siblings, "siblings", 20, "idle restored sandboxes, at most")
 	flag.IntVar(&o.saves, "saves", 9, "machines saved and restored, in turns with QEMU's")
+	flag.IntVar(&o.crowd, "crowd", 200, "tiny machines that go on from one snapshot, and stay")
 	flag.IntVar(&o.guests, "guests", 3, "guests that do I/O, each")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "go run ./tests/bench [flags]; 0, or no number, leaves a part out")
@@ -56,11 +58,11 @@ func main() {
 
 // options are the command line's.
 type options struct {
-	out, bin, only                                         string
-	starts, boots, exits, calls, devices, restores, guests int
-	instructions, answers, siblings, saves                 int
-	forks, dirty                                           numbers
-	forkRounds, dirtyRounds                                int
+	out, bin, only                                          string
+	starts, boots, exits, calls, devices, restores, guests  int
+	instructions, answers, siblings, saves, backings, crowd int
+	forks, dirty                                            numbers
+	forkRounds, dirtyRounds                                 int
 }
 
 // bench is a run of all measurements.

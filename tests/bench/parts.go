@@ -27,6 +27,8 @@ func parts() []part {
 		{"calls", func(o *options) int { return o.calls }, (*bench).measureAPI},
 		{"devices", func(o *options) int { return o.devices }, (*bench).measureDevices},
 		{"restores", func(o *options) int { return o.restores }, (*bench).measureRestores},
+		{"backings", func(o *options) int { return o.backings }, (*bench).measureBackings},
+		{"crowd", func(o *options) int { return o.crowd }, (*bench).measureCrowd},
 		{"saves", func(o *options) int { return o.saves }, (*bench).measureSaves},
 		{"answers", func(o *options) int { return o.answers }, (*bench).measureAnswers},
 		{"forks", func(o *options) int { return len(o.forks) * o.forkRounds }, (*bench).measureForks},

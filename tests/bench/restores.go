@@ -57,7 +57,7 @@ func (b *bench) saveOne() (dir string, err error) {
 		return "", err
 	}
 	pause, whole, size := series{Name: "bulkhead-vmm"}, series{Name: "bulkhead-vmm"}, series{Name: "bulkhead-vmm"}
-	for i := range b.restores {
+	for i := range max(b.restores, 1) {
 		dir = filepath.Join(b.work, fmt.Sprintf("snapshot%d", i))
 		start := now()
 		s, err := v.worker.API.Snapshot(context.Background(), &vmmv1.SnapshotRequest{Path: dir})
@@ -91,9 +91,12 @@ func (b *bench) restoreOne(dir string) (first, answered time.Duration, err error
 func (b *bench) siblingSocket(i int) string { return filepath.Join(b.work, fmt.Sprintf("v%d.sock", i)) }
 
 // restore starts the i-th guest that goes on from a snapshot.
-func (b *bench) restore(dir string, i int) (*vm, error) {
+func (b *bench) restore(dir string, i int) (*vm, error) { return b.restoreWith(dir, i, nil) }
+
+// restoreWith starts one whose memory is as the options have it.
+func (b *bench) restoreWith(dir string, i int, o *vmmv1.MemoryOptions) (*vm, error) {
 	m := &vmmv1.MachineConfig{Vsock: &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: b.siblingSocket(i)}}}}
-	v, err := b.launchAs(fmt.Sprintf("sibling%d", i), &vmmv1.CreateRequest{Machine: m, Snapshot: dir})
+	v, err := b.launchAs(fmt.Sprintf("sibling%d", i), &vmmv1.CreateRequest{Machine: m, Snapshot: dir, Memory: o})
 	if err == nil {
 		go io.Copy(io.Discard, v.console)
 	}

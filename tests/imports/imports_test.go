@@ -19,6 +19,8 @@ const module = "github.com/bulkhead-vm/bulkhead"
 const rules = `
 	# Guest memory knows nothing of KVM, so that everybody may use it.
 	vmm/memory:
+	vmm/uffd:
+	vmm/pager: vmm/memory vmm/uffd
 	vmm/timeline:
 	# What a machine is at rest, as snapshots have it.
 	vmm/state/v1:

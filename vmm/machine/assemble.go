@@ -71,7 +71,11 @@ func (m *Machine) load(c Config) (entry boot.Entry, err error) {
 // interrupt controllers.
 func (m *Machine) createBoard(sys *kvm.System, c Config) (err error) {
 	if m.mem == nil {
-		if m.mem, err = memory.New(c.Memory); err != nil {
+		reserve := memory.New
+		if c.HugePages {
+			reserve = memory.NewHuge
+		}
+		if m.mem, err = reserve(c.Memory); err != nil {
 			return err
 		}
 		m.close = append(m.close, m.mem.Close)

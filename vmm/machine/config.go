@@ -24,6 +24,9 @@ const DefaultMemory = 128 << 20
 type Config struct {
 	CPUs   int    // 1 to MaxCPUs; 0 means 1
 	Memory uint64 // bytes; 0 means DefaultMemory
+	// HugePages has the RAM that New makes be of pages of 2 MiB, where the host has
+	// them.
+	HugePages bool
 
 	// Kernel and Initrd are read by New and not kept.
 	Kernel io.ReaderAt

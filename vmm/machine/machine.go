@@ -56,6 +56,7 @@ func New(sys *kvm.System, c Config) (*Machine, error) {
 	if err := m.assemble(sys, c); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
+	m.mem.OnFailure(func(err error) { m.finish(End{HostError, err}) })
 	return m, nil
 }
 

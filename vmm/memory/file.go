@@ -25,7 +25,7 @@ func FromFile(f *os.File, size uint64) (*Memory, error) {
 	if info.Size() != int64(size) {
 		return nil, fmt.Errorf("guest RAM from %s: the file has %d bytes, not %d", f.Name(), info.Size(), size)
 	}
-	m := &Memory{mapped: true, backed: true}
+	m := &Memory{backed: true}
 	var offset int64
 	for _, r := range ranges {
 		b, err := unix.Mmap(int(f.Fd()), offset, int(r.Size), unix.PROT_READ|unix.PROT_WRITE,
@@ -33,6 +33,7 @@ func FromFile(f *os.File, size uint64) (*Memory, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("map %d MiB of guest RAM from %s: %w", r.Size>>20, f.Name(), err), m.Close())
 		}
+		m.mappings = append(m.mappings, b)
 		m.regions = append(m.regions, Region{r, b})
 		offset += int64(r.Size)
 	}

@@ -17,8 +17,11 @@ type Region struct {
 // goroutine; Close may not overlap any of them.
 type Memory struct {
 	regions []Region // ascending, disjoint; never changed after construction
-	mapped  bool     // by New or FromFile: Close unmaps
 	backed  bool     // by a file
+
+	mappings [][]byte // that Close undoes; none: the regions are heap, or somebody else's
+	pager    Pager    // brings in what isn't there; nil: the host does
+	ahead    ahead
 }
 
 // ErrOutOfRange is wrapped by every refused access.
@@ -52,21 +55,28 @@ func (m *Memory) Size() (n uint64) {
 	return n
 }
 
+// mapped reports whether the host has pages for m.
+func (m *Memory) mapped() bool { return len(m.mappings) > 0 }
+
 // Close gives the host memory back. Every slice taken from m is dead after.
 func (m *Memory) Close() (err error) {
-	if m.mapped {
-		for _, r := range m.regions {
-			err = errors.Join(err, unix.Munmap(r.Bytes))
-		}
+	m.ahead.end()
+	if m.pager != nil {
+		err = m.pager.Close()
 	}
-	m.regions = nil
+	for _, b := range m.mappings {
+		err = errors.Join(err, unix.Munmap(b))
+	}
+	m.regions, m.mappings, m.pager = nil, nil, nil
 	return err
 }
 
 // Slice returns the n bytes at gpa in place. The guest may change them at any
-// time. It fails with *RangeError unless all of them lie in one region; an
-// empty range is valid at any address of a region, its end included.
+// time. It fails with *RangeError unless all of them lie in one region, and where
+// they can't be brought in; an empty range is valid at any address of a region, its
+// end included.
 func (m *Memory) Slice(gpa GPA, n uint64) ([]byte, error) {
+	base := uint64(0)
 	for i := range m.regions {
 		r := &m.regions[i]
 		if gpa < r.Start {
@@ -74,8 +84,12 @@ func (m *Memory) Slice(gpa GPA, n uint64) ([]byte, error) {
 		}
 		// No sum of guest values, which could wrap around.
 		if off := uint64(gpa - r.Start); off <= r.Size && n <= r.Size-off {
+			if err := m.fetch(base+off, n); err != nil {
+				return nil, err
+			}
 			return r.Bytes[off : off+n : off+n], nil
 		}
+		base += r.Size
 	}
 	return nil, &RangeError{gpa, n}
 }
@@ -83,14 +97,18 @@ func (m *Memory) Slice(gpa GPA, n uint64) ([]byte, error) {
 // ReadAt copies len(p) bytes at gpa into p.
 func (m *Memory) ReadAt(p []byte, gpa GPA) error {
 	src, err := m.Slice(gpa, uint64(len(p)))
-	copy(p, src)
+	if err == nil {
+		copy(p, src)
+	}
 	return err
 }
 
 // WriteAt copies p to gpa.
 func (m *Memory) WriteAt(p []byte, gpa GPA) error {
 	dst, err := m.Slice(gpa, uint64(len(p)))
-	copy(dst, p)
+	if err == nil {
+		copy(dst, p)
+	}
 	return err
 }
 

@@ -18,11 +18,17 @@ const (
 )
 
 // Own calls yield for each run of pages in r that this memory has content of its
-// own for, as offsets within the region: what was written since it was made. All
-// other pages read as zeroes or, in memory from a file, as the file's. Nobody may
-// write meanwhile. It stops when yield returns an error, and returns that.
+// own for, as offsets within the region: what was written since it was made, and
+// what was brought in. All other pages read as zeroes or, in memory that began as
+// something, as that. Nobody may write meanwhile. It stops when yield returns an
+// error, and returns that.
 func (m *Memory) Own(r Region, yield func(from, to uint64) error) error {
-	if !m.mapped {
+	return m.pages(r, isOwn, yield)
+}
+
+// pages calls yield for each run of pages in r whose entries are such.
+func (m *Memory) pages(r Region, such func(entry uint64) bool, yield func(from, to uint64) error) error {
+	if !m.mapped() {
 		return yield(0, r.Size)
 	}
 	f, err := os.Open("/proc/self/pagemap")
@@ -41,7 +47,7 @@ func (m *Memory) Own(r Region, yield func(from, to uint64) error) error {
 			return fmt.Errorf("find the pages that a guest uses: %w", err)
 		}
 		for ; len(b) > 0; b = b[pagemapEntry:] {
-			if err := run.next(page*PageSize, isOwn(binary.LittleEndian.Uint64(b))); err != nil {
+			if err := run.next(page*PageSize, such(binary.LittleEndian.Uint64(b))); err != nil {
 				return err
 			}
 			page++
@@ -50,10 +56,11 @@ func (m *Memory) Own(r Region, yield func(from, to uint64) error) error {
 	return run.end(r.Size)
 }
 
+// isThere reports whether a page was accessed.
+func isThere(entry uint64) bool { return entry&(pagemapPresent|pagemapSwapped) != 0 }
+
 // isOwn reports whether a page was written to.
-func isOwn(entry uint64) bool {
-	return entry&(pagemapPresent|pagemapSwapped) != 0 && entry&pagemapFile == 0
-}
+func isOwn(entry uint64) bool { return isThere(entry) && entry&pagemapFile == 0 }
 
 // run joins pages that follow each other.
 type run struct {

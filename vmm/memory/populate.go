@@ -7,7 +7,7 @@ import "golang.org/x/sys/unix"
 // that are about to be filled, starts at a page, and changes nothing but the
 // time; where it can't be done it isn't.
 func (m *Memory) Populate(r Range) {
-	if !m.mapped {
+	if !m.mapped() {
 		return
 	}
 	b, err := m.Slice(r.Start, r.Size)

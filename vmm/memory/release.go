@@ -9,14 +9,17 @@ import (
 
 // Release gives the host back the pages that lie wholly within b, part of a
 // slice taken from m; when the guest touches them again it finds zeroes or, in
-// memory from a file, what the file has.
+// memory that a file is mapped as, what the file has.
 func (m *Memory) Release(b []byte) error {
 	if b = wholePages(b); len(b) == 0 {
 		return nil
 	}
-	if !m.mapped {
+	if !m.mapped() {
 		clear(b)
 		return nil
+	}
+	if m.pager != nil {
+		return m.releasePaged(b)
 	}
 	if err := unix.Madvise(b, unix.MADV_DONTNEED); err != nil {
 		return fmt.Errorf("give %d bytes of guest RAM back: %w", len(b), err)

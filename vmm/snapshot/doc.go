@@ -8,6 +8,8 @@
 //	memory.sums    CRC-32C of each MiB of memory; likewise blk0.sums
 //	SHA256SUMS     of all these but memory and disks, as sha256sum(1) writes and checks
 //	verified       which large files have been read through and found whole
+//	workingset     which pages of memory were touched by the first machine that went on
+//	               from it; may be missing, or anything
 //
 // Files that begin with a dot aren't the snapshot's, but of whoever keeps it.
 //

@@ -28,7 +28,9 @@ func writeMemory(ctx context.Context, f *os.File, mem *memory.Memory) (*chunkWri
 	}
 	base := uint64(0)
 	for _, r := range mem.Regions() {
-		put := func(from, to uint64) error { return w.put(base+from, r.Bytes[from:to]) }
+		put := func(from, to uint64) error {
+			return mem.View(r, from, to, func(from uint64, b []byte) error { return w.put(base+from, b) })
+		}
 		if mem.Backed() {
 			err = put(0, r.Size)
 		} else {

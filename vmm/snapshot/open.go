@@ -101,6 +101,11 @@ func (s *Snapshot) Memory() (*memory.Memory, error) {
 	return memory.FromFile(s.files[0].file, s.Manifest.MemoryBytes)
 }
 
+// Content returns what that RAM begins as, until Close.
+func (s *Snapshot) Content() memory.Content {
+	return memory.FileContent(s.files[0].file, s.Manifest.MemoryBytes)
+}
+
 // CopyTo makes a file at path, where nothing is, of what the snapshot has of a
 // device's, and reports false if it has nothing. There is a whole file or none,
 // whoever is killed; path with ".part" behind it is used meanwhile.

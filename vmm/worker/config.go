@@ -58,10 +58,15 @@ func (p *parts) add(name string, d virtio.Device) {
 // warn hears, from any goroutine, what devices lack.
 func open(req *vmmv1.CreateRequest, warn func(device string, err error)) (*parts, error) {
 	c := req.GetMachine()
+	if err := checkMemory(req); err != nil {
+		return &parts{}, err
+	}
 	p := &parts{warn: warn, machine: machine.Config{
 		CPUs:    int(c.GetCpus()),
 		Memory:  c.GetMemoryBytes(),
 		Cmdline: c.GetCmdline(),
+
+		HugePages: req.GetMemory().GetHugePages(),
 	}}
 	p.limits = map[string]*ratelimit.Limiter{}
 	if c.GetBootProtocol() == vmmv1.BootProtocol_BOOT_PROTOCOL_PVH {
@@ -75,7 +80,7 @@ func open(req *vmmv1.CreateRequest, warn func(device string, err error)) (*parts
 		(*parts).openVsock, (*parts).openRNG, (*parts).openBalloon,
 	}
 	if path := req.GetSnapshot(); path != "" {
-		if err := p.openSnapshot(path, c); err != nil {
+		if err := p.openSnapshot(path, c, req.GetMemory()); err != nil {
 			return p, err
 		}
 		steps = steps[2:] // it has its kernel

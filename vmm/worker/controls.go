@@ -98,6 +98,7 @@ func (w *Worker) ConnectNetworks(context.Context, *vmmv1.ConnectNetworksRequest)
 	for _, n := range c.nets {
 		n.Release()
 	}
+	w.touched.begin(w)
 	return &vmmv1.ConnectNetworksResponse{}, nil
 }
 

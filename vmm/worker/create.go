@@ -36,6 +36,7 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 	if err != nil {
 		return nil, refuse(err, p.resources)
 	}
+	w.prefetch(p.snapshot, p.machine.RAM, req.GetMemory())
 	c := p.machine
 	c.Profile = hostprofile.Detect()
 	c.Console = w.console
@@ -81,6 +82,7 @@ func (w *Worker) bury(m *machine.Machine, res resources, log consoleLog) {
 	w.mu.Unlock()
 	w.lifecycle.settle() // a snapshot that is under way gives up
 	w.recorders.Refuse()
+	w.touched.settle()
 	w.recorders.Settle() // while its devices pass on what they hold
 	err := m.Close()
 	w.recorders.Close() // now that they have let go of the streams

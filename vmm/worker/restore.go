@@ -11,7 +11,7 @@ import (
 )
 
 // openSnapshot has the machine go on from the snapshot at path.
-func (p *parts) openSnapshot(path string, c *vmmv1.MachineConfig) error {
+func (p *parts) openSnapshot(path string, c *vmmv1.MachineConfig, o *vmmv1.MemoryOptions) error {
 	s, err := snapshot.Open(path)
 	if err != nil {
 		return err
@@ -25,7 +25,7 @@ func (p *parts) openSnapshot(path string, c *vmmv1.MachineConfig) error {
 	if s.Manifest.Transport == machine.PCI.String() {
 		p.machine.Transport = machine.PCI
 	}
-	if p.machine.RAM, err = s.Memory(); err != nil {
+	if p.machine.RAM, err = openMemory(s, o); err != nil {
 		return err
 	}
 	p.resources = append(p.resources, p.machine.RAM) // which may be closed twice

@@ -40,6 +40,7 @@ type Worker struct {
 
 	lifecycle lifecycle
 	recorders record.Set
+	touched   workingSet
 
 	creating sync.Mutex // held by Create; no other lock is held when it is taken
 

@@ -25,6 +25,115 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// MemoryBacking is where the memory of a sandbox comes from that goes on from a
+// snapshot, a template or another sandbox. It means nothing to one that boots.
+type MemoryBacking int32
+
+const (
+	// The default: MAPPED.
+	MemoryBacking_MEMORY_BACKING_UNSPECIFIED MemoryBacking = 0
+	// The snapshot's file is mapped, and sandboxes share what they don't write to.
+	MemoryBacking_MEMORY_BACKING_MAPPED MemoryBacking = 1
+	// What is touched is read into memory of the sandbox's own, with some of what is
+	// beside it: for snapshots on slow or remote storage, and for huge pages. The node
+	// must be allowed to use userfaultfd.
+	MemoryBacking_MEMORY_BACKING_PAGED MemoryBacking = 2
+)
+
+// Enum value maps for MemoryBacking.
+var (
+	MemoryBacking_name = map[int32]string{
+		0: "MEMORY_BACKING_UNSPECIFIED",
+		1: "MEMORY_BACKING_MAPPED",
+		2: "MEMORY_BACKING_PAGED",
+	}
+	MemoryBacking_value = map[string]int32{
+		"MEMORY_BACKING_UNSPECIFIED": 0,
+		"MEMORY_BACKING_MAPPED":      1,
+		"MEMORY_BACKING_PAGED":       2,
+	}
+)
+
+func (x MemoryBacking) Enum() *MemoryBacking {
+	p := new(MemoryBacking)
+	*p = x
+	return p
+}
+
+func (x MemoryBacking) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MemoryBacking) Descriptor() protoreflect.EnumDescriptor {
+	return file_hypervisor_api_v1_sandbox_proto_enumTypes[0].Descriptor()
+}
+
+func (MemoryBacking) Type() protoreflect.EnumType {
+	return &file_hypervisor_api_v1_sandbox_proto_enumTypes[0]
+}
+
+func (x MemoryBacking) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MemoryBacking.Descriptor instead.
+func (MemoryBacking) EnumDescriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{0}
+}
+
+// Prefetch is what is read of a snapshot's memory before the guest asks for it.
+type Prefetch int32
+
+const (
+	// The default: AUTO.
+	Prefetch_PREFETCH_UNSPECIFIED Prefetch = 0
+	// What the first sandbox touched that went on from the snapshot, until its guest
+	// was ready.
+	Prefetch_PREFETCH_AUTO Prefetch = 1
+	Prefetch_PREFETCH_OFF  Prefetch = 2
+)
+
+// Enum value maps for Prefetch.
+var (
+	Prefetch_name = map[int32]string{
+		0: "PREFETCH_UNSPECIFIED",
+		1: "PREFETCH_AUTO",
+		2: "PREFETCH_OFF",
+	}
+	Prefetch_value = map[string]int32{
+		"PREFETCH_UNSPECIFIED": 0,
+		"PREFETCH_AUTO":        1,
+		"PREFETCH_OFF":         2,
+	}
+)
+
+func (x Prefetch) Enum() *Prefetch {
+	p := new(Prefetch)
+	*p = x
+	return p
+}
+
+func (x Prefetch) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Prefetch) Descriptor() protoreflect.EnumDescriptor {
+	return file_hypervisor_api_v1_sandbox_proto_enumTypes[1].Descriptor()
+}
+
+func (Prefetch) Type() protoreflect.EnumType {
+	return &file_hypervisor_api_v1_sandbox_proto_enumTypes[1]
+}
+
+func (x Prefetch) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Prefetch.Descriptor instead.
+func (Prefetch) EnumDescriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{1}
+}
+
 type Transport int32
 
 const (
@@ -59,11 +168,11 @@ func (x Transport) String() string {
 }
 
 func (Transport) Descriptor() protoreflect.EnumDescriptor {
-	return file_hypervisor_api_v1_sandbox_proto_enumTypes[0].Descriptor()
+	return file_hypervisor_api_v1_sandbox_proto_enumTypes[2].Descriptor()
 }
 
 func (Transport) Type() protoreflect.EnumType {
-	return &file_hypervisor_api_v1_sandbox_proto_enumTypes[0]
+	return &file_hypervisor_api_v1_sandbox_proto_enumTypes[2]
 }
 
 func (x Transport) Number() protoreflect.EnumNumber {
@@ -72,7 +181,7 @@ func (x Transport) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Transport.Descriptor instead.
 func (Transport) EnumDescriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{0}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{2}
 }
 
 type RestartMode int32
@@ -110,11 +219,11 @@ func (x RestartMode) String() string {
 }
 
 func (RestartMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_hypervisor_api_v1_sandbox_proto_enumTypes[1].Descriptor()
+	return file_hypervisor_api_v1_sandbox_proto_enumTypes[3].Descriptor()
 }
 
 func (RestartMode) Type() protoreflect.EnumType {
-	return &file_hypervisor_api_v1_sandbox_proto_enumTypes[1]
+	return &file_hypervisor_api_v1_sandbox_proto_enumTypes[3]
 }
 
 func (x RestartMode) Number() protoreflect.EnumNumber {
@@ -123,7 +232,7 @@ func (x RestartMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RestartMode.Descriptor instead.
 func (RestartMode) EnumDescriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{1}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{3}
 }
 
 type SandboxState int32
@@ -181,11 +290,11 @@ func (x SandboxState) String() string {
 }
 
 func (SandboxState) Descriptor() protoreflect.EnumDescriptor {
-	return file_hypervisor_api_v1_sandbox_proto_enumTypes[2].Descriptor()
+	return file_hypervisor_api_v1_sandbox_proto_enumTypes[4].Descriptor()
 }
 
 func (SandboxState) Type() protoreflect.EnumType {
-	return &file_hypervisor_api_v1_sandbox_proto_enumTypes[2]
+	return &file_hypervisor_api_v1_sandbox_proto_enumTypes[4]
 }
 
 func (x SandboxState) Number() protoreflect.EnumNumber {
@@ -194,7 +303,7 @@ func (x SandboxState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SandboxState.Descriptor instead.
 func (SandboxState) EnumDescriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{2}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{4}
 }
 
 type ExitReason int32
@@ -271,11 +380,11 @@ func (x ExitReason) String() string {
 }
 
 func (ExitReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_hypervisor_api_v1_sandbox_proto_enumTypes[3].Descriptor()
+	return file_hypervisor_api_v1_sandbox_proto_enumTypes[5].Descriptor()
 }
 
 func (ExitReason) Type() protoreflect.EnumType {
-	return &file_hypervisor_api_v1_sandbox_proto_enumTypes[3]
+	return &file_hypervisor_api_v1_sandbox_proto_enumTypes[5]
 }
 
 func (x ExitReason) Number() protoreflect.EnumNumber {
@@ -284,7 +393,7 @@ func (x ExitReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExitReason.Descriptor instead.
 func (ExitReason) EnumDescriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{3}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{5}
 }
 
 // Sandbox is a virtual machine with a Linux kernel of its own, and what runs in
@@ -444,7 +553,8 @@ type SandboxSpec struct {
 	// there are - is the template's then: it may be left out, and must not differ.
 	// Templates have no disks that are written: a sandbox that has any boots. Not with a
 	// snapshot.
-	Template      string `protobuf:"bytes,18,opt,name=template,proto3" json:"template,omitempty"`
+	Template      string         `protobuf:"bytes,18,opt,name=template,proto3" json:"template,omitempty"`
+	Memory        *MemoryOptions `protobuf:"bytes,19,opt,name=memory,proto3" json:"memory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -605,6 +715,79 @@ func (x *SandboxSpec) GetTemplate() string {
 	return ""
 }
 
+func (x *SandboxSpec) GetMemory() *MemoryOptions {
+	if x != nil {
+		return x.Memory
+	}
+	return nil
+}
+
+// MemoryOptions say what is behind a sandbox's memory on its node. They are a
+// sandbox's own, also where it goes on from a snapshot.
+type MemoryOptions struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Backing  MemoryBacking          `protobuf:"varint,1,opt,name=backing,proto3,enum=bulkhead.v1.MemoryBacking" json:"backing,omitempty"`
+	Prefetch Prefetch               `protobuf:"varint,2,opt,name=prefetch,proto3,enum=bulkhead.v1.Prefetch" json:"prefetch,omitempty"`
+	// Have the node use pages of 2 MiB where it can, which takes fewer page faults and
+	// more memory. Memory that is MAPPED has none: a sandbox that goes on from a snapshot
+	// or from another sandbox takes PAGED for it, and one that is MAPPED and has no
+	// template boots in place of beginning as one that fits.
+	HugePages     bool `protobuf:"varint,3,opt,name=huge_pages,json=hugePages,proto3" json:"huge_pages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemoryOptions) Reset() {
+	*x = MemoryOptions{}
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemoryOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemoryOptions) ProtoMessage() {}
+
+func (x *MemoryOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemoryOptions.ProtoReflect.Descriptor instead.
+func (*MemoryOptions) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MemoryOptions) GetBacking() MemoryBacking {
+	if x != nil {
+		return x.Backing
+	}
+	return MemoryBacking_MEMORY_BACKING_UNSPECIFIED
+}
+
+func (x *MemoryOptions) GetPrefetch() Prefetch {
+	if x != nil {
+		return x.Prefetch
+	}
+	return Prefetch_PREFETCH_UNSPECIFIED
+}
+
+func (x *MemoryOptions) GetHugePages() bool {
+	if x != nil {
+		return x.HugePages
+	}
+	return false
+}
+
 // RootFS is a root file system. What the guest writes goes to memory and is gone
 // when it stops.
 type RootFS struct {
@@ -619,7 +802,7 @@ type RootFS struct {
 
 func (x *RootFS) Reset() {
 	*x = RootFS{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[2]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +814,7 @@ func (x *RootFS) String() string {
 func (*RootFS) ProtoMessage() {}
 
 func (x *RootFS) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[2]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +827,7 @@ func (x *RootFS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RootFS.ProtoReflect.Descriptor instead.
 func (*RootFS) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{2}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RootFS) GetPath() string {
@@ -677,7 +860,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[3]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +872,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[3]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +885,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{3}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Disk) GetPath() string {
@@ -772,7 +955,7 @@ type Network struct {
 
 func (x *Network) Reset() {
 	*x = Network{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[4]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +967,7 @@ func (x *Network) String() string {
 func (*Network) ProtoMessage() {}
 
 func (x *Network) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[4]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +980,7 @@ func (x *Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Network.ProtoReflect.Descriptor instead.
 func (*Network) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{4}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Network) GetHost() isNetwork_Host {
@@ -900,7 +1083,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[5]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1095,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[5]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1108,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{5}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RateLimit) GetBytesPerSecond() uint64 {
@@ -979,7 +1162,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[6]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -991,7 +1174,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[6]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1004,7 +1187,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{6}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Command) GetArgs() []string {
@@ -1059,7 +1242,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[7]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1254,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[7]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1267,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{7}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TerminalSize) GetRows() uint32 {
@@ -1116,7 +1299,7 @@ type Kernel struct {
 
 func (x *Kernel) Reset() {
 	*x = Kernel{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[8]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1311,7 @@ func (x *Kernel) String() string {
 func (*Kernel) ProtoMessage() {}
 
 func (x *Kernel) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[8]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1324,7 @@ func (x *Kernel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kernel.ProtoReflect.Descriptor instead.
 func (*Kernel) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{8}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Kernel) GetImage() string {
@@ -1183,7 +1366,7 @@ type RestartPolicy struct {
 
 func (x *RestartPolicy) Reset() {
 	*x = RestartPolicy{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[9]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1378,7 @@ func (x *RestartPolicy) String() string {
 func (*RestartPolicy) ProtoMessage() {}
 
 func (x *RestartPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[9]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1391,7 @@ func (x *RestartPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartPolicy.ProtoReflect.Descriptor instead.
 func (*RestartPolicy) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{9}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RestartPolicy) GetMode() RestartMode {
@@ -1263,7 +1446,7 @@ type SandboxStatus struct {
 
 func (x *SandboxStatus) Reset() {
 	*x = SandboxStatus{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[10]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1458,7 @@ func (x *SandboxStatus) String() string {
 func (*SandboxStatus) ProtoMessage() {}
 
 func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[10]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1471,7 @@ func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxStatus.ProtoReflect.Descriptor instead.
 func (*SandboxStatus) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{10}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SandboxStatus) GetState() SandboxState {
@@ -1375,7 +1558,7 @@ type SandboxOrigin struct {
 
 func (x *SandboxOrigin) Reset() {
 	*x = SandboxOrigin{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[11]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1570,7 @@ func (x *SandboxOrigin) String() string {
 func (*SandboxOrigin) ProtoMessage() {}
 
 func (x *SandboxOrigin) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[11]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1583,7 @@ func (x *SandboxOrigin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxOrigin.ProtoReflect.Descriptor instead.
 func (*SandboxOrigin) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{11}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SandboxOrigin) GetSnapshot() string {
@@ -1470,7 +1653,7 @@ type SandboxExit struct {
 
 func (x *SandboxExit) Reset() {
 	*x = SandboxExit{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[12]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1665,7 @@ func (x *SandboxExit) String() string {
 func (*SandboxExit) ProtoMessage() {}
 
 func (x *SandboxExit) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[12]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1678,7 @@ func (x *SandboxExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxExit.ProtoReflect.Descriptor instead.
 func (*SandboxExit) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{12}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SandboxExit) GetReason() ExitReason {
@@ -1558,7 +1741,7 @@ type StartPhase struct {
 
 func (x *StartPhase) Reset() {
 	*x = StartPhase{}
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[13]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1753,7 @@ func (x *StartPhase) String() string {
 func (*StartPhase) ProtoMessage() {}
 
 func (x *StartPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[13]
+	mi := &file_hypervisor_api_v1_sandbox_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1766,7 @@ func (x *StartPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartPhase.ProtoReflect.Descriptor instead.
 func (*StartPhase) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{13}
+	return file_hypervisor_api_v1_sandbox_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StartPhase) GetName() string {
@@ -1613,7 +1796,7 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\x10resource_version\x18\x05 \x01(\x04R\x0fresourceVersion\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x16\n" +
-	"\x06client\x18\a \x01(\tR\x06client\"\xd2\x06\n" +
+	"\x06client\x18\a \x01(\tR\x06client\"\x86\a\n" +
 	"\vSandboxSpec\x12<\n" +
 	"\x06labels\x18\x01 \x03(\v2$.bulkhead.v1.SandboxSpec.LabelsEntryR\x06labels\x12\x12\n" +
 	"\x04cpus\x18\x02 \x01(\rR\x04cpus\x12!\n" +
@@ -1635,10 +1818,16 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\n" +
 	"vsock_path\x18\x10 \x01(\tR\tvsockPath\x12\x1a\n" +
 	"\bsnapshot\x18\x11 \x01(\tR\bsnapshot\x12\x1a\n" +
-	"\btemplate\x18\x12 \x01(\tR\btemplate\x1a9\n" +
+	"\btemplate\x18\x12 \x01(\tR\btemplate\x122\n" +
+	"\x06memory\x18\x13 \x01(\v2\x1a.bulkhead.v1.MemoryOptionsR\x06memory\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1c\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x01\n" +
+	"\rMemoryOptions\x124\n" +
+	"\abacking\x18\x01 \x01(\x0e2\x1a.bulkhead.v1.MemoryBackingR\abacking\x121\n" +
+	"\bprefetch\x18\x02 \x01(\x0e2\x15.bulkhead.v1.PrefetchR\bprefetch\x12\x1d\n" +
+	"\n" +
+	"huge_pages\x18\x03 \x01(\bR\thugePages\"\x1c\n" +
 	"\x06RootFS\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\"\xba\x01\n" +
 	"\x04Disk\x12\x12\n" +
@@ -1716,7 +1905,15 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\n" +
 	"StartPhase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
-	"\x05after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05after*M\n" +
+	"\x05after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05after*d\n" +
+	"\rMemoryBacking\x12\x1e\n" +
+	"\x1aMEMORY_BACKING_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15MEMORY_BACKING_MAPPED\x10\x01\x12\x18\n" +
+	"\x14MEMORY_BACKING_PAGED\x10\x02*I\n" +
+	"\bPrefetch\x12\x18\n" +
+	"\x14PREFETCH_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rPREFETCH_AUTO\x10\x01\x12\x10\n" +
+	"\fPREFETCH_OFF\x10\x02*M\n" +
 	"\tTransport\x12\x19\n" +
 	"\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eTRANSPORT_MMIO\x10\x01\x12\x11\n" +
@@ -1765,69 +1962,75 @@ func file_hypervisor_api_v1_sandbox_proto_rawDescGZIP() []byte {
 	return file_hypervisor_api_v1_sandbox_proto_rawDescData
 }
 
-var file_hypervisor_api_v1_sandbox_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_hypervisor_api_v1_sandbox_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_hypervisor_api_v1_sandbox_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_hypervisor_api_v1_sandbox_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_hypervisor_api_v1_sandbox_proto_goTypes = []any{
-	(Transport)(0),                // 0: bulkhead.v1.Transport
-	(RestartMode)(0),              // 1: bulkhead.v1.RestartMode
-	(SandboxState)(0),             // 2: bulkhead.v1.SandboxState
-	(ExitReason)(0),               // 3: bulkhead.v1.ExitReason
-	(*Sandbox)(nil),               // 4: bulkhead.v1.Sandbox
-	(*SandboxSpec)(nil),           // 5: bulkhead.v1.SandboxSpec
-	(*RootFS)(nil),                // 6: bulkhead.v1.RootFS
-	(*Disk)(nil),                  // 7: bulkhead.v1.Disk
-	(*Network)(nil),               // 8: bulkhead.v1.Network
-	(*RateLimit)(nil),             // 9: bulkhead.v1.RateLimit
-	(*Command)(nil),               // 10: bulkhead.v1.Command
-	(*TerminalSize)(nil),          // 11: bulkhead.v1.TerminalSize
-	(*Kernel)(nil),                // 12: bulkhead.v1.Kernel
-	(*RestartPolicy)(nil),         // 13: bulkhead.v1.RestartPolicy
-	(*SandboxStatus)(nil),         // 14: bulkhead.v1.SandboxStatus
-	(*SandboxOrigin)(nil),         // 15: bulkhead.v1.SandboxOrigin
-	(*SandboxExit)(nil),           // 16: bulkhead.v1.SandboxExit
-	(*StartPhase)(nil),            // 17: bulkhead.v1.StartPhase
-	nil,                           // 18: bulkhead.v1.SandboxSpec.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(MemoryBacking)(0),            // 0: bulkhead.v1.MemoryBacking
+	(Prefetch)(0),                 // 1: bulkhead.v1.Prefetch
+	(Transport)(0),                // 2: bulkhead.v1.Transport
+	(RestartMode)(0),              // 3: bulkhead.v1.RestartMode
+	(SandboxState)(0),             // 4: bulkhead.v1.SandboxState
+	(ExitReason)(0),               // 5: bulkhead.v1.ExitReason
+	(*Sandbox)(nil),               // 6: bulkhead.v1.Sandbox
+	(*SandboxSpec)(nil),           // 7: bulkhead.v1.SandboxSpec
+	(*MemoryOptions)(nil),         // 8: bulkhead.v1.MemoryOptions
+	(*RootFS)(nil),                // 9: bulkhead.v1.RootFS
+	(*Disk)(nil),                  // 10: bulkhead.v1.Disk
+	(*Network)(nil),               // 11: bulkhead.v1.Network
+	(*RateLimit)(nil),             // 12: bulkhead.v1.RateLimit
+	(*Command)(nil),               // 13: bulkhead.v1.Command
+	(*TerminalSize)(nil),          // 14: bulkhead.v1.TerminalSize
+	(*Kernel)(nil),                // 15: bulkhead.v1.Kernel
+	(*RestartPolicy)(nil),         // 16: bulkhead.v1.RestartPolicy
+	(*SandboxStatus)(nil),         // 17: bulkhead.v1.SandboxStatus
+	(*SandboxOrigin)(nil),         // 18: bulkhead.v1.SandboxOrigin
+	(*SandboxExit)(nil),           // 19: bulkhead.v1.SandboxExit
+	(*StartPhase)(nil),            // 20: bulkhead.v1.StartPhase
+	nil,                           // 21: bulkhead.v1.SandboxSpec.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
 }
 var file_hypervisor_api_v1_sandbox_proto_depIdxs = []int32{
-	5,  // 0: bulkhead.v1.Sandbox.spec:type_name -> bulkhead.v1.SandboxSpec
-	14, // 1: bulkhead.v1.Sandbox.status:type_name -> bulkhead.v1.SandboxStatus
-	19, // 2: bulkhead.v1.Sandbox.create_time:type_name -> google.protobuf.Timestamp
-	18, // 3: bulkhead.v1.SandboxSpec.labels:type_name -> bulkhead.v1.SandboxSpec.LabelsEntry
-	6,  // 4: bulkhead.v1.SandboxSpec.root_fs:type_name -> bulkhead.v1.RootFS
-	7,  // 5: bulkhead.v1.SandboxSpec.disks:type_name -> bulkhead.v1.Disk
-	8,  // 6: bulkhead.v1.SandboxSpec.networks:type_name -> bulkhead.v1.Network
-	10, // 7: bulkhead.v1.SandboxSpec.command:type_name -> bulkhead.v1.Command
-	13, // 8: bulkhead.v1.SandboxSpec.restart:type_name -> bulkhead.v1.RestartPolicy
-	20, // 9: bulkhead.v1.SandboxSpec.ttl:type_name -> google.protobuf.Duration
-	20, // 10: bulkhead.v1.SandboxSpec.idle_timeout:type_name -> google.protobuf.Duration
-	12, // 11: bulkhead.v1.SandboxSpec.kernel:type_name -> bulkhead.v1.Kernel
-	0,  // 12: bulkhead.v1.SandboxSpec.transport:type_name -> bulkhead.v1.Transport
-	20, // 13: bulkhead.v1.SandboxSpec.boot_timeout:type_name -> google.protobuf.Duration
-	9,  // 14: bulkhead.v1.Disk.limit:type_name -> bulkhead.v1.RateLimit
-	9,  // 15: bulkhead.v1.Network.receive_limit:type_name -> bulkhead.v1.RateLimit
-	9,  // 16: bulkhead.v1.Network.transmit_limit:type_name -> bulkhead.v1.RateLimit
-	11, // 17: bulkhead.v1.Command.terminal:type_name -> bulkhead.v1.TerminalSize
-	1,  // 18: bulkhead.v1.RestartPolicy.mode:type_name -> bulkhead.v1.RestartMode
-	20, // 19: bulkhead.v1.RestartPolicy.backoff:type_name -> google.protobuf.Duration
-	20, // 20: bulkhead.v1.RestartPolicy.max_backoff:type_name -> google.protobuf.Duration
-	2,  // 21: bulkhead.v1.SandboxStatus.state:type_name -> bulkhead.v1.SandboxState
-	16, // 22: bulkhead.v1.SandboxStatus.exit:type_name -> bulkhead.v1.SandboxExit
-	19, // 23: bulkhead.v1.SandboxStatus.start_time:type_name -> google.protobuf.Timestamp
-	19, // 24: bulkhead.v1.SandboxStatus.ready_time:type_name -> google.protobuf.Timestamp
-	19, // 25: bulkhead.v1.SandboxStatus.restart_time:type_name -> google.protobuf.Timestamp
-	17, // 26: bulkhead.v1.SandboxStatus.phases:type_name -> bulkhead.v1.StartPhase
-	15, // 27: bulkhead.v1.SandboxStatus.origin:type_name -> bulkhead.v1.SandboxOrigin
-	19, // 28: bulkhead.v1.SandboxOrigin.time:type_name -> google.protobuf.Timestamp
-	3,  // 29: bulkhead.v1.SandboxExit.reason:type_name -> bulkhead.v1.ExitReason
-	19, // 30: bulkhead.v1.SandboxExit.time:type_name -> google.protobuf.Timestamp
-	20, // 31: bulkhead.v1.StartPhase.after:type_name -> google.protobuf.Duration
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	7,  // 0: bulkhead.v1.Sandbox.spec:type_name -> bulkhead.v1.SandboxSpec
+	17, // 1: bulkhead.v1.Sandbox.status:type_name -> bulkhead.v1.SandboxStatus
+	22, // 2: bulkhead.v1.Sandbox.create_time:type_name -> google.protobuf.Timestamp
+	21, // 3: bulkhead.v1.SandboxSpec.labels:type_name -> bulkhead.v1.SandboxSpec.LabelsEntry
+	9,  // 4: bulkhead.v1.SandboxSpec.root_fs:type_name -> bulkhead.v1.RootFS
+	10, // 5: bulkhead.v1.SandboxSpec.disks:type_name -> bulkhead.v1.Disk
+	11, // 6: bulkhead.v1.SandboxSpec.networks:type_name -> bulkhead.v1.Network
+	13, // 7: bulkhead.v1.SandboxSpec.command:type_name -> bulkhead.v1.Command
+	16, // 8: bulkhead.v1.SandboxSpec.restart:type_name -> bulkhead.v1.RestartPolicy
+	23, // 9: bulkhead.v1.SandboxSpec.ttl:type_name -> google.protobuf.Duration
+	23, // 10: bulkhead.v1.SandboxSpec.idle_timeout:type_name -> google.protobuf.Duration
+	15, // 11: bulkhead.v1.SandboxSpec.kernel:type_name -> bulkhead.v1.Kernel
+	2,  // 12: bulkhead.v1.SandboxSpec.transport:type_name -> bulkhead.v1.Transport
+	23, // 13: bulkhead.v1.SandboxSpec.boot_timeout:type_name -> google.protobuf.Duration
+	8,  // 14: bulkhead.v1.SandboxSpec.memory:type_name -> bulkhead.v1.MemoryOptions
+	0,  // 15: bulkhead.v1.MemoryOptions.backing:type_name -> bulkhead.v1.MemoryBacking
+	1,  // 16: bulkhead.v1.MemoryOptions.prefetch:type_name -> bulkhead.v1.Prefetch
+	12, // 17: bulkhead.v1.Disk.limit:type_name -> bulkhead.v1.RateLimit
+	12, // 18: bulkhead.v1.Network.receive_limit:type_name -> bulkhead.v1.RateLimit
+	12, // 19: bulkhead.v1.Network.transmit_limit:type_name -> bulkhead.v1.RateLimit
+	14, // 20: bulkhead.v1.Command.terminal:type_name -> bulkhead.v1.TerminalSize
+	3,  // 21: bulkhead.v1.RestartPolicy.mode:type_name -> bulkhead.v1.RestartMode
+	23, // 22: bulkhead.v1.RestartPolicy.backoff:type_name -> google.protobuf.Duration
+	23, // 23: bulkhead.v1.RestartPolicy.max_backoff:type_name -> google.protobuf.Duration
+	4,  // 24: bulkhead.v1.SandboxStatus.state:type_name -> bulkhead.v1.SandboxState
+	19, // 25: bulkhead.v1.SandboxStatus.exit:type_name -> bulkhead.v1.SandboxExit
+	22, // 26: bulkhead.v1.SandboxStatus.start_time:type_name -> google.protobuf.Timestamp
+	22, // 27: bulkhead.v1.SandboxStatus.ready_time:type_name -> google.protobuf.Timestamp
+	22, // 28: bulkhead.v1.SandboxStatus.restart_time:type_name -> google.protobuf.Timestamp
+	20, // 29: bulkhead.v1.SandboxStatus.phases:type_name -> bulkhead.v1.StartPhase
+	18, // 30: bulkhead.v1.SandboxStatus.origin:type_name -> bulkhead.v1.SandboxOrigin
+	22, // 31: bulkhead.v1.SandboxOrigin.time:type_name -> google.protobuf.Timestamp
+	5,  // 32: bulkhead.v1.SandboxExit.reason:type_name -> bulkhead.v1.ExitReason
+	22, // 33: bulkhead.v1.SandboxExit.time:type_name -> google.protobuf.Timestamp
+	23, // 34: bulkhead.v1.StartPhase.after:type_name -> google.protobuf.Duration
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_api_v1_sandbox_proto_init() }
@@ -1835,7 +2038,7 @@ func file_hypervisor_api_v1_sandbox_proto_init() {
 	if File_hypervisor_api_v1_sandbox_proto != nil {
 		return
 	}
-	file_hypervisor_api_v1_sandbox_proto_msgTypes[4].OneofWrappers = []any{
+	file_hypervisor_api_v1_sandbox_proto_msgTypes[5].OneofWrappers = []any{
 		(*Network_Tap)(nil),
 		(*Network_Bridge)(nil),
 	}
@@ -1844,8 +2047,8 @@ func file_hypervisor_api_v1_sandbox_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_api_v1_sandbox_proto_rawDesc), len(file_hypervisor_api_v1_sandbox_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   15,
+			NumEnums:      6,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -27,6 +27,117 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// MemoryBacking is where memory comes from that goes on from a snapshot. It means
+// nothing to a machine that boots.
+type MemoryBacking int32
+
+const (
+	// The default: MAPPED.
+	MemoryBacking_MEMORY_BACKING_UNSPECIFIED MemoryBacking = 0
+	// The snapshot's file is mapped: the host's page cache brings in what is touched,
+	// and machines share what they don't write to.
+	MemoryBacking_MEMORY_BACKING_MAPPED MemoryBacking = 1
+	// The worker reads what is touched, with some of what is beside it, into memory of
+	// the machine's own, by userfaultfd: for files on slow or remote storage, and for
+	// huge pages. FAILED_PRECONDITION: the worker may not use userfaultfd.
+	MemoryBacking_MEMORY_BACKING_PAGED MemoryBacking = 2
+)
+
+// Enum value maps for MemoryBacking.
+var (
+	MemoryBacking_name = map[int32]string{
+		0: "MEMORY_BACKING_UNSPECIFIED",
+		1: "MEMORY_BACKING_MAPPED",
+		2: "MEMORY_BACKING_PAGED",
+	}
+	MemoryBacking_value = map[string]int32{
+		"MEMORY_BACKING_UNSPECIFIED": 0,
+		"MEMORY_BACKING_MAPPED":      1,
+		"MEMORY_BACKING_PAGED":       2,
+	}
+)
+
+func (x MemoryBacking) Enum() *MemoryBacking {
+	p := new(MemoryBacking)
+	*p = x
+	return p
+}
+
+func (x MemoryBacking) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MemoryBacking) Descriptor() protoreflect.EnumDescriptor {
+	return file_v1_worker_proto_enumTypes[0].Descriptor()
+}
+
+func (MemoryBacking) Type() protoreflect.EnumType {
+	return &file_v1_worker_proto_enumTypes[0]
+}
+
+func (x MemoryBacking) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MemoryBacking.Descriptor instead.
+func (MemoryBacking) EnumDescriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{0}
+}
+
+// Prefetch is what is read of a snapshot's memory before the guest asks for it.
+type Prefetch int32
+
+const (
+	// The default: AUTO.
+	Prefetch_PREFETCH_UNSPECIFIED Prefetch = 0
+	// What a machine touched that went on from the snapshot before. The first one
+	// writes down what it touched, when its networks are connected.
+	Prefetch_PREFETCH_AUTO Prefetch = 1
+	// Nothing, and nothing is written down.
+	Prefetch_PREFETCH_OFF Prefetch = 2
+)
+
+// Enum value maps for Prefetch.
+var (
+	Prefetch_name = map[int32]string{
+		0: "PREFETCH_UNSPECIFIED",
+		1: "PREFETCH_AUTO",
+		2: "PREFETCH_OFF",
+	}
+	Prefetch_value = map[string]int32{
+		"PREFETCH_UNSPECIFIED": 0,
+		"PREFETCH_AUTO":        1,
+		"PREFETCH_OFF":         2,
+	}
+)
+
+func (x Prefetch) Enum() *Prefetch {
+	p := new(Prefetch)
+	*p = x
+	return p
+}
+
+func (x Prefetch) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Prefetch) Descriptor() protoreflect.EnumDescriptor {
+	return file_v1_worker_proto_enumTypes[1].Descriptor()
+}
+
+func (Prefetch) Type() protoreflect.EnumType {
+	return &file_v1_worker_proto_enumTypes[1]
+}
+
+func (x Prefetch) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Prefetch.Descriptor instead.
+func (Prefetch) EnumDescriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{1}
+}
+
 type Transport int32
 
 const (
@@ -63,11 +174,11 @@ func (x Transport) String() string {
 }
 
 func (Transport) Descriptor() protoreflect.EnumDescriptor {
-	return file_v1_worker_proto_enumTypes[0].Descriptor()
+	return file_v1_worker_proto_enumTypes[2].Descriptor()
 }
 
 func (Transport) Type() protoreflect.EnumType {
-	return &file_v1_worker_proto_enumTypes[0]
+	return &file_v1_worker_proto_enumTypes[2]
 }
 
 func (x Transport) Number() protoreflect.EnumNumber {
@@ -76,7 +187,7 @@ func (x Transport) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Transport.Descriptor instead.
 func (Transport) EnumDescriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{0}
+	return file_v1_worker_proto_rawDescGZIP(), []int{2}
 }
 
 type BootProtocol int32
@@ -110,11 +221,11 @@ func (x BootProtocol) String() string {
 }
 
 func (BootProtocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_v1_worker_proto_enumTypes[1].Descriptor()
+	return file_v1_worker_proto_enumTypes[3].Descriptor()
 }
 
 func (BootProtocol) Type() protoreflect.EnumType {
-	return &file_v1_worker_proto_enumTypes[1]
+	return &file_v1_worker_proto_enumTypes[3]
 }
 
 func (x BootProtocol) Number() protoreflect.EnumNumber {
@@ -123,7 +234,7 @@ func (x BootProtocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BootProtocol.Descriptor instead.
 func (BootProtocol) EnumDescriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{1}
+	return file_v1_worker_proto_rawDescGZIP(), []int{3}
 }
 
 type EndReason int32
@@ -175,11 +286,11 @@ func (x EndReason) String() string {
 }
 
 func (EndReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_v1_worker_proto_enumTypes[2].Descriptor()
+	return file_v1_worker_proto_enumTypes[4].Descriptor()
 }
 
 func (EndReason) Type() protoreflect.EnumType {
-	return &file_v1_worker_proto_enumTypes[2]
+	return &file_v1_worker_proto_enumTypes[4]
 }
 
 func (x EndReason) Number() protoreflect.EnumNumber {
@@ -188,7 +299,7 @@ func (x EndReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EndReason.Descriptor instead.
 func (EndReason) EnumDescriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{2}
+	return file_v1_worker_proto_rawDescGZIP(), []int{4}
 }
 
 type MachineState int32
@@ -235,11 +346,11 @@ func (x MachineState) String() string {
 }
 
 func (MachineState) Descriptor() protoreflect.EnumDescriptor {
-	return file_v1_worker_proto_enumTypes[3].Descriptor()
+	return file_v1_worker_proto_enumTypes[5].Descriptor()
 }
 
 func (MachineState) Type() protoreflect.EnumType {
-	return &file_v1_worker_proto_enumTypes[3]
+	return &file_v1_worker_proto_enumTypes[5]
 }
 
 func (x MachineState) Number() protoreflect.EnumNumber {
@@ -248,7 +359,7 @@ func (x MachineState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MachineState.Descriptor instead.
 func (MachineState) EnumDescriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{3}
+	return file_v1_worker_proto_rawDescGZIP(), []int{5}
 }
 
 type CreateRequest struct {
@@ -259,7 +370,9 @@ type CreateRequest struct {
 	// What a machine is by itself (cpus, memory_bytes, transport) may be left out
 	// and must not differ; kernel, initrd, cmdline and boot_protocol aren't looked
 	// at.
-	Snapshot      string `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	Snapshot string `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	// Not set: as each of its fields says.
+	Memory        *MemoryOptions `protobuf:"bytes,4,opt,name=memory,proto3" json:"memory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -308,6 +421,77 @@ func (x *CreateRequest) GetSnapshot() string {
 	return ""
 }
 
+func (x *CreateRequest) GetMemory() *MemoryOptions {
+	if x != nil {
+		return x.Memory
+	}
+	return nil
+}
+
+// MemoryOptions say what is behind a machine's memory.
+type MemoryOptions struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Backing  MemoryBacking          `protobuf:"varint,1,opt,name=backing,proto3,enum=bulkhead.vmm.v1.MemoryBacking" json:"backing,omitempty"`
+	Prefetch Prefetch               `protobuf:"varint,2,opt,name=prefetch,proto3,enum=bulkhead.vmm.v1.Prefetch" json:"prefetch,omitempty"`
+	// Have the host use pages of 2 MiB where it can: fewer page faults, and fewer
+	// translations for the processor, for memory that is given out in larger pieces.
+	// INVALID_ARGUMENT for memory that is mapped from a snapshot.
+	HugePages     bool `protobuf:"varint,3,opt,name=huge_pages,json=hugePages,proto3" json:"huge_pages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemoryOptions) Reset() {
+	*x = MemoryOptions{}
+	mi := &file_v1_worker_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemoryOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemoryOptions) ProtoMessage() {}
+
+func (x *MemoryOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemoryOptions.ProtoReflect.Descriptor instead.
+func (*MemoryOptions) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *MemoryOptions) GetBacking() MemoryBacking {
+	if x != nil {
+		return x.Backing
+	}
+	return MemoryBacking_MEMORY_BACKING_UNSPECIFIED
+}
+
+func (x *MemoryOptions) GetPrefetch() Prefetch {
+	if x != nil {
+		return x.Prefetch
+	}
+	return Prefetch_PREFETCH_UNSPECIFIED
+}
+
+func (x *MemoryOptions) GetHugePages() bool {
+	if x != nil {
+		return x.HugePages
+	}
+	return false
+}
+
 type MachineConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 32. 0: 1.
@@ -339,7 +523,7 @@ type MachineConfig struct {
 
 func (x *MachineConfig) Reset() {
 	*x = MachineConfig{}
-	mi := &file_v1_worker_proto_msgTypes[1]
+	mi := &file_v1_worker_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +535,7 @@ func (x *MachineConfig) String() string {
 func (*MachineConfig) ProtoMessage() {}
 
 func (x *MachineConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[1]
+	mi := &file_v1_worker_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +548,7 @@ func (x *MachineConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MachineConfig.ProtoReflect.Descriptor instead.
 func (*MachineConfig) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{1}
+	return file_v1_worker_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *MachineConfig) GetCpus() uint32 {
@@ -468,7 +652,7 @@ type LogFile struct {
 
 func (x *LogFile) Reset() {
 	*x = LogFile{}
-	mi := &file_v1_worker_proto_msgTypes[2]
+	mi := &file_v1_worker_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +664,7 @@ func (x *LogFile) String() string {
 func (*LogFile) ProtoMessage() {}
 
 func (x *LogFile) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[2]
+	mi := &file_v1_worker_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +677,7 @@ func (x *LogFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogFile.ProtoReflect.Descriptor instead.
 func (*LogFile) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{2}
+	return file_v1_worker_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *LogFile) GetPath() string {
@@ -527,7 +711,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_v1_worker_proto_msgTypes[3]
+	mi := &file_v1_worker_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +723,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[3]
+	mi := &file_v1_worker_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +736,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{3}
+	return file_v1_worker_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Disk) GetPath() string {
@@ -605,7 +789,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_v1_worker_proto_msgTypes[4]
+	mi := &file_v1_worker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +801,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[4]
+	mi := &file_v1_worker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +814,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{4}
+	return file_v1_worker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RateLimit) GetBytesPerSecond() uint64 {
@@ -676,7 +860,7 @@ type Network struct {
 
 func (x *Network) Reset() {
 	*x = Network{}
-	mi := &file_v1_worker_proto_msgTypes[5]
+	mi := &file_v1_worker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +872,7 @@ func (x *Network) String() string {
 func (*Network) ProtoMessage() {}
 
 func (x *Network) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[5]
+	mi := &file_v1_worker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +885,7 @@ func (x *Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Network.ProtoReflect.Descriptor instead.
 func (*Network) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{5}
+	return file_v1_worker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Network) GetTap() string {
@@ -748,7 +932,7 @@ type Vsock struct {
 
 func (x *Vsock) Reset() {
 	*x = Vsock{}
-	mi := &file_v1_worker_proto_msgTypes[6]
+	mi := &file_v1_worker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +944,7 @@ func (x *Vsock) String() string {
 func (*Vsock) ProtoMessage() {}
 
 func (x *Vsock) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[6]
+	mi := &file_v1_worker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +957,7 @@ func (x *Vsock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vsock.ProtoReflect.Descriptor instead.
 func (*Vsock) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{6}
+	return file_v1_worker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Vsock) GetGuestCid() uint32 {
@@ -803,7 +987,7 @@ type VsockPath struct {
 
 func (x *VsockPath) Reset() {
 	*x = VsockPath{}
-	mi := &file_v1_worker_proto_msgTypes[7]
+	mi := &file_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +999,7 @@ func (x *VsockPath) String() string {
 func (*VsockPath) ProtoMessage() {}
 
 func (x *VsockPath) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[7]
+	mi := &file_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +1012,7 @@ func (x *VsockPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VsockPath.ProtoReflect.Descriptor instead.
 func (*VsockPath) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *VsockPath) GetPath() string {
@@ -862,7 +1046,7 @@ type CreateResponse struct {
 
 func (x *CreateResponse) Reset() {
 	*x = CreateResponse{}
-	mi := &file_v1_worker_proto_msgTypes[8]
+	mi := &file_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +1058,7 @@ func (x *CreateResponse) String() string {
 func (*CreateResponse) ProtoMessage() {}
 
 func (x *CreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[8]
+	mi := &file_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +1071,7 @@ func (x *CreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateResponse.ProtoReflect.Descriptor instead.
 func (*CreateResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateResponse) GetHostProfile() string {
@@ -905,7 +1089,7 @@ type StartRequest struct {
 
 func (x *StartRequest) Reset() {
 	*x = StartRequest{}
-	mi := &file_v1_worker_proto_msgTypes[9]
+	mi := &file_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1101,7 @@ func (x *StartRequest) String() string {
 func (*StartRequest) ProtoMessage() {}
 
 func (x *StartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[9]
+	mi := &file_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1114,7 @@ func (x *StartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
 func (*StartRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 type StartResponse struct {
@@ -941,7 +1125,7 @@ type StartResponse struct {
 
 func (x *StartResponse) Reset() {
 	*x = StartResponse{}
-	mi := &file_v1_worker_proto_msgTypes[10]
+	mi := &file_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1137,7 @@ func (x *StartResponse) String() string {
 func (*StartResponse) ProtoMessage() {}
 
 func (x *StartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[10]
+	mi := &file_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1150,7 @@ func (x *StartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartResponse.ProtoReflect.Descriptor instead.
 func (*StartResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 type PauseRequest struct {
@@ -977,7 +1161,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_v1_worker_proto_msgTypes[11]
+	mi := &file_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1173,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[11]
+	mi := &file_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1186,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 type PauseResponse struct {
@@ -1013,7 +1197,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_v1_worker_proto_msgTypes[12]
+	mi := &file_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1209,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[12]
+	mi := &file_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1222,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 type ResumeRequest struct {
@@ -1049,7 +1233,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_v1_worker_proto_msgTypes[13]
+	mi := &file_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1245,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[13]
+	mi := &file_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1258,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 type ResumeResponse struct {
@@ -1085,7 +1269,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_v1_worker_proto_msgTypes[14]
+	mi := &file_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1097,7 +1281,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[14]
+	mi := &file_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1110,7 +1294,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 type StopRequest struct {
@@ -1121,7 +1305,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_v1_worker_proto_msgTypes[15]
+	mi := &file_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1317,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[15]
+	mi := &file_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1330,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 type StopResponse struct {
@@ -1157,7 +1341,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_v1_worker_proto_msgTypes[16]
+	mi := &file_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1353,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[16]
+	mi := &file_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1366,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 type PressPowerButtonRequest struct {
@@ -1193,7 +1377,7 @@ type PressPowerButtonRequest struct {
 
 func (x *PressPowerButtonRequest) Reset() {
 	*x = PressPowerButtonRequest{}
-	mi := &file_v1_worker_proto_msgTypes[17]
+	mi := &file_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1389,7 @@ func (x *PressPowerButtonRequest) String() string {
 func (*PressPowerButtonRequest) ProtoMessage() {}
 
 func (x *PressPowerButtonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[17]
+	mi := &file_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1402,7 @@ func (x *PressPowerButtonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PressPowerButtonRequest.ProtoReflect.Descriptor instead.
 func (*PressPowerButtonRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 type PressPowerButtonResponse struct {
@@ -1229,7 +1413,7 @@ type PressPowerButtonResponse struct {
 
 func (x *PressPowerButtonResponse) Reset() {
 	*x = PressPowerButtonResponse{}
-	mi := &file_v1_worker_proto_msgTypes[18]
+	mi := &file_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1425,7 @@ func (x *PressPowerButtonResponse) String() string {
 func (*PressPowerButtonResponse) ProtoMessage() {}
 
 func (x *PressPowerButtonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[18]
+	mi := &file_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1438,7 @@ func (x *PressPowerButtonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PressPowerButtonResponse.ProtoReflect.Descriptor instead.
 func (*PressPowerButtonResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 type WaitRequest struct {
@@ -1265,7 +1449,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_v1_worker_proto_msgTypes[19]
+	mi := &file_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1461,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[19]
+	mi := &file_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1474,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 type WaitResponse struct {
@@ -1311,7 +1495,7 @@ type WaitResponse struct {
 
 func (x *WaitResponse) Reset() {
 	*x = WaitResponse{}
-	mi := &file_v1_worker_proto_msgTypes[20]
+	mi := &file_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1507,7 @@ func (x *WaitResponse) String() string {
 func (*WaitResponse) ProtoMessage() {}
 
 func (x *WaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[20]
+	mi := &file_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1520,7 @@ func (x *WaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResponse.ProtoReflect.Descriptor instead.
 func (*WaitResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WaitResponse) GetReason() EndReason {
@@ -1387,7 +1571,7 @@ type Registers struct {
 
 func (x *Registers) Reset() {
 	*x = Registers{}
-	mi := &file_v1_worker_proto_msgTypes[21]
+	mi := &file_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +1583,7 @@ func (x *Registers) String() string {
 func (*Registers) ProtoMessage() {}
 
 func (x *Registers) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[21]
+	mi := &file_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1412,7 +1596,7 @@ func (x *Registers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registers.ProtoReflect.Descriptor instead.
 func (*Registers) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Registers) GetCpu() uint32 {
@@ -1451,7 +1635,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_v1_worker_proto_msgTypes[22]
+	mi := &file_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1463,7 +1647,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[22]
+	mi := &file_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1476,7 +1660,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 type ShutdownResponse struct {
@@ -1487,7 +1671,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_v1_worker_proto_msgTypes[23]
+	mi := &file_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1683,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[23]
+	mi := &file_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1696,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 type StatsRequest struct {
@@ -1523,7 +1707,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_v1_worker_proto_msgTypes[24]
+	mi := &file_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1719,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[24]
+	mi := &file_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1732,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 type StatsResponse struct {
@@ -1574,7 +1758,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_v1_worker_proto_msgTypes[25]
+	mi := &file_v1_worker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1770,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[25]
+	mi := &file_v1_worker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1783,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_v1_worker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StatsResponse) GetSteps() []*Step {
@@ -1678,7 +1862,7 @@ type DeviceStats struct {
 
 func (x *DeviceStats) Reset() {
 	*x = DeviceStats{}
-	mi := &file_v1_worker_proto_msgTypes[26]
+	mi := &file_v1_worker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +1874,7 @@ func (x *DeviceStats) String() string {
 func (*DeviceStats) ProtoMessage() {}
 
 func (x *DeviceStats) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[26]
+	mi := &file_v1_worker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +1887,7 @@ func (x *DeviceStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceStats.ProtoReflect.Descriptor instead.
 func (*DeviceStats) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{26}
+	return file_v1_worker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeviceStats) GetName() string {
@@ -1764,7 +1948,7 @@ type GuestMemory struct {
 
 func (x *GuestMemory) Reset() {
 	*x = GuestMemory{}
-	mi := &file_v1_worker_proto_msgTypes[27]
+	mi := &file_v1_worker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +1960,7 @@ func (x *GuestMemory) String() string {
 func (*GuestMemory) ProtoMessage() {}
 
 func (x *GuestMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[27]
+	mi := &file_v1_worker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +1973,7 @@ func (x *GuestMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestMemory.ProtoReflect.Descriptor instead.
 func (*GuestMemory) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{27}
+	return file_v1_worker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GuestMemory) GetAtNs() uint64 {
@@ -1867,7 +2051,7 @@ type SetRateLimitRequest struct {
 
 func (x *SetRateLimitRequest) Reset() {
 	*x = SetRateLimitRequest{}
-	mi := &file_v1_worker_proto_msgTypes[28]
+	mi := &file_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1879,7 +2063,7 @@ func (x *SetRateLimitRequest) String() string {
 func (*SetRateLimitRequest) ProtoMessage() {}
 
 func (x *SetRateLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[28]
+	mi := &file_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1892,7 +2076,7 @@ func (x *SetRateLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRateLimitRequest.ProtoReflect.Descriptor instead.
 func (*SetRateLimitRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{28}
+	return file_v1_worker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetRateLimitRequest) GetDevice() string {
@@ -1917,7 +2101,7 @@ type SetRateLimitResponse struct {
 
 func (x *SetRateLimitResponse) Reset() {
 	*x = SetRateLimitResponse{}
-	mi := &file_v1_worker_proto_msgTypes[29]
+	mi := &file_v1_worker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1929,7 +2113,7 @@ func (x *SetRateLimitResponse) String() string {
 func (*SetRateLimitResponse) ProtoMessage() {}
 
 func (x *SetRateLimitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[29]
+	mi := &file_v1_worker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1942,7 +2126,7 @@ func (x *SetRateLimitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRateLimitResponse.ProtoReflect.Descriptor instead.
 func (*SetRateLimitResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{29}
+	return file_v1_worker_proto_rawDescGZIP(), []int{30}
 }
 
 type SetBalloonRequest struct {
@@ -1955,7 +2139,7 @@ type SetBalloonRequest struct {
 
 func (x *SetBalloonRequest) Reset() {
 	*x = SetBalloonRequest{}
-	mi := &file_v1_worker_proto_msgTypes[30]
+	mi := &file_v1_worker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2151,7 @@ func (x *SetBalloonRequest) String() string {
 func (*SetBalloonRequest) ProtoMessage() {}
 
 func (x *SetBalloonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[30]
+	mi := &file_v1_worker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2164,7 @@ func (x *SetBalloonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBalloonRequest.ProtoReflect.Descriptor instead.
 func (*SetBalloonRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{30}
+	return file_v1_worker_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetBalloonRequest) GetBytes() uint64 {
@@ -1998,7 +2182,7 @@ type SetBalloonResponse struct {
 
 func (x *SetBalloonResponse) Reset() {
 	*x = SetBalloonResponse{}
-	mi := &file_v1_worker_proto_msgTypes[31]
+	mi := &file_v1_worker_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2194,7 @@ func (x *SetBalloonResponse) String() string {
 func (*SetBalloonResponse) ProtoMessage() {}
 
 func (x *SetBalloonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[31]
+	mi := &file_v1_worker_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2207,7 @@ func (x *SetBalloonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBalloonResponse.ProtoReflect.Descriptor instead.
 func (*SetBalloonResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{31}
+	return file_v1_worker_proto_rawDescGZIP(), []int{32}
 }
 
 type RefreshDiskRequest struct {
@@ -2036,7 +2220,7 @@ type RefreshDiskRequest struct {
 
 func (x *RefreshDiskRequest) Reset() {
 	*x = RefreshDiskRequest{}
-	mi := &file_v1_worker_proto_msgTypes[32]
+	mi := &file_v1_worker_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2232,7 @@ func (x *RefreshDiskRequest) String() string {
 func (*RefreshDiskRequest) ProtoMessage() {}
 
 func (x *RefreshDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[32]
+	mi := &file_v1_worker_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2245,7 @@ func (x *RefreshDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshDiskRequest.ProtoReflect.Descriptor instead.
 func (*RefreshDiskRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{32}
+	return file_v1_worker_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RefreshDiskRequest) GetDisk() uint32 {
@@ -2079,7 +2263,7 @@ type RefreshDiskResponse struct {
 
 func (x *RefreshDiskResponse) Reset() {
 	*x = RefreshDiskResponse{}
-	mi := &file_v1_worker_proto_msgTypes[33]
+	mi := &file_v1_worker_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2275,7 @@ func (x *RefreshDiskResponse) String() string {
 func (*RefreshDiskResponse) ProtoMessage() {}
 
 func (x *RefreshDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[33]
+	mi := &file_v1_worker_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +2288,7 @@ func (x *RefreshDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshDiskResponse.ProtoReflect.Descriptor instead.
 func (*RefreshDiskResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{33}
+	return file_v1_worker_proto_rawDescGZIP(), []int{34}
 }
 
 type Step struct {
@@ -2117,7 +2301,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_v1_worker_proto_msgTypes[34]
+	mi := &file_v1_worker_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2313,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[34]
+	mi := &file_v1_worker_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2326,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{34}
+	return file_v1_worker_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Step) GetName() string {
@@ -2167,7 +2351,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_v1_worker_proto_msgTypes[35]
+	mi := &file_v1_worker_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2363,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[35]
+	mi := &file_v1_worker_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2376,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{35}
+	return file_v1_worker_proto_rawDescGZIP(), []int{36}
 }
 
 type DescribeResponse struct {
@@ -2210,7 +2394,7 @@ type DescribeResponse struct {
 
 func (x *DescribeResponse) Reset() {
 	*x = DescribeResponse{}
-	mi := &file_v1_worker_proto_msgTypes[36]
+	mi := &file_v1_worker_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2406,7 @@ func (x *DescribeResponse) String() string {
 func (*DescribeResponse) ProtoMessage() {}
 
 func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[36]
+	mi := &file_v1_worker_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2419,7 @@ func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeResponse.ProtoReflect.Descriptor instead.
 func (*DescribeResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{36}
+	return file_v1_worker_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DescribeResponse) GetVersion() string {
@@ -2293,7 +2477,7 @@ type RecordRequest struct {
 
 func (x *RecordRequest) Reset() {
 	*x = RecordRequest{}
-	mi := &file_v1_worker_proto_msgTypes[37]
+	mi := &file_v1_worker_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2489,7 @@ func (x *RecordRequest) String() string {
 func (*RecordRequest) ProtoMessage() {}
 
 func (x *RecordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[37]
+	mi := &file_v1_worker_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2502,7 @@ func (x *RecordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordRequest.ProtoReflect.Descriptor instead.
 func (*RecordRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{37}
+	return file_v1_worker_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RecordRequest) GetName() string {
@@ -2364,7 +2548,7 @@ type RecordStream struct {
 
 func (x *RecordStream) Reset() {
 	*x = RecordStream{}
-	mi := &file_v1_worker_proto_msgTypes[38]
+	mi := &file_v1_worker_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2376,7 +2560,7 @@ func (x *RecordStream) String() string {
 func (*RecordStream) ProtoMessage() {}
 
 func (x *RecordStream) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[38]
+	mi := &file_v1_worker_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2389,7 +2573,7 @@ func (x *RecordStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordStream.ProtoReflect.Descriptor instead.
 func (*RecordStream) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{38}
+	return file_v1_worker_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RecordStream) GetPort() uint32 {
@@ -2421,7 +2605,7 @@ type RecordResponse struct {
 
 func (x *RecordResponse) Reset() {
 	*x = RecordResponse{}
-	mi := &file_v1_worker_proto_msgTypes[39]
+	mi := &file_v1_worker_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2617,7 @@ func (x *RecordResponse) String() string {
 func (*RecordResponse) ProtoMessage() {}
 
 func (x *RecordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[39]
+	mi := &file_v1_worker_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2630,7 @@ func (x *RecordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordResponse.ProtoReflect.Descriptor instead.
 func (*RecordResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{39}
+	return file_v1_worker_proto_rawDescGZIP(), []int{40}
 }
 
 type AwaitRecordRequest struct {
@@ -2458,7 +2642,7 @@ type AwaitRecordRequest struct {
 
 func (x *AwaitRecordRequest) Reset() {
 	*x = AwaitRecordRequest{}
-	mi := &file_v1_worker_proto_msgTypes[40]
+	mi := &file_v1_worker_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2654,7 @@ func (x *AwaitRecordRequest) String() string {
 func (*AwaitRecordRequest) ProtoMessage() {}
 
 func (x *AwaitRecordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[40]
+	mi := &file_v1_worker_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2667,7 @@ func (x *AwaitRecordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitRecordRequest.ProtoReflect.Descriptor instead.
 func (*AwaitRecordRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{40}
+	return file_v1_worker_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AwaitRecordRequest) GetName() string {
@@ -2501,7 +2685,7 @@ type AwaitRecordResponse struct {
 
 func (x *AwaitRecordResponse) Reset() {
 	*x = AwaitRecordResponse{}
-	mi := &file_v1_worker_proto_msgTypes[41]
+	mi := &file_v1_worker_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +2697,7 @@ func (x *AwaitRecordResponse) String() string {
 func (*AwaitRecordResponse) ProtoMessage() {}
 
 func (x *AwaitRecordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[41]
+	mi := &file_v1_worker_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +2710,7 @@ func (x *AwaitRecordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitRecordResponse.ProtoReflect.Descriptor instead.
 func (*AwaitRecordResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{41}
+	return file_v1_worker_proto_rawDescGZIP(), []int{42}
 }
 
 type ConnectNetworksRequest struct {
@@ -2537,7 +2721,7 @@ type ConnectNetworksRequest struct {
 
 func (x *ConnectNetworksRequest) Reset() {
 	*x = ConnectNetworksRequest{}
-	mi := &file_v1_worker_proto_msgTypes[42]
+	mi := &file_v1_worker_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2733,7 @@ func (x *ConnectNetworksRequest) String() string {
 func (*ConnectNetworksRequest) ProtoMessage() {}
 
 func (x *ConnectNetworksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[42]
+	mi := &file_v1_worker_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2746,7 @@ func (x *ConnectNetworksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectNetworksRequest.ProtoReflect.Descriptor instead.
 func (*ConnectNetworksRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{42}
+	return file_v1_worker_proto_rawDescGZIP(), []int{43}
 }
 
 type ConnectNetworksResponse struct {
@@ -2573,7 +2757,7 @@ type ConnectNetworksResponse struct {
 
 func (x *ConnectNetworksResponse) Reset() {
 	*x = ConnectNetworksResponse{}
-	mi := &file_v1_worker_proto_msgTypes[43]
+	mi := &file_v1_worker_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +2769,7 @@ func (x *ConnectNetworksResponse) String() string {
 func (*ConnectNetworksResponse) ProtoMessage() {}
 
 func (x *ConnectNetworksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[43]
+	mi := &file_v1_worker_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +2782,7 @@ func (x *ConnectNetworksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectNetworksResponse.ProtoReflect.Descriptor instead.
 func (*ConnectNetworksResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{43}
+	return file_v1_worker_proto_rawDescGZIP(), []int{44}
 }
 
 type SnapshotRequest struct {
@@ -2613,7 +2797,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_v1_worker_proto_msgTypes[44]
+	mi := &file_v1_worker_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2625,7 +2809,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[44]
+	mi := &file_v1_worker_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2638,7 +2822,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{44}
+	return file_v1_worker_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SnapshotRequest) GetPath() string {
@@ -2667,7 +2851,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_v1_worker_proto_msgTypes[45]
+	mi := &file_v1_worker_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2679,7 +2863,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[45]
+	mi := &file_v1_worker_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2692,7 +2876,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{45}
+	return file_v1_worker_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SnapshotResponse) GetPauseNs() uint64 {
@@ -2713,10 +2897,16 @@ var File_v1_worker_proto protoreflect.FileDescriptor
 
 const file_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	"\x0fv1/worker.proto\x12\x0fbulkhead.vmm.v1\"e\n" +
+	"\x0fv1/worker.proto\x12\x0fbulkhead.vmm.v1\"\x9d\x01\n" +
 	"\rCreateRequest\x128\n" +
 	"\amachine\x18\x01 \x01(\v2\x1e.bulkhead.vmm.v1.MachineConfigR\amachine\x12\x1a\n" +
-	"\bsnapshot\x18\x02 \x01(\tR\bsnapshot\"\xed\x03\n" +
+	"\bsnapshot\x18\x02 \x01(\tR\bsnapshot\x126\n" +
+	"\x06memory\x18\x04 \x01(\v2\x1e.bulkhead.vmm.v1.MemoryOptionsR\x06memory\"\x9f\x01\n" +
+	"\rMemoryOptions\x128\n" +
+	"\abacking\x18\x01 \x01(\x0e2\x1e.bulkhead.vmm.v1.MemoryBackingR\abacking\x125\n" +
+	"\bprefetch\x18\x02 \x01(\x0e2\x19.bulkhead.vmm.v1.PrefetchR\bprefetch\x12\x1d\n" +
+	"\n" +
+	"huge_pages\x18\x03 \x01(\bR\thugePages\"\xed\x03\n" +
 	"\rMachineConfig\x12\x12\n" +
 	"\x04cpus\x18\x01 \x01(\rR\x04cpus\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12\x16\n" +
@@ -2854,7 +3044,15 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\"P\n" +
 	"\x10SnapshotResponse\x12\x19\n" +
 	"\bpause_ns\x18\x01 \x01(\x04R\apauseNs\x12!\n" +
-	"\fstored_bytes\x18\x02 \x01(\x04R\vstoredBytes*M\n" +
+	"\fstored_bytes\x18\x02 \x01(\x04R\vstoredBytes*d\n" +
+	"\rMemoryBacking\x12\x1e\n" +
+	"\x1aMEMORY_BACKING_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15MEMORY_BACKING_MAPPED\x10\x01\x12\x18\n" +
+	"\x14MEMORY_BACKING_PAGED\x10\x02*I\n" +
+	"\bPrefetch\x12\x18\n" +
+	"\x14PREFETCH_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rPREFETCH_AUTO\x10\x01\x12\x10\n" +
+	"\fPREFETCH_OFF\x10\x02*M\n" +
 	"\tTransport\x12\x19\n" +
 	"\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eTRANSPORT_MMIO\x10\x01\x12\x11\n" +
@@ -2911,120 +3109,126 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 	return file_v1_worker_proto_rawDescData
 }
 
-var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_v1_worker_proto_goTypes = []any{
-	(Transport)(0),                   // 0: bulkhead.vmm.v1.Transport
-	(BootProtocol)(0),                // 1: bulkhead.vmm.v1.BootProtocol
-	(EndReason)(0),                   // 2: bulkhead.vmm.v1.EndReason
-	(MachineState)(0),                // 3: bulkhead.vmm.v1.MachineState
-	(*CreateRequest)(nil),            // 4: bulkhead.vmm.v1.CreateRequest
-	(*MachineConfig)(nil),            // 5: bulkhead.vmm.v1.MachineConfig
-	(*LogFile)(nil),                  // 6: bulkhead.vmm.v1.LogFile
-	(*Disk)(nil),                     // 7: bulkhead.vmm.v1.Disk
-	(*RateLimit)(nil),                // 8: bulkhead.vmm.v1.RateLimit
-	(*Network)(nil),                  // 9: bulkhead.vmm.v1.Network
-	(*Vsock)(nil),                    // 10: bulkhead.vmm.v1.Vsock
-	(*VsockPath)(nil),                // 11: bulkhead.vmm.v1.VsockPath
-	(*CreateResponse)(nil),           // 12: bulkhead.vmm.v1.CreateResponse
-	(*StartRequest)(nil),             // 13: bulkhead.vmm.v1.StartRequest
-	(*StartResponse)(nil),            // 14: bulkhead.vmm.v1.StartResponse
-	(*PauseRequest)(nil),             // 15: bulkhead.vmm.v1.PauseRequest
-	(*PauseResponse)(nil),            // 16: bulkhead.vmm.v1.PauseResponse
-	(*ResumeRequest)(nil),            // 17: bulkhead.vmm.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 18: bulkhead.vmm.v1.ResumeResponse
-	(*StopRequest)(nil),              // 19: bulkhead.vmm.v1.StopRequest
-	(*StopResponse)(nil),             // 20: bulkhead.vmm.v1.StopResponse
-	(*PressPowerButtonRequest)(nil),  // 21: bulkhead.vmm.v1.PressPowerButtonRequest
-	(*PressPowerButtonResponse)(nil), // 22: bulkhead.vmm.v1.PressPowerButtonResponse
-	(*WaitRequest)(nil),              // 23: bulkhead.vmm.v1.WaitRequest
-	(*WaitResponse)(nil),             // 24: bulkhead.vmm.v1.WaitResponse
-	(*Registers)(nil),                // 25: bulkhead.vmm.v1.Registers
-	(*ShutdownRequest)(nil),          // 26: bulkhead.vmm.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),         // 27: bulkhead.vmm.v1.ShutdownResponse
-	(*StatsRequest)(nil),             // 28: bulkhead.vmm.v1.StatsRequest
-	(*StatsResponse)(nil),            // 29: bulkhead.vmm.v1.StatsResponse
-	(*DeviceStats)(nil),              // 30: bulkhead.vmm.v1.DeviceStats
-	(*GuestMemory)(nil),              // 31: bulkhead.vmm.v1.GuestMemory
-	(*SetRateLimitRequest)(nil),      // 32: bulkhead.vmm.v1.SetRateLimitRequest
-	(*SetRateLimitResponse)(nil),     // 33: bulkhead.vmm.v1.SetRateLimitResponse
-	(*SetBalloonRequest)(nil),        // 34: bulkhead.vmm.v1.SetBalloonRequest
-	(*SetBalloonResponse)(nil),       // 35: bulkhead.vmm.v1.SetBalloonResponse
-	(*RefreshDiskRequest)(nil),       // 36: bulkhead.vmm.v1.RefreshDiskRequest
-	(*RefreshDiskResponse)(nil),      // 37: bulkhead.vmm.v1.RefreshDiskResponse
-	(*Step)(nil),                     // 38: bulkhead.vmm.v1.Step
-	(*DescribeRequest)(nil),          // 39: bulkhead.vmm.v1.DescribeRequest
-	(*DescribeResponse)(nil),         // 40: bulkhead.vmm.v1.DescribeResponse
-	(*RecordRequest)(nil),            // 41: bulkhead.vmm.v1.RecordRequest
-	(*RecordStream)(nil),             // 42: bulkhead.vmm.v1.RecordStream
-	(*RecordResponse)(nil),           // 43: bulkhead.vmm.v1.RecordResponse
-	(*AwaitRecordRequest)(nil),       // 44: bulkhead.vmm.v1.AwaitRecordRequest
-	(*AwaitRecordResponse)(nil),      // 45: bulkhead.vmm.v1.AwaitRecordResponse
-	(*ConnectNetworksRequest)(nil),   // 46: bulkhead.vmm.v1.ConnectNetworksRequest
-	(*ConnectNetworksResponse)(nil),  // 47: bulkhead.vmm.v1.ConnectNetworksResponse
-	(*SnapshotRequest)(nil),          // 48: bulkhead.vmm.v1.SnapshotRequest
-	(*SnapshotResponse)(nil),         // 49: bulkhead.vmm.v1.SnapshotResponse
+	(MemoryBacking)(0),               // 0: bulkhead.vmm.v1.MemoryBacking
+	(Prefetch)(0),                    // 1: bulkhead.vmm.v1.Prefetch
+	(Transport)(0),                   // 2: bulkhead.vmm.v1.Transport
+	(BootProtocol)(0),                // 3: bulkhead.vmm.v1.BootProtocol
+	(EndReason)(0),                   // 4: bulkhead.vmm.v1.EndReason
+	(MachineState)(0),                // 5: bulkhead.vmm.v1.MachineState
+	(*CreateRequest)(nil),            // 6: bulkhead.vmm.v1.CreateRequest
+	(*MemoryOptions)(nil),            // 7: bulkhead.vmm.v1.MemoryOptions
+	(*MachineConfig)(nil),            // 8: bulkhead.vmm.v1.MachineConfig
+	(*LogFile)(nil),                  // 9: bulkhead.vmm.v1.LogFile
+	(*Disk)(nil),                     // 10: bulkhead.vmm.v1.Disk
+	(*RateLimit)(nil),                // 11: bulkhead.vmm.v1.RateLimit
+	(*Network)(nil),                  // 12: bulkhead.vmm.v1.Network
+	(*Vsock)(nil),                    // 13: bulkhead.vmm.v1.Vsock
+	(*VsockPath)(nil),                // 14: bulkhead.vmm.v1.VsockPath
+	(*CreateResponse)(nil),           // 15: bulkhead.vmm.v1.CreateResponse
+	(*StartRequest)(nil),             // 16: bulkhead.vmm.v1.StartRequest
+	(*StartResponse)(nil),            // 17: bulkhead.vmm.v1.StartResponse
+	(*PauseRequest)(nil),             // 18: bulkhead.vmm.v1.PauseRequest
+	(*PauseResponse)(nil),            // 19: bulkhead.vmm.v1.PauseResponse
+	(*ResumeRequest)(nil),            // 20: bulkhead.vmm.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 21: bulkhead.vmm.v1.ResumeResponse
+	(*StopRequest)(nil),              // 22: bulkhead.vmm.v1.StopRequest
+	(*StopResponse)(nil),             // 23: bulkhead.vmm.v1.StopResponse
+	(*PressPowerButtonRequest)(nil),  // 24: bulkhead.vmm.v1.PressPowerButtonRequest
+	(*PressPowerButtonResponse)(nil), // 25: bulkhead.vmm.v1.PressPowerButtonResponse
+	(*WaitRequest)(nil),              // 26: bulkhead.vmm.v1.WaitRequest
+	(*WaitResponse)(nil),             // 27: bulkhead.vmm.v1.WaitResponse
+	(*Registers)(nil),                // 28: bulkhead.vmm.v1.Registers
+	(*ShutdownRequest)(nil),          // 29: bulkhead.vmm.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),         // 30: bulkhead.vmm.v1.ShutdownResponse
+	(*StatsRequest)(nil),             // 31: bulkhead.vmm.v1.StatsRequest
+	(*StatsResponse)(nil),            // 32: bulkhead.vmm.v1.StatsResponse
+	(*DeviceStats)(nil),              // 33: bulkhead.vmm.v1.DeviceStats
+	(*GuestMemory)(nil),              // 34: bulkhead.vmm.v1.GuestMemory
+	(*SetRateLimitRequest)(nil),      // 35: bulkhead.vmm.v1.SetRateLimitRequest
+	(*SetRateLimitResponse)(nil),     // 36: bulkhead.vmm.v1.SetRateLimitResponse
+	(*SetBalloonRequest)(nil),        // 37: bulkhead.vmm.v1.SetBalloonRequest
+	(*SetBalloonResponse)(nil),       // 38: bulkhead.vmm.v1.SetBalloonResponse
+	(*RefreshDiskRequest)(nil),       // 39: bulkhead.vmm.v1.RefreshDiskRequest
+	(*RefreshDiskResponse)(nil),      // 40: bulkhead.vmm.v1.RefreshDiskResponse
+	(*Step)(nil),                     // 41: bulkhead.vmm.v1.Step
+	(*DescribeRequest)(nil),          // 42: bulkhead.vmm.v1.DescribeRequest
+	(*DescribeResponse)(nil),         // 43: bulkhead.vmm.v1.DescribeResponse
+	(*RecordRequest)(nil),            // 44: bulkhead.vmm.v1.RecordRequest
+	(*RecordStream)(nil),             // 45: bulkhead.vmm.v1.RecordStream
+	(*RecordResponse)(nil),           // 46: bulkhead.vmm.v1.RecordResponse
+	(*AwaitRecordRequest)(nil),       // 47: bulkhead.vmm.v1.AwaitRecordRequest
+	(*AwaitRecordResponse)(nil),      // 48: bulkhead.vmm.v1.AwaitRecordResponse
+	(*ConnectNetworksRequest)(nil),   // 49: bulkhead.vmm.v1.ConnectNetworksRequest
+	(*ConnectNetworksResponse)(nil),  // 50: bulkhead.vmm.v1.ConnectNetworksResponse
+	(*SnapshotRequest)(nil),          // 51: bulkhead.vmm.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),         // 52: bulkhead.vmm.v1.SnapshotResponse
 }
 var file_v1_worker_proto_depIdxs = []int32{
-	5,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
-	1,  // 1: bulkhead.vmm.v1.MachineConfig.boot_protocol:type_name -> bulkhead.vmm.v1.BootProtocol
-	7,  // 2: bulkhead.vmm.v1.MachineConfig.disks:type_name -> bulkhead.vmm.v1.Disk
-	9,  // 3: bulkhead.vmm.v1.MachineConfig.networks:type_name -> bulkhead.vmm.v1.Network
-	10, // 4: bulkhead.vmm.v1.MachineConfig.vsock:type_name -> bulkhead.vmm.v1.Vsock
-	0,  // 5: bulkhead.vmm.v1.MachineConfig.transport:type_name -> bulkhead.vmm.v1.Transport
-	6,  // 6: bulkhead.vmm.v1.MachineConfig.console:type_name -> bulkhead.vmm.v1.LogFile
-	8,  // 7: bulkhead.vmm.v1.Disk.limit:type_name -> bulkhead.vmm.v1.RateLimit
-	8,  // 8: bulkhead.vmm.v1.Network.receive_limit:type_name -> bulkhead.vmm.v1.RateLimit
-	8,  // 9: bulkhead.vmm.v1.Network.transmit_limit:type_name -> bulkhead.vmm.v1.RateLimit
-	11, // 10: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
-	2,  // 11: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
-	25, // 12: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
-	38, // 13: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
-	31, // 14: bulkhead.vmm.v1.StatsResponse.guest_memory:type_name -> bulkhead.vmm.v1.GuestMemory
-	30, // 15: bulkhead.vmm.v1.StatsResponse.devices:type_name -> bulkhead.vmm.v1.DeviceStats
-	8,  // 16: bulkhead.vmm.v1.SetRateLimitRequest.limit:type_name -> bulkhead.vmm.v1.RateLimit
-	3,  // 17: bulkhead.vmm.v1.DescribeResponse.machine:type_name -> bulkhead.vmm.v1.MachineState
-	42, // 18: bulkhead.vmm.v1.RecordRequest.streams:type_name -> bulkhead.vmm.v1.RecordStream
-	6,  // 19: bulkhead.vmm.v1.RecordRequest.log:type_name -> bulkhead.vmm.v1.LogFile
-	4,  // 20: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
-	13, // 21: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
-	15, // 22: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
-	17, // 23: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
-	19, // 24: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
-	21, // 25: bulkhead.vmm.v1.Worker.PressPowerButton:input_type -> bulkhead.vmm.v1.PressPowerButtonRequest
-	23, // 26: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
-	26, // 27: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
-	28, // 28: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
-	32, // 29: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
-	34, // 30: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
-	36, // 31: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
-	39, // 32: bulkhead.vmm.v1.Worker.Describe:input_type -> bulkhead.vmm.v1.DescribeRequest
-	41, // 33: bulkhead.vmm.v1.Worker.Record:input_type -> bulkhead.vmm.v1.RecordRequest
-	44, // 34: bulkhead.vmm.v1.Worker.AwaitRecord:input_type -> bulkhead.vmm.v1.AwaitRecordRequest
-	46, // 35: bulkhead.vmm.v1.Worker.ConnectNetworks:input_type -> bulkhead.vmm.v1.ConnectNetworksRequest
-	48, // 36: bulkhead.vmm.v1.Worker.Snapshot:input_type -> bulkhead.vmm.v1.SnapshotRequest
-	12, // 37: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	14, // 38: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	16, // 39: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	18, // 40: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	20, // 41: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	22, // 42: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
-	24, // 43: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	27, // 44: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
-	29, // 45: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	33, // 46: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
-	35, // 47: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
-	37, // 48: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
-	40, // 49: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
-	43, // 50: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
-	45, // 51: bulkhead.vmm.v1.Worker.AwaitRecord:output_type -> bulkhead.vmm.v1.AwaitRecordResponse
-	47, // 52: bulkhead.vmm.v1.Worker.ConnectNetworks:output_type -> bulkhead.vmm.v1.ConnectNetworksResponse
-	49, // 53: bulkhead.vmm.v1.Worker.Snapshot:output_type -> bulkhead.vmm.v1.SnapshotResponse
-	37, // [37:54] is the sub-list for method output_type
-	20, // [20:37] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	8,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
+	7,  // 1: bulkhead.vmm.v1.CreateRequest.memory:type_name -> bulkhead.vmm.v1.MemoryOptions
+	0,  // 2: bulkhead.vmm.v1.MemoryOptions.backing:type_name -> bulkhead.vmm.v1.MemoryBacking
+	1,  // 3: bulkhead.vmm.v1.MemoryOptions.prefetch:type_name -> bulkhead.vmm.v1.Prefetch
+	3,  // 4: bulkhead.vmm.v1.MachineConfig.boot_protocol:type_name -> bulkhead.vmm.v1.BootProtocol
+	10, // 5: bulkhead.vmm.v1.MachineConfig.disks:type_name -> bulkhead.vmm.v1.Disk
+	12, // 6: bulkhead.vmm.v1.MachineConfig.networks:type_name -> bulkhead.vmm.v1.Network
+	13, // 7: bulkhead.vmm.v1.MachineConfig.vsock:type_name -> bulkhead.vmm.v1.Vsock
+	2,  // 8: bulkhead.vmm.v1.MachineConfig.transport:type_name -> bulkhead.vmm.v1.Transport
+	9,  // 9: bulkhead.vmm.v1.MachineConfig.console:type_name -> bulkhead.vmm.v1.LogFile
+	11, // 10: bulkhead.vmm.v1.Disk.limit:type_name -> bulkhead.vmm.v1.RateLimit
+	11, // 11: bulkhead.vmm.v1.Network.receive_limit:type_name -> bulkhead.vmm.v1.RateLimit
+	11, // 12: bulkhead.vmm.v1.Network.transmit_limit:type_name -> bulkhead.vmm.v1.RateLimit
+	14, // 13: bulkhead.vmm.v1.Vsock.paths:type_name -> bulkhead.vmm.v1.VsockPath
+	4,  // 14: bulkhead.vmm.v1.WaitResponse.reason:type_name -> bulkhead.vmm.v1.EndReason
+	28, // 15: bulkhead.vmm.v1.WaitResponse.registers:type_name -> bulkhead.vmm.v1.Registers
+	41, // 16: bulkhead.vmm.v1.StatsResponse.steps:type_name -> bulkhead.vmm.v1.Step
+	34, // 17: bulkhead.vmm.v1.StatsResponse.guest_memory:type_name -> bulkhead.vmm.v1.GuestMemory
+	33, // 18: bulkhead.vmm.v1.StatsResponse.devices:type_name -> bulkhead.vmm.v1.DeviceStats
+	11, // 19: bulkhead.vmm.v1.SetRateLimitRequest.limit:type_name -> bulkhead.vmm.v1.RateLimit
+	5,  // 20: bulkhead.vmm.v1.DescribeResponse.machine:type_name -> bulkhead.vmm.v1.MachineState
+	45, // 21: bulkhead.vmm.v1.RecordRequest.streams:type_name -> bulkhead.vmm.v1.RecordStream
+	9,  // 22: bulkhead.vmm.v1.RecordRequest.log:type_name -> bulkhead.vmm.v1.LogFile
+	6,  // 23: bulkhead.vmm.v1.Worker.Create:input_type -> bulkhead.vmm.v1.CreateRequest
+	16, // 24: bulkhead.vmm.v1.Worker.Start:input_type -> bulkhead.vmm.v1.StartRequest
+	18, // 25: bulkhead.vmm.v1.Worker.Pause:input_type -> bulkhead.vmm.v1.PauseRequest
+	20, // 26: bulkhead.vmm.v1.Worker.Resume:input_type -> bulkhead.vmm.v1.ResumeRequest
+	22, // 27: bulkhead.vmm.v1.Worker.Stop:input_type -> bulkhead.vmm.v1.StopRequest
+	24, // 28: bulkhead.vmm.v1.Worker.PressPowerButton:input_type -> bulkhead.vmm.v1.PressPowerButtonRequest
+	26, // 29: bulkhead.vmm.v1.Worker.Wait:input_type -> bulkhead.vmm.v1.WaitRequest
+	29, // 30: bulkhead.vmm.v1.Worker.Shutdown:input_type -> bulkhead.vmm.v1.ShutdownRequest
+	31, // 31: bulkhead.vmm.v1.Worker.Stats:input_type -> bulkhead.vmm.v1.StatsRequest
+	35, // 32: bulkhead.vmm.v1.Worker.SetRateLimit:input_type -> bulkhead.vmm.v1.SetRateLimitRequest
+	37, // 33: bulkhead.vmm.v1.Worker.SetBalloon:input_type -> bulkhead.vmm.v1.SetBalloonRequest
+	39, // 34: bulkhead.vmm.v1.Worker.RefreshDisk:input_type -> bulkhead.vmm.v1.RefreshDiskRequest
+	42, // 35: bulkhead.vmm.v1.Worker.Describe:input_type -> bulkhead.vmm.v1.DescribeRequest
+	44, // 36: bulkhead.vmm.v1.Worker.Record:input_type -> bulkhead.vmm.v1.RecordRequest
+	47, // 37: bulkhead.vmm.v1.Worker.AwaitRecord:input_type -> bulkhead.vmm.v1.AwaitRecordRequest
+	49, // 38: bulkhead.vmm.v1.Worker.ConnectNetworks:input_type -> bulkhead.vmm.v1.ConnectNetworksRequest
+	51, // 39: bulkhead.vmm.v1.Worker.Snapshot:input_type -> bulkhead.vmm.v1.SnapshotRequest
+	15, // 40: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	17, // 41: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	19, // 42: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	21, // 43: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	23, // 44: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	25, // 45: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
+	27, // 46: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	30, // 47: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	32, // 48: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	36, // 49: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
+	38, // 50: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
+	40, // 51: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
+	43, // 52: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
+	46, // 53: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
+	48, // 54: bulkhead.vmm.v1.Worker.AwaitRecord:output_type -> bulkhead.vmm.v1.AwaitRecordResponse
+	50, // 55: bulkhead.vmm.v1.Worker.ConnectNetworks:output_type -> bulkhead.vmm.v1.ConnectNetworksResponse
+	52, // 56: bulkhead.vmm.v1.Worker.Snapshot:output_type -> bulkhead.vmm.v1.SnapshotResponse
+	40, // [40:57] is the sub-list for method output_type
+	23, // [23:40] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_v1_worker_proto_init() }
@@ -3037,8 +3241,8 @@ func file_v1_worker_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   46,
+			NumEnums:      6,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
