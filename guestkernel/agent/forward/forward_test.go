@@ -219,7 +219,8 @@ func TestAtMost(t *testing.T) {
 	}
 	open[7].Close()
 	for range 1000 { // until its place is free
-		c := h.connect(fmt.Sprintf("bulkhead-forward/1 %d\n", port))
+		c := h.connect("")
+		fmt.Fprintf(c, "bulkhead-forward/1 %d\n", port) // or it is refused before
 		if line, _ := bufio.NewReader(c).ReadString('\n'); line == "OK\n" {
 			return
 		}
