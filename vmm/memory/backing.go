@@ -23,7 +23,7 @@ func reserve(size uint64, huge bool) (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := new(Memory)
+	m := &Memory{huge: huge}
 	for _, r := range ranges {
 		b, err := m.mapAnonymous(int(r.Size), huge)
 		if err != nil {

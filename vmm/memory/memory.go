@@ -22,6 +22,12 @@ type Memory struct {
 	mappings [][]byte // that Close undoes; none: the regions are heap, or somebody else's
 	pager    Pager    // brings in what isn't there; nil: the host does
 	ahead    ahead
+
+	huge   bool // its pages are to be
+	placed int  // how many pieces of files were mapped over the regions
+	// kept count as m's own whatever the host says: they are m's content, and what lies
+	// below is another, which comes up again when they are released.
+	kept []Piece
 }
 
 // ErrOutOfRange is wrapped by every refused access.

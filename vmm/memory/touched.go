@@ -12,7 +12,7 @@ func (m *Memory) Touched(most int) ([]Run, error) {
 	}
 	base := uint64(0)
 	for _, r := range m.regions {
-		err := m.pages(r, isThere, func(from, to uint64) error {
+		err := m.pages(r, func(_, entry uint64) bool { return isThere(entry) }, func(from, to uint64) error {
 			all.add(base+from, base+to)
 			return nil
 		})
