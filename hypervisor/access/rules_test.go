@@ -130,7 +130,7 @@ func TestMethods(t *testing.T) {
 		reflect = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 	)
 	full := []string{
-		"/bulkhead.v1.Sandboxes/CreateSandbox", "/bulkhead.v1.Sandboxes/ForkSandbox", "/bulkhead.v1.Snapshots/CreateSnapshot", "/bulkhead.v1.Snapshots/DeleteSnapshot", "/bulkhead.v1.Templates/CreateTemplate", "/bulkhead.v1.Templates/DeleteTemplate", "/bulkhead.v1.Sandboxes/DeleteSandbox", "/bulkhead.v1.Processes/Exec",
+		"/bulkhead.v1.Sandboxes/CreateSandbox", "/bulkhead.v1.Sandboxes/ForkSandbox", "/bulkhead.v1.Snapshots/CreateSnapshot", "/bulkhead.v1.Snapshots/DeleteSnapshot", "/bulkhead.v1.Snapshots/MergeSnapshot", "/bulkhead.v1.Templates/CreateTemplate", "/bulkhead.v1.Templates/DeleteTemplate", "/bulkhead.v1.Sandboxes/DeleteSandbox", "/bulkhead.v1.Processes/Exec",
 		"/bulkhead.v1.Files/ReadFile", "/bulkhead.v1.Node/DrainNode", "/bulkhead.v1.Sandboxes/ListSandboxesAndMore", "/new.v1.Service/Get",
 	}
 	for _, tt := range []struct {

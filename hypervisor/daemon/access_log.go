@@ -75,6 +75,8 @@ func subject(req any) zap.Field {
 		return named("sandbox", r.GetHeader().GetSandbox())
 	case *bulkheadv1.GetSnapshotRequest:
 		return named("snapshot", r.GetName())
+	case *bulkheadv1.MergeSnapshotRequest:
+		return named("snapshot", r.GetName())
 	case *bulkheadv1.DeleteSnapshotRequest:
 		return named("snapshot", r.GetName())
 	case *bulkheadv1.GetTemplateRequest:

@@ -34,10 +34,9 @@ const (
 // still.
 var ErrFrozen = errors.New("the guest may not have gone on")
 
-// Snapshot saves the machine, with its guest at rest, in a new directory at path.
-// owner is kept with it. The guest has gone on when it returns, unless ctx ended or
-// the error wraps ErrFrozen.
-func (i *Instance) Snapshot(ctx context.Context, path string, owner []byte) (r *vmmv1.SnapshotResponse, err error) {
+// Snapshot saves the machine, with its guest at rest, as the worker is asked to. The
+// guest has gone on when it returns, unless ctx ended or the error wraps ErrFrozen.
+func (i *Instance) Snapshot(ctx context.Context, want *vmmv1.SnapshotRequest) (r *vmmv1.SnapshotResponse, err error) {
 	ctx, cancel := i.whileRunning(ctx)
 	defer cancel()
 	agent, err := i.agent.get(ctx)
@@ -46,7 +45,7 @@ func (i *Instance) Snapshot(ctx context.Context, path string, owner []byte) (r *
 	}
 	err = i.freeze(ctx, agent)
 	if err == nil {
-		r, err = i.save(ctx, path, owner)
+		r, err = i.save(ctx, want)
 	}
 	if ctx.Err() != nil {
 		return nil, i.blame(ctx, err) // the caller's to go on with
@@ -69,11 +68,11 @@ func (i *Instance) freeze(ctx context.Context, agent *guest.Agent) error {
 	return nil
 }
 
-func (i *Instance) save(ctx context.Context, path string, owner []byte) (*vmmv1.SnapshotResponse, error) {
+func (i *Instance) save(ctx context.Context, want *vmmv1.SnapshotRequest) (*vmmv1.SnapshotResponse, error) {
 	late := fmt.Errorf("the worker did not save the machine within %v", saveTime)
 	ctx, cancel := context.WithTimeoutCause(ctx, saveTime, late)
 	defer cancel()
-	r, err := i.worker.API.Snapshot(ctx, &vmmv1.SnapshotRequest{Path: path, Owner: owner})
+	r, err := i.worker.API.Snapshot(ctx, want)
 	if err != nil {
 		return nil, fmt.Errorf("save the machine: %w", i.blame(ctx, err))
 	}

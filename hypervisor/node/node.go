@@ -42,11 +42,12 @@ type Node struct {
 	draining  atomic.Bool
 
 	// saves is held while it is decided whether a snapshot is taken. It guards the
-	// next three.
+	// next four.
 	saves    sync.Mutex
 	savings  map[string]*saving  // under way, by name
 	forkings map[string]*forking // under way, by client and request ID
 	makings  []*making           // of templates, under way
+	mergings map[string]*merging // under way, by name
 
 	reading sync.Mutex                     // the next one; no other lock is taken under it
 	known   map[string]*snapshots.Snapshot // templates that were read, by name
@@ -71,7 +72,7 @@ func Open(c Config) (*Node, error) {
 	}
 	n := &Node{
 		config: c, started: time.Now(), closing: make(chan struct{}), finding: make(chan struct{}, finders), sandboxes: map[string]*sandbox{},
-		savings: map[string]*saving{}, forkings: map[string]*forking{}, unfinished: map[string][]*snapshots.Stage{},
+		savings: map[string]*saving{}, forkings: map[string]*forking{}, mergings: map[string]*merging{}, unfinished: map[string][]*snapshots.Stage{},
 	}
 	n.profile = sync.OnceValue(n.hostProfile)
 	if err := n.prepare(); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
+	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
 )
 
 // save has the sandbox's goroutine save it, and waits for that. The stage is the
@@ -47,10 +48,11 @@ func (s *sandbox) beginSave(stage *snapshots.Stage, r *storev1.Snapshot, saved f
 	if err != nil {
 		return fmt.Errorf("encode what is kept with a snapshot: %w", err)
 	}
+	want := &vmmv1.SnapshotRequest{Path: stage.Path(), Owner: owner, Uid: r.GetSnapshot().GetUid(), Whole: r.GetFull()}
 	end := s.usage.begin()
 	s.frozen = true
 	s.start(func(ctx context.Context) func() {
-		_, err := i.Snapshot(ctx, stage.Path(), owner)
+		_, err := i.Snapshot(ctx, want)
 		return func() {
 			end()
 			s.saved(stage, err)

@@ -69,7 +69,7 @@ func (n *Node) beginSaving(r *bulkheadv1.CreateSnapshotRequest, client string) (
 	}
 	s := &saving{request: r, client: client, done: make(chan struct{})}
 	if r.GetName() == "" {
-		s.request = &bulkheadv1.CreateSnapshotRequest{Sandbox: r.GetSandbox(), Name: newID(), Labels: r.GetLabels(), RequestId: r.GetRequestId()}
+		s.request = &bulkheadv1.CreateSnapshotRequest{Sandbox: r.GetSandbox(), Name: newID(), Labels: r.GetLabels(), RequestId: r.GetRequestId(), Full: r.GetFull()}
 	}
 	if err := n.background(func() { n.takeSnapshot(box, s) }); err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (n *Node) background(do func()) error {
 
 func (n *Node) takeSnapshot(box *sandbox, s *saving) {
 	name := s.request.GetName()
-	record := &storev1.Snapshot{RequestId: s.request.GetRequestId(), Snapshot: &bulkheadv1.Snapshot{Labels: s.request.GetLabels(), Client: s.client}}
+	record := &storev1.Snapshot{RequestId: s.request.GetRequestId(), Full: s.request.GetFull(), Snapshot: &bulkheadv1.Snapshot{Labels: s.request.GetLabels(), Client: s.client}}
 	s.err = n.save(n.snapshots, box, record, func(stage *snapshots.Stage) error {
 		return n.publish(s.client, stage.Count, func() error { return stage.Publish(name) })
 	})
@@ -103,7 +103,7 @@ func (n *Node) takeSnapshot(box *sandbox, s *saving) {
 	}
 	if s.err == nil {
 		n.observeSnapshot(s.made)
-		box.log.Info("saved", zap.String("snapshot", name), zap.Duration("pause", s.made.GetPause().AsDuration()), zap.Uint64("bytes", s.made.GetStoredBytes()))
+		box.log.Info("saved", zap.String("snapshot", name), zap.Duration("pause", s.made.GetPause().AsDuration()), zap.Uint64("bytes", s.made.GetStoredBytes()), zap.Uint32("layers", s.made.GetLayers()))
 	}
 	n.saves.Lock()
 	delete(n.savings, name)

@@ -52,6 +52,15 @@ func (s *snapshots) DeleteSnapshot(_ context.Context, r *bulkheadv1.DeleteSnapsh
 	return &bulkheadv1.DeleteSnapshotResponse{}, nil
 }
 
+// MergeSnapshot implements bulkheadv1.SnapshotsServer.
+func (s *snapshots) MergeSnapshot(ctx context.Context, r *bulkheadv1.MergeSnapshotRequest) (*bulkheadv1.MergeSnapshotResponse, error) {
+	merged, err := s.node.MergeSnapshot(ctx, r.GetName(), r.GetUid())
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &bulkheadv1.MergeSnapshotResponse{Snapshot: merged}, nil
+}
+
 // shownSnapshot is shown for snapshots.
 func shownSnapshot(ctx context.Context, s *bulkheadv1.Snapshot) *bulkheadv1.Snapshot {
 	if access.FromContext(ctx).Role != access.ReadOnly || len(s.GetSpec().GetCommand().GetEnv()) == 0 {

@@ -50,6 +50,11 @@ func describe(s *bulkheadv1.Snapshot, m *snapshot.Manifest) {
 	s.CreateTime, s.Pause = timestamppb.New(m.Created), durationpb.New(m.Pause)
 	s.Version, s.HostProfile, s.CpuVendor = m.Program, m.HostProfile, m.CPUVendor
 	s.Cpus, s.MemoryBytes, s.StoredBytes = uint32(m.CPUs), m.MemoryBytes, m.StoredBytes
+	s.Layers, s.WholeReason = uint32(m.Layers), m.Whole
+	s.ParentUid, s.ParentDigest = "", ""
+	if m.Parent != nil {
+		s.ParentUid, s.ParentDigest = m.Parent.UID, m.Parent.Digest
+	}
 	s.Devices = nil
 	for _, d := range m.Devices {
 		s.Devices = append(s.Devices, &bulkheadv1.SnapshotDevice{Name: d.Name, Type: d.Type, StoredBytes: d.Bytes})

@@ -5,6 +5,7 @@
 //	.fork-ID/            one that goes when all copies of it run
 //	.import-ID/          one of another node that isn't whole yet
 //	.gone-ID/            one that is being deleted
+//	.saving-NAME-ID/     one that is being merged, or was
 //
 // A snapshot's manifest is the only record of it, but for what a node knows of one
 // that it has imported. Whatever begins with a dot is a work's that is under way, or was
@@ -27,6 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
@@ -37,7 +39,8 @@ type Dir struct {
 	path   string
 	isName func(string) bool
 	shared bool // by several nodes
-	// removing is held while it is decided whether a name is to go.
+	// removing is held while it is decided whether a name is to go, or what it is of
+	// is exchanged.
 	removing sync.Mutex
 }
 
@@ -155,7 +158,7 @@ func (d *Dir) Remove(name, uid string) error {
 		return err
 	}
 	if err == nil {
-		err = errors.Join(syncDir(d.path), os.RemoveAll(gone))
+		err = errors.Join(syncDir(d.path), snapshot.RemoveAll(gone))
 	}
 	if err != nil {
 		return fmt.Errorf("delete snapshot %q: %w", name, err)
@@ -214,8 +217,8 @@ func (d *Dir) Sweep(left func(name string, err error)) (stages []*Stage, forks [
 	for _, e := range entries {
 		var err error
 		switch name := e.Name(); {
-		case strings.HasPrefix(name, gonePrefix), strings.HasPrefix(name, importPrefix):
-			err = os.RemoveAll(d.named(name))
+		case strings.HasPrefix(name, gonePrefix), strings.HasPrefix(name, importPrefix), strings.HasPrefix(name, mergePrefix):
+			err = snapshot.RemoveAll(d.named(name))
 		case strings.HasPrefix(name, forkPrefix):
 			forks = append(forks, &Fork{d, name})
 		case strings.HasPrefix(name, stagePrefix):

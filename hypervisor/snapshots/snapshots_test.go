@@ -27,7 +27,7 @@ func write(t *testing.T, path string, change func(*snapshot.Manifest)) {
 		t.Fatal(err)
 	}
 	m := &snapshot.Manifest{
-		Version: 1, Created: time.Unix(1e9, 5).UTC(), Program: "p", HostProfile: "h", CPUVendor: "v", CPUs: 2, MemoryBytes: 1 << 30,
+		Version: 2, Layers: 3, Parent: &snapshot.Parent{UID: "pu", Digest: "pd"}, Created: time.Unix(1e9, 5).UTC(), Program: "p", HostProfile: "h", CPUVendor: "v", CPUs: 2, MemoryBytes: 1 << 30,
 		Devices: []snapshot.Device{{Name: "blk0", Type: "blk", Bytes: 7}}, StoredBytes: 5, Pause: time.Second,
 		Owner: owner,
 	}
@@ -69,7 +69,7 @@ func TestManifest(t *testing.T) {
 	r := s.Record.GetSnapshot()
 	if s.Record.GetRequestId() != "r" || r.GetName() != "s" || r.GetSandbox() != "box" || r.GetUid() != "u" || r.GetCreateTime().AsTime() != time.Unix(1e9, 5).UTC() ||
 		r.GetVersion() != "p" || r.GetHostProfile() != "h" || r.GetCpuVendor() != "v" || r.GetCpus() != 2 || r.GetMemoryBytes() != 1<<30 || r.GetStoredBytes() != 5 ||
-		r.GetPause().AsDuration() != time.Second || r.GetDevices()[0].GetStoredBytes() != 7 || s.Record.GetImages()[0] != "/x" {
+		r.GetPause().AsDuration() != time.Second || r.GetDevices()[0].GetStoredBytes() != 7 || r.GetLayers() != 3 || r.GetParentUid() != "pu" || r.GetParentDigest() != "pd" || s.Record.GetImages()[0] != "/x" {
 		t.Errorf("%v", s.Record)
 	}
 }
@@ -77,7 +77,7 @@ func TestManifest(t *testing.T) {
 func TestDamaged(t *testing.T) {
 	d := open(t)
 	for name, change := range map[string]func(*snapshot.Manifest){
-		"later":    func(m *snapshot.Manifest) { m.Version = 2 },
+		"later":    func(m *snapshot.Manifest) { m.Version = snapshot.Version + 1 },
 		"nobody's": func(m *snapshot.Manifest) { m.Owner = nil },
 		"other":    func(m *snapshot.Manifest) { m.Owner = json.RawMessage(`{"images":1}`) },
 		"nothing":  func(m *snapshot.Manifest) { m.Owner = json.RawMessage(`{"later":1}`) },
@@ -164,6 +164,26 @@ func TestStages(t *testing.T) {
 	}
 	if names, err := d.Names(); err != nil || !slices.Equal(names, []string{"s"}) {
 		t.Errorf("names %q, %v", names, err)
+	}
+}
+
+// TestSweepAfterMerge: what a merge was killed at is removed.
+func TestSweepAfterMerge(t *testing.T) {
+	d := open(t)
+	write(t, d.named("s"), nil)
+	write(t, d.named(mergePrefix+"s-123"), nil)
+	if _, _, err := d.Sweep(func(name string, err error) { t.Error(name, err) }); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(d.path); err != nil || len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
+	}
+	if err := d.Merge(t.Context(), "none"); !errors.Is(err, ErrNone) {
+		t.Error(err)
+	}
+	var damaged *DamagedError
+	if err := d.Merge(t.Context(), "s"); !errors.As(err, &damaged) { // it has only a manifest
+		t.Error(err)
 	}
 }
 

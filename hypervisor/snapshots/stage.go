@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 )
 
 // Prefixes of what isn't a snapshot of its own, or not yet.
@@ -16,6 +18,7 @@ const (
 	stagePrefix = ".new-"
 	forkPrefix  = ".fork-"
 	gonePrefix  = ".gone-"
+	mergePrefix = ".saving-" // package snapshot's
 )
 
 // idLength is that of what newID returns, and a dash.
@@ -78,14 +81,14 @@ func (s *Stage) Hand(f *Fork) error { return s.dir.put(s.Path(), f.Path()) }
 func (s *Stage) empty() error {
 	entries, err := os.ReadDir(s.dir.named(s.name))
 	for _, e := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(s.dir.named(s.name), e.Name())))
+		err = errors.Join(err, snapshot.RemoveAll(filepath.Join(s.dir.named(s.name), e.Name())))
 	}
 	return err
 }
 
 // Close removes the stage, and what wasn't published.
 func (s *Stage) Close() error {
-	err := os.RemoveAll(s.dir.named(s.name))
+	err := snapshot.RemoveAll(s.dir.named(s.name))
 	if err == nil {
 		s.Release()
 	}
@@ -154,5 +157,5 @@ func (f *Fork) End() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(syncDir(f.dir.path), os.RemoveAll(gone))
+	return errors.Join(syncDir(f.dir.path), snapshot.RemoveAll(gone))
 }

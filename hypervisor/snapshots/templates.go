@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 )
 
 // idPrefix begins the IDs of templates, which are snapshots' digests.
@@ -152,7 +154,7 @@ func (d *Dir) SweepTemplates() error {
 	for _, e := range entries {
 		switch name := e.Name(); {
 		case strings.HasPrefix(name, gonePrefix):
-			err = errors.Join(err, os.RemoveAll(d.named(name)))
+			err = errors.Join(err, snapshot.RemoveAll(d.named(name)))
 		case strings.HasPrefix(name, stagePrefix):
 			err = errors.Join(err, d.sweepStage(name))
 		}
@@ -173,5 +175,5 @@ func (d *Dir) sweepStage(name string) error {
 		return err
 	}
 	defer lock.Close()
-	return os.RemoveAll(d.named(name))
+	return snapshot.RemoveAll(d.named(name))
 }

@@ -36,16 +36,28 @@ const (
 	sumsName     = "SHA256SUMS"
 
 	stateMagic = "bulkhead machine state 1\n"
+	mapMagic   = "bulkhead page map 1\n"
+
+	maxLayers = 8
 )
 
 // fakeMemory is what a fake machine has in its memory, from its beginning on.
 const fakeMemory = "a fake machine's memory"
 
+// lineage is what a machine was saved as last.
+type lineage struct {
+	uid    string // empty: it wasn't
+	layers int
+}
+
 // Snapshot implements vmmv1.WorkerService.
 func (w *worker) Snapshot(ctx context.Context, r *vmmv1.SnapshotRequest) (*vmmv1.SnapshotResponse, error) {
 	w.mu.Lock()
-	c, state := w.config, w.state
+	c, state, from := w.config, w.state, w.from
 	w.mu.Unlock()
+	if r.GetWhole() {
+		from = lineage{}
+	}
 	switch {
 	case state != vmmv1.MachineState_MACHINE_STATE_RUNNING && state != vmmv1.MachineState_MACHINE_STATE_PAUSED:
 		return nil, status.Error(codes.FailedPrecondition, "the machine hasn't been started, or has ended")
@@ -61,7 +73,7 @@ func (w *worker) Snapshot(ctx context.Context, r *vmmv1.SnapshotRequest) (*vmmv1
 	}
 	work, err := os.MkdirTemp(filepath.Dir(r.GetPath()), ".saving-"+filepath.Base(r.GetPath())+"-")
 	if err == nil {
-		err = w.write(work, r, c)
+		err = w.write(work, r, c, from)
 	}
 	if err == nil {
 		err = unix.Renameat2(unix.AT_FDCWD, work, unix.AT_FDCWD, r.GetPath(), unix.RENAME_NOREPLACE)
@@ -69,20 +81,27 @@ func (w *worker) Snapshot(ctx context.Context, r *vmmv1.SnapshotRequest) (*vmmv1
 	if err != nil {
 		return nil, refuse(errors.Join(err, os.RemoveAll(work)))
 	}
+	w.mu.Lock()
+	w.from = lineage{r.GetUid(), min(from.layers+1, maxLayers-1)}
+	w.mu.Unlock()
 	return &vmmv1.SnapshotResponse{PauseNs: 1e6, StoredBytes: uint64(len(fakeMemory))}, nil
 }
 
 // write writes a snapshot's files.
-func (w *worker) write(dir string, r *vmmv1.SnapshotRequest, c *vmmv1.MachineConfig) error {
+func (w *worker) write(dir string, r *vmmv1.SnapshotRequest, c *vmmv1.MachineConfig, from lineage) error {
 	devices := []map[string]any{}
 	for i := range c.GetDisks() {
 		devices = append(devices, map[string]any{"name": fmt.Sprintf("blk%d", i), "type": "blk"})
 	}
-	manifest, err := json.MarshalIndent(map[string]any{
-		"version": 1, "created": time.Now().UTC(), "program": "fake", "hostProfile": "fake", "cpuVendor": "FakeFakeFake",
+	fields := map[string]any{
+		"version": 1, "uid": r.GetUid(), "layers": from.layers + 1, "whole": "it is a fake one", "created": time.Now().UTC(), "program": "fake", "hostProfile": "fake", "cpuVendor": "FakeFakeFake",
 		"cpus": max(1, c.GetCpus()), "memoryBytes": c.GetMemoryBytes(), "transport": "mmio", "devices": devices,
 		"storedBytes": len(fakeMemory), "pauseNs": 1e6, "owner": json.RawMessage(r.GetOwner()),
-	}, "", "  ")
+	}
+	if from.layers > 0 {
+		fields["version"], fields["whole"], fields["parent"] = 2, "", map[string]any{"uid": from.uid, "digest": "sha256:fake"}
+	}
+	manifest, err := json.MarshalIndent(fields, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -90,20 +109,44 @@ func (w *worker) write(dir string, r *vmmv1.SnapshotRequest, c *vmmv1.MachineCon
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	files := map[string][]byte{
-		manifestName: manifest, stateName: []byte(stateMagic), guestName: guest, memoryName + ".sums": memorySums(c.GetMemoryBytes()),
+	base := layerName(from.layers) // those above it have nothing
+	files := map[string][]byte{manifestName: manifest, stateName: []byte(stateMagic), guestName: guest, base + ".sums": memorySums(c.GetMemoryBytes())}
+	for i := range from.layers {
+		files[layerName(i)+".sums"], files[layerName(i)+".map"] = nil, []byte(mapMagic)
 	}
 	var sums strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(files[name]), name)
 	}
-	files[sumsName], files[memoryName] = []byte(sums.String()), []byte(fakeMemory)
+	files[sumsName], files[base] = []byte(sums.String()), []byte(fakeMemory)
+	for i := range from.layers {
+		files[layerName(i)] = nil
+	}
 	for name, b := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 			return err
 		}
 	}
-	return os.Truncate(filepath.Join(dir, memoryName), int64(c.GetMemoryBytes()))
+	return os.Truncate(filepath.Join(dir, base), int64(c.GetMemoryBytes()))
+}
+
+// layerName is the file of the layer that is so many below the uppermost.
+func layerName(i int) string {
+	if i == 0 {
+		return memoryName
+	}
+	return fmt.Sprintf("%s.%d", memoryName, i)
+}
+
+// lowest is the layer of a snapshot that has all of memory.
+func lowest(dir string) string {
+	for i := maxLayers - 1; i > 0; i-- {
+		path := filepath.Join(dir, layerName(i))
+		if _, err := os.Lstat(path); err == nil {
+			return path
+		}
+	}
+	return filepath.Join(dir, memoryName)
 }
 
 // memorySums are the CRC-32C of each MiB of a fake machine's memory.
@@ -127,7 +170,7 @@ func memorySums(size uint64) (sums []byte) {
 // restoreFrom looks whether a snapshot is whole, and remembers its state. The caller
 // holds w.mu.
 func (w *worker) restoreFrom(path string, c *vmmv1.MachineConfig) error {
-	f, err := os.Open(filepath.Join(path, memoryName))
+	f, err := os.Open(lowest(path))
 	if err != nil {
 		return refuse(err)
 	}

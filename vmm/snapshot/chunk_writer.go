@@ -19,6 +19,8 @@ type chunkWriter struct {
 	chunk  []byte // the one that is being filled; beyond what was put, zeroes
 	index  uint64 // of it
 	filled bool   // it has something
+
+	written bool // the file was before, and chunks are of it
 }
 
 // newChunkWriter begins to write to f, which is empty and is to have size bytes.
@@ -56,6 +58,9 @@ func (w *chunkWriter) put(offset uint64, b []byte) error {
 
 // flush writes the chunk.
 func (w *chunkWriter) flush() error {
+	if w.written {
+		w.store()
+	}
 	if !w.filled {
 		return nil
 	}

@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,8 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-vm/bulkhead/vmm/memory"
-
 	statev1 "github.com/bulkhead-vm/bulkhead/vmm/state/v1"
 )
 
@@ -19,32 +16,53 @@ import (
 // they are to be. Whoever owns that directory removes those of who was killed.
 const savingPrefix = ".saving-"
 
-// Writer makes a snapshot. Its methods are for one goroutine. Discard ends it,
-// after Publish as well.
+// Writer makes a snapshot. Its methods are for one goroutine, and called in this
+// order: Prepare, Memory, Copy, Rebase, Publish, Open. Discard ends it, whatever was
+// called.
 type Writer struct {
-	path   string // where it is to be
-	dir    string // where it is; empty: there
-	files  []*large
-	stored uint64 // of memory
+	path  string    // where it is to be
+	dir   directory // where it is
+	moved bool      // there
 
+	files  []*large // its own
+	linked []*large // disks that are another one's as well
+	layers []*layer // of memory, uppermost first; own and others'
+	parent *Parent  // whose others are
+	whole  string   // why there are none
+	stored uint64   // of memory
+	synced bool     // the files are on disk
+
+	base *chunkWriter   // has written what the machine began as; nil: nothing was
+	sums []func() error // make those of disks that were cloned
+
+	syncPlace func(path string) error // syncDir, but in tests
 	// reached is told of each step that may be the last one, in tests.
 	reached func(step string)
 }
 
 // Create begins a snapshot that is to be at path, where nothing may be yet.
 func Create(path string) (*Writer, error) {
+	if _, err := os.Lstat(path); err == nil {
+		return nil, &ExistsError{path}
+	}
+	return newWriter(path)
+}
+
+// newWriter begins a snapshot that is written beside path.
+func newWriter(path string) (*Writer, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("make a snapshot: %w", err)
-	}
-	if _, err := os.Lstat(path); err == nil {
-		return nil, &ExistsError{path}
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), savingPrefix+filepath.Base(path)+"-")
 	if err != nil {
 		return nil, fmt.Errorf("make a snapshot: %w", err)
 	}
-	return &Writer{path: path, dir: dir, reached: func(string) {}}, nil
+	d, err := openDirectory(dir)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(dir))
+	}
+	return &Writer{path: path, dir: d, syncPlace: syncDir, reached: func(string) {}}, nil
 }
 
 // ExistsError says that there is something where a snapshot is to be.
@@ -54,85 +72,52 @@ func (e *ExistsError) Error() string {
 	return fmt.Sprintf("%s exists: give the snapshot another name, or delete that", e.Path)
 }
 
-// Memory writes the guest's RAM, to which nobody may write meanwhile. It gives up
-// when ctx is done.
-func (w *Writer) Memory(ctx context.Context, mem *memory.Memory) error {
-	f, err := w.make(memoryName)
-	if err != nil {
-		return err
-	}
-	c, err := writeMemory(ctx, f, mem)
-	if err != nil {
-		return err
-	}
-	w.add(memoryName, c)
-	w.stored = c.stored
-	w.reached(memoryName)
-	return nil
-}
-
-// Copy adds a copy of what is behind a device: the file at path, to which nobody
-// may write meanwhile. It gives up when ctx is done.
-func (w *Writer) Copy(ctx context.Context, device, path string) error {
-	src, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("copy %s's: %w", device, err)
-	}
-	defer src.Close()
-	f, err := w.make(device)
-	if err != nil {
-		return err
-	}
-	c, err := writeCopy(ctx, f, src)
-	if err != nil {
-		return err
-	}
-	w.add(device, c)
-	w.reached(device)
-	return nil
-}
-
 // make makes a large file, which is w's at once.
-func (w *Writer) make(name string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(w.dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+func (w *Writer) make(name string) (*large, error) {
+	f, err := w.dir.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return nil, fmt.Errorf("make a snapshot: %w", err)
 	}
-	w.files = append(w.files, &large{name: name, file: f})
+	l := &large{name: name, file: f}
+	w.files = append(w.files, l)
 	w.reached("make " + name)
-	return f, nil
+	return l, nil
 }
 
-// add completes the file made last.
-func (w *Writer) add(name string, c *chunkWriter) {
-	l := w.files[len(w.files)-1]
-	l.size, l.sums = c.size, c.sums
-}
+// is completes a file that was written.
+func (l *large) is(c *chunkWriter) { l.size, l.sums = c.size, c.sums }
 
 // Stored returns how many bytes of memory were written.
 func (w *Writer) Stored() uint64 { return w.stored }
 
 // Publish writes the rest and puts the snapshot in its place, on disk and whole.
-// What m says of the format and of the machine is filled in.
+// What m says of the format and of the machine is filled in. If it fails, nothing is
+// there.
 func (w *Writer) Publish(m Manifest, state *statev1.Machine) error {
-	m.describe(state, w.files)
-	m.Version, m.StoredBytes = Version, w.stored
-	manifest, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the snapshot's manifest: %w", err)
+	if err := w.complete(m, state); err != nil {
+		return err
 	}
-	encoded, err := encodeState(state)
+	return w.rename()
+}
+
+// complete writes the rest.
+func (w *Writer) complete(m Manifest, state *statev1.Machine) error {
+	for _, sum := range w.sums {
+		if err := sum(); err != nil {
+			return err
+		}
+	}
+	files, err := w.small(m, state)
 	if err != nil {
 		return err
 	}
-	files := small{manifestName: append(manifest, '\n'), stateName: encoded}
 	for _, l := range w.files {
-		files[l.name+sumsSuffix] = l.sums
 		if err := l.file.Sync(); err != nil {
 			return fmt.Errorf("write a snapshot's %s: %w", l.name, err)
 		}
 		w.reached("sync " + l.name)
 	}
+	w.synced = true
 	for name, b := range files {
 		if err := w.writeFile(name, b); err != nil {
 			return err
@@ -142,29 +127,74 @@ func (w *Writer) Publish(m Manifest, state *statev1.Machine) error {
 		return err
 	}
 	setVerified(w.dir, w.files) // the sums were made of what was written
-	w.reached(verifiedName)
-	if err := syncDir(w.dir); err != nil {
-		return err
+	w.reached("verified")
+	if err := w.dir.Sync(); err != nil {
+		return fmt.Errorf("write a snapshot: %w", err)
 	}
 	w.reached("sync")
-	return w.rename()
+	return nil
 }
 
+// small returns the files that SHA256SUMS is of.
+func (w *Writer) small(m Manifest, state *statev1.Machine) (small, error) {
+	disks := append(w.linked, w.files...)
+	m.describe(state, disks)
+	m.Version, m.StoredBytes = wholeVersion, w.stored
+	m.Layers, m.Parent, m.Whole = len(w.layers), w.parent, w.whole
+	if m.Layers > 1 {
+		m.Version = Version
+	}
+	manifest, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode the snapshot's manifest: %w", err)
+	}
+	encoded, err := encodeState(state)
+	if err != nil {
+		return nil, err
+	}
+	files := small{manifestName: append(manifest, '\n'), stateName: encoded}
+	for _, l := range disks {
+		files[l.name+sumsSuffix] = l.sums
+	}
+	for i, l := range w.layers {
+		files[layerName(i)+sumsSuffix] = l.sums
+		if !l.base {
+			files[layerName(i)+mapSuffix] = l.pages.encode()
+		}
+	}
+	return files, nil
+}
+
+// rename puts the snapshot in its place, or leaves it where it is.
 func (w *Writer) rename() error {
-	err := unix.Renameat2(unix.AT_FDCWD, w.dir, unix.AT_FDCWD, w.path, unix.RENAME_NOREPLACE)
+	err := w.put(unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EEXIST) {
 		return &ExistsError{w.path}
 	}
-	if err != nil {
+	w.moved = err == nil
+	return err
+}
+
+// put moves the snapshot to its place, on disk. If it fails, all is where it was.
+func (w *Writer) put(how uint) error {
+	from := w.dir.Name()
+	if err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, w.path, how); err != nil {
 		return fmt.Errorf("put the snapshot in its place: %w", err)
 	}
-	w.dir = ""
 	w.reached("rename")
-	return syncDir(filepath.Dir(w.path))
+	err := w.syncPlace(filepath.Dir(w.path))
+	if err == nil {
+		return nil
+	}
+	// Whether it stays there nobody knows: it mustn't.
+	if undone := unix.Renameat2(unix.AT_FDCWD, w.path, unix.AT_FDCWD, from, how); undone != nil {
+		return fmt.Errorf("%w; and the snapshot is left at %s: %w", err, w.path, undone)
+	}
+	return err
 }
 
 func (w *Writer) writeFile(name string, b []byte) error {
-	f, err := os.OpenFile(filepath.Join(w.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := w.dir.open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return fmt.Errorf("write a snapshot: %w", err)
 	}
@@ -176,16 +206,29 @@ func (w *Writer) writeFile(name string, b []byte) error {
 	return nil
 }
 
+// Open opens the snapshot that was published.
+func (w *Writer) Open() (s *Snapshot, err error) {
+	err = within(w.path, func(d directory) error {
+		s, err = open(d, w.path)
+		return err
+	})
+	return s, err
+}
+
 // Discard frees what the writer has, and removes what there is of a snapshot that
 // wasn't published.
 func (w *Writer) Discard() (err error) {
 	for _, l := range w.files {
-		err = errors.Join(err, l.file.Close())
+		err = errors.Join(err, l.Close())
 	}
-	w.files = nil
-	if w.dir != "" {
-		err = errors.Join(err, os.RemoveAll(w.dir))
-		w.dir = ""
+	w.files, w.layers = nil, nil
+	if !w.moved {
+		err = errors.Join(err, RemoveAll(w.dir.Name()))
+		w.moved = true
+	}
+	if w.dir.File != nil {
+		err = errors.Join(err, w.dir.Close())
+		w.dir = directory{}
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,12 +14,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
 
 // Words for the process that TestKilledWriter kills.
 const (
 	childDir  = "SNAPSHOT_TEST_DIR"
 	childStep = "SNAPSHOT_TEST_STEP"
+	childWork = "SNAPSHOT_TEST_WORK" // a key of works
 )
 
 func TestMain(m *testing.M) {
@@ -28,30 +32,89 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// saveAndDie makes a snapshot and is killed when it comes to a step, by number. It
+// works are what processes do until they are killed, by name.
+func works() map[string]func(dir string, reached func(string)) error {
+	return map[string]func(dir string, reached func(string)) error{
+		"save": func(dir string, reached func(string)) error {
+			w, err := Create(filepath.Join(dir, "snap"))
+			if err != nil {
+				return err
+			}
+			w.reached = reached
+			return fill(w)
+		},
+		"save differences": func(dir string, reached func(string)) error {
+			return saveChain(dir, reached)
+		},
+		"merge": func(dir string, reached func(string)) error {
+			if err := saveChain(dir, func(string) {}); err != nil {
+				return err
+			}
+			return merge(context.Background(), filepath.Join(dir, "snap"), nil, reached)
+		},
+	}
+}
+
+// saveAndDie does such work, and is killed when it comes to a step, by number. It
 // prints the steps.
 func saveAndDie(dir string) int {
 	last, err := strconv.Atoi(os.Getenv(childStep))
 	if err != nil {
 		return 2
 	}
-	w, err := Create(filepath.Join(dir, "snap"))
-	if err != nil {
-		return 2
-	}
 	n := 0
-	w.reached = func(step string) {
+	err = works()[os.Getenv(childWork)](dir, func(step string) {
 		if fmt.Println(step); n == last {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			time.Sleep(time.Minute)
 		}
 		n++
-	}
-	if err := fill(w); err != nil {
+	})
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
 	return 0
+}
+
+// saveChain makes a snapshot, and another of what was written since.
+func saveChain(dir string, reached func(string)) error {
+	m, err := newGuest()
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	ctx := context.Background()
+	parent, err := Create(filepath.Join(dir, "parent"))
+	if err != nil {
+		return err
+	}
+	defer parent.Discard()
+	if err := errors.Join(parent.Memory(ctx, m), parent.Publish(Manifest{MemoryBytes: testSize}, state())); err != nil {
+		return err
+	}
+	s, err := parent.Open()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if _, err := parent.Rebase(m); err != nil {
+		return err
+	}
+	err = errors.Join(m.WriteAt([]byte{0x77}, 5<<20), m.WriteAt([]byte{0}, 1<<20))
+	w, failed := Create(filepath.Join(dir, "snap"))
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	w.reached = reached
+	return errors.Join(w.Prepare(ctx, s, false), fillFrom(w, m))
+}
+
+// wantChain is what the memory of saveChain's second snapshot is.
+func wantChain(first []byte) []byte {
+	b := bytes.Clone(first)
+	b[5<<20], b[1<<20] = 0x77, 0
+	return b
 }
 
 // fill completes a snapshot.
@@ -61,6 +124,10 @@ func fill(w *Writer) error {
 		return err
 	}
 	defer m.Close()
+	return fillFrom(w, m)
+}
+
+func fillFrom(w *Writer, m *memory.Memory) error {
 	ctx := context.Background()
 	disk := w.path + ".disk"
 	return errors.Join(
@@ -71,39 +138,94 @@ func fill(w *Writer) error {
 // TestKilledWriter kills a process at each step of making a snapshot. There is
 // either none after that, or a whole one, and at most a directory by a known name.
 func TestKilledWriter(t *testing.T) {
-	steps, whole := 0, 0
-	for step := 0; ; step++ {
+	_, first := guest(t)
+	whole := 0
+	steps := killAtEachStep(t, "save", func(path string) {
+		if isThere(path) {
+			wantWhole(t, path, first)
+			whole++
+		}
+	})
+	if steps < 10 || whole == 0 || whole == steps {
+		t.Errorf("%d steps, after %d of which there was a snapshot", steps, whole)
+	}
+}
+
+// TestKilledDifferences is that for one that shares files with its parent, which stays
+// as it is.
+func TestKilledDifferences(t *testing.T) {
+	_, first := guest(t)
+	whole := 0
+	steps := killAtEachStep(t, "save differences", func(path string) {
+		wantWhole(t, filepath.Join(filepath.Dir(path), "parent"), first)
+		if isThere(path) {
+			wantWhole(t, path, wantChain(first))
+			whole++
+		}
+	})
+	if steps < 10 || whole == 0 || whole == steps {
+		t.Errorf("%d steps, after %d of which there was a snapshot", steps, whole)
+	}
+}
+
+// TestKilledMerge kills a process at each step of a merge: there is the old snapshot or
+// the new one.
+func TestKilledMerge(t *testing.T) {
+	_, first := guest(t)
+	merged := 0
+	steps := killAtEachStep(t, "merge", func(path string) {
+		wantWhole(t, filepath.Join(filepath.Dir(path), "parent"), first)
+		wantWhole(t, path, wantChain(first))
+		if m, _, err := Read(path); err == nil && m.Layers == 1 {
+			merged++
+		}
+	})
+	if steps < 8 || merged == 0 || merged == steps {
+		t.Errorf("%d steps, after %d of which it was merged", steps, merged)
+	}
+}
+
+func wantWhole(t *testing.T, path string, want []byte) {
+	t.Helper()
+	s, err := Open(path)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer s.Close()
+	m, err := s.Memory()
+	if err := errors.Join(err, s.Verify()); err != nil {
+		t.Error(err)
+		return
+	}
+	defer m.Close()
+	same(t, path, m.Regions()[0].Bytes, want)
+}
+
+// killAtEachStep has processes do work and be killed, each at another step, and calls
+// check with where the snapshot is to be. It returns how many steps there are.
+func killAtEachStep(t *testing.T, work string, check func(path string)) (steps int) {
+	t.Helper()
+	for ; ; steps++ {
 		dir := t.TempDir()
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childDir+"="+dir, childStep+"="+strconv.Itoa(step))
+		cmd.Env = append(os.Environ(), childDir+"="+dir, childStep+"="+strconv.Itoa(steps), childWork+"="+work)
 		out, err := cmd.Output()
 		if err == nil {
-			break // no step has the number
+			return steps // no step has the number
 		}
 		if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || ws.Signal() != syscall.SIGKILL {
 			t.Fatalf("%v: %s", err, out)
 		}
-		steps++
+		check(filepath.Join(dir, "snap"))
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		path := filepath.Join(dir, "snap")
-		s, err := Open(path)
-		switch {
-		case err == nil:
-			whole++
-			if err := s.Verify(); err != nil {
-				t.Errorf("killed at %q: %v", lines[len(lines)-1], err)
-			}
-			s.Close()
-		case isThere(path):
-			t.Errorf("killed at %q: there is a snapshot, but %v", lines[len(lines)-1], err)
+		if t.Failed() {
+			t.Fatalf("killed at %q", lines[len(lines)-1])
 		}
 		left, err := filepath.Glob(filepath.Join(dir, ".*"))
 		if err != nil || len(left) > 1 || len(left) == 1 && !strings.HasPrefix(filepath.Base(left[0]), savingPrefix) {
 			t.Errorf("killed at %q: %v is left (%v)", lines[len(lines)-1], left, err)
 		}
-	}
-	if steps < 10 || whole == 0 || whole == steps {
-		t.Errorf("%d steps, after %d of which there was a snapshot", steps, whole)
 	}
 }
 

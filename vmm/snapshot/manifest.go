@@ -3,13 +3,18 @@ package snapshot
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 )
 
-// Version is that of the format which Create writes, and the last that Open reads.
-const Version = 1
+// Version is the last one of the format that Open reads.
+const Version = 2
+
+// wholeVersion is that of a snapshot whose memory is in one file, which earlier
+// programs read as well.
+const wholeVersion = 1
 
 // Manifest says what a snapshot is of.
 type Manifest struct {
@@ -28,13 +33,32 @@ type Manifest struct {
 	// Devices are in the order they are plugged in.
 	Devices []Device `json:"devices"`
 
-	// StoredBytes is how much of memory the file has: the rest are zeroes.
+	// UID is what whoever made it calls the snapshot, for ever.
+	UID string `json:"uid,omitempty"`
+	// Layers is in how many files its memory is: in one, or in what has changed since
+	// the parent's and those files. 0: 1.
+	Layers int `json:"layers,omitempty"`
+	// Parent is whose memory the layers below the uppermost are. nil: there is one
+	// layer only.
+	Parent *Parent `json:"parent,omitempty"`
+	// Whole says why there is one layer only.
+	Whole string `json:"whole,omitempty"`
+
+	// StoredBytes is how much of memory the uppermost layer has: the rest of it are
+	// zeroes.
 	StoredBytes uint64 `json:"storedBytes"`
 	// Pause is how long the guest stood still for it.
 	Pause time.Duration `json:"pauseNs"`
 
 	// Owner is what whoever made the machine wants back. It isn't looked at here.
 	Owner json.RawMessage `json:"owner,omitempty"`
+}
+
+// Parent is a snapshot as it was when another one began to share its files. It may
+// have been deleted since, or merged.
+type Parent struct {
+	UID    string `json:"uid,omitempty"`
+	Digest string `json:"digest"`
 }
 
 // Device is one of the machine's.
@@ -69,13 +93,20 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	if _, err := memory.Layout(m.MemoryBytes); err != nil {
 		return nil, fmt.Errorf("%s: %w", manifestName, err)
 	}
+	m.Layers = max(m.Layers, 1)
+	if m.Layers > maxLayers || v.Version < 2 && m.Layers > 1 {
+		return nil, fmt.Errorf("%s: version %d with %d layers", manifestName, v.Version, m.Layers)
+	}
 	for _, d := range m.Devices {
-		if d.File != "" && (d.File != d.Name || !isName(d.File) || d.File == memoryName) {
+		if d.File != "" && (d.File != d.Name || !isName(d.File) || isMemory(d.File)) {
 			return nil, fmt.Errorf("%s: device %q has a file %q", manifestName, d.Name, d.File)
 		}
 	}
 	return m, nil
 }
+
+// isMemory reports whether a file of that name may be a layer of memory.
+func isMemory(name string) bool { return name == memoryName || strings.HasPrefix(name, memoryName+".") }
 
 // VersionError says that a snapshot is of a later format.
 type VersionError struct{ Version int }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -21,30 +22,39 @@ type Snapshot struct {
 	Manifest *Manifest
 	State    *statev1.Machine
 
-	files []*large // memory first
+	layers []*layer // of memory, uppermost first
+	disks  []*large
 }
 
 // Open opens the snapshot at dir. Where nobody has read its large files through
 // since they were written, Open does, which takes a second for each gigabyte or
 // so. It fails with *CorruptError or *VersionError, or as the file system does.
-func Open(dir string) (*Snapshot, error) {
-	s, err := open(dir)
+func Open(dir string) (s *Snapshot, err error) {
+	err = within(dir, func(d directory) error {
+		if s, err = open(d, dir); err != nil {
+			return err
+		}
+		if s.isVerified(d) {
+			return nil
+		}
+		if err := s.Verify(); err != nil {
+			return closeBoth(err, s)
+		}
+		setVerified(d, s.files())
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	if isVerified(dir, s.files) {
-		return s, nil
-	}
-	if err := s.Verify(); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	setVerified(dir, s.files)
 	return s, nil
 }
 
+// closeBoth returns err, and what comes of closing c.
+func closeBoth(err error, c io.Closer) error { return errors.Join(err, c.Close()) }
+
 // open does all but reading the large files.
-func open(dir string) (*Snapshot, error) {
-	files, digest, err := readSmall(dir)
+func open(d directory, dir string) (*Snapshot, error) {
+	files, digest, err := readSmall(d)
 	if err != nil {
 		return nil, err
 	}
@@ -55,40 +65,95 @@ func open(dir string) (*Snapshot, error) {
 	if s.State, err = decodeState(files[stateName]); err != nil {
 		return nil, err
 	}
-	err = s.add(memoryName, s.Manifest.MemoryBytes, files)
-	for _, d := range s.Manifest.Devices {
-		if d.File != "" && err == nil {
-			err = s.add(d.File, d.Bytes, files)
+	for i := range s.Manifest.Layers {
+		if err = s.addLayer(d, i, files); err != nil {
+			return nil, closeBoth(err, s)
 		}
 	}
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
+	for _, device := range s.Manifest.Devices {
+		if device.File == "" {
+			continue
+		}
+		l, err := openLarge(d, device.File, device.Bytes, files)
+		if err != nil {
+			return nil, closeBoth(err, s)
+		}
+		s.disks = append(s.disks, l)
 	}
 	return s, nil
 }
 
-// add opens a large file, whose sums are among files.
-func (s *Snapshot) add(name string, size uint64, files small) error {
-	sums := chunks(files[name+sumsSuffix])
-	if want := 4 * countChunks(size); uint64(len(sums)) != want {
-		return &CorruptError{filepath.Join(s.Dir, name+sumsSuffix), fmt.Sprintf("it has %d bytes, not %d", len(sums), want)}
+// addLayer opens a layer of memory, of which the lowest has all.
+func (s *Snapshot) addLayer(d directory, i int, files small) (err error) {
+	name := layerName(i)
+	l := &layer{base: i == s.Manifest.Layers-1}
+	size := s.Manifest.MemoryBytes
+	if !l.base {
+		if files[name+mapSuffix] == nil {
+			return &CorruptError{d.path(sumsName), "it doesn't have " + name + mapSuffix}
+		}
+		if l.pages, err = decodePages(files[name+mapSuffix], size); err != nil {
+			return &CorruptError{d.path(name + mapSuffix), err.Error()}
+		}
+		size = l.pages.size()
 	}
-	path := filepath.Join(s.Dir, name)
-	f, err := openRegular(path)
-	if err != nil {
-		return &CorruptError{path, err.Error()}
-	}
-	s.files = append(s.files, &large{name, f, size, sums})
-	info, err := f.Stat()
-	if err == nil && info.Size() != int64(size) {
-		err = &CorruptError{path, fmt.Sprintf("it has %d bytes, not %d", info.Size(), size)}
+	if l.large, err = openLarge(d, name, size, files); err == nil {
+		s.layers = append(s.layers, l)
 	}
 	return err
 }
 
+// openLarge opens a large file, whose sums are among files.
+func openLarge(d directory, name string, size uint64, files small) (*large, error) {
+	sums := chunks(files[name+sumsSuffix])
+	if want := 4 * countChunks(size); uint64(len(sums)) != want {
+		return nil, &CorruptError{d.path(name + sumsSuffix), fmt.Sprintf("it has %d bytes, not %d", len(sums), want)}
+	}
+	f, err := d.open(name, os.O_RDONLY)
+	if err != nil {
+		return nil, &CorruptError{d.path(name), err.Error()}
+	}
+	l := &large{name: name, file: f, size: size, sums: sums}
+	info, err := f.Stat()
+	if err == nil && info.Size() != int64(size) {
+		err = &CorruptError{f.Name(), fmt.Sprintf("it has %d bytes, not %d", info.Size(), size)}
+	}
+	if err != nil {
+		return nil, closeBoth(err, l)
+	}
+	l.verified, _ = openVerified(d, name) // or it is read through each time
+	return l, nil
+}
+
+// files returns the large ones.
+func (s *Snapshot) files() []*large {
+	all := make([]*large, 0, len(s.layers)+len(s.disks))
+	for _, l := range s.layers {
+		all = append(all, l.large)
+	}
+	return append(all, s.disks...)
+}
+
+// isVerified reports whether the large files are as they were when somebody read them
+// through.
+func (s *Snapshot) isVerified(d directory) bool {
+	files := s.files()
+	for _, l := range files {
+		if l.isVerified() {
+			continue
+		}
+		if !wereVerified(d, files) {
+			return false
+		}
+		setVerified(d, files) // as it is done now
+		return true
+	}
+	return true
+}
+
 // Verify reads the large files and checks them.
 func (s *Snapshot) Verify() error {
-	for _, l := range s.files {
+	for _, l := range s.files() {
 		if err := verifyLarge(l.file, l.size, l.sums); err != nil {
 			return err
 		}
@@ -97,20 +162,13 @@ func (s *Snapshot) Verify() error {
 }
 
 // Memory returns RAM that begins as the snapshot's and is the caller's.
-func (s *Snapshot) Memory() (*memory.Memory, error) {
-	return memory.FromFile(s.files[0].file, s.Manifest.MemoryBytes)
-}
-
-// Content returns what that RAM begins as, until Close.
-func (s *Snapshot) Content() memory.Content {
-	return memory.FileContent(s.files[0].file, s.Manifest.MemoryBytes)
-}
+func (s *Snapshot) Memory() (*memory.Memory, error) { return view(s.layers, s.Manifest.MemoryBytes) }
 
 // CopyTo makes a file at path, where nothing is, of what the snapshot has of a
 // device's, and reports false if it has nothing. There is a whole file or none,
 // whoever is killed; path with ".part" behind it is used meanwhile.
 func (s *Snapshot) CopyTo(path, device string) (bool, error) {
-	for _, l := range s.files[1:] {
+	for _, l := range s.disks {
 		if l.name == device {
 			if err := copyOut(l.file, path); err != nil {
 				return true, fmt.Errorf("copy %s's file out of the snapshot: %w", device, err)
@@ -130,7 +188,10 @@ func copyOut(src *os.File, path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = writeCopy(context.Background(), f, src)
+	_, ok, err := clone(f, src)
+	if err == nil && !ok {
+		_, err = writeCopy(context.Background(), f, src)
+	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = unix.Renameat2(unix.AT_FDCWD, part, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
 	}
@@ -140,10 +201,11 @@ func copyOut(src *os.File, path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// Close frees the descriptors; memory that was made stays.
+// Close frees the descriptors; memory that was made stays. It may be called twice.
 func (s *Snapshot) Close() (err error) {
-	for _, l := range s.files {
-		err = errors.Join(err, l.file.Close())
+	for _, l := range s.files() {
+		err = errors.Join(err, l.Close())
 	}
+	s.layers, s.disks = nil, nil
 	return err
 }

@@ -5,22 +5,29 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"path/filepath"
 )
 
 // Read returns the manifest of the snapshot at dir, and the snapshot's digest: for
 // who lists snapshots. It looks at nothing else. It fails as Open does.
 func Read(dir string) (m *Manifest, digest string, err error) {
-	sums, err := readFile(dir, sumsName, maxSums)
+	err = within(dir, func(d directory) error {
+		m, digest, err = read(d)
+		return err
+	})
+	return m, digest, err
+}
+
+func read(d directory) (m *Manifest, digest string, err error) {
+	sums, err := d.read(sumsName, maxSums)
 	if err != nil {
 		return nil, "", err
 	}
-	b, err := readFile(dir, manifestName, maxManifest)
+	b, err := d.read(manifestName, maxManifest)
 	if err != nil {
 		return nil, "", err
 	}
 	if !bytes.Contains(sums, []byte(sumLine(manifestName, b))) {
-		return nil, "", &CorruptError{filepath.Join(dir, manifestName), notListed}
+		return nil, "", &CorruptError{d.path(manifestName), notListed}
 	}
 	m, err = decodeManifest(b)
 	return m, digestOf(sums), err

@@ -88,7 +88,7 @@ func TestSaveAndOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if !proto.Equal(s.State, state()) || s.Manifest.Program != "test" || s.Manifest.Version != Version {
+	if !proto.Equal(s.State, state()) || s.Manifest.Program != "test" || s.Manifest.Version != 1 {
 		t.Errorf("%v, %+v", s.State, s.Manifest)
 	}
 	// Six pages with something in them; two of these are in one.
@@ -242,9 +242,9 @@ func copyDir(t *testing.T, dir string) string {
 }
 
 func TestLaterVersion(t *testing.T) {
-	_, err := decodeManifest([]byte(`{"version": 2, "memoryBytes": "another form"}`))
+	_, err := decodeManifest([]byte(`{"version": 3, "memoryBytes": "another form"}`))
 	var version *VersionError
-	if !errors.As(err, &version) || version.Version != 2 {
+	if !errors.As(err, &version) || version.Version != 3 {
 		t.Errorf("%v", err)
 	}
 	for _, text := range []string{`{}`, `{"version": 1, "memoryBytes": 5}`, `[]`, ``} {

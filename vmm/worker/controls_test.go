@@ -25,7 +25,7 @@ func create(t *testing.T, c *vmmv1.MachineConfig) *Worker {
 }
 
 // createWith makes a worker with a machine whose guest is code in long mode.
-func createWith(t *testing.T, code []byte, c *vmmv1.MachineConfig) *Worker {
+func createWith(t testing.TB, code []byte, c *vmmv1.MachineConfig) *Worker {
 	t.Helper()
 	if _, err := os.Stat("/dev/kvm"); errors.Is(err, fs.ErrNotExist) {
 		t.Skip("NOT TESTED: this host has no /dev/kvm")
@@ -39,7 +39,7 @@ func createWith(t *testing.T, code []byte, c *vmmv1.MachineConfig) *Worker {
 	return w
 }
 
-func writeFile(t *testing.T, name string, b []byte) string {
+func writeFile(t testing.TB, name string, b []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, b, 0o600); err != nil {

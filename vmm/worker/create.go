@@ -52,6 +52,9 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 	defer w.mu.Unlock()
 	w.machine, w.controls, w.sockets = m, &p.controls, req.GetMachine().GetVsock().GetPaths()
 	w.configuration = req.GetMachine()
+	if c.RAM != nil && c.RAM.CanRebase() {
+		w.base, w.first = p.snapshot, p.snapshot
+	}
 	go w.bury(m, p.resources, log)
 	return &vmmv1.CreateResponse{HostProfile: c.Profile.String()}, nil
 }
@@ -86,6 +89,7 @@ func (w *Worker) bury(m *machine.Machine, res resources, log consoleLog) {
 	w.recorders.Settle() // while its devices pass on what they hold
 	err := m.Close()
 	w.recorders.Close() // now that they have let go of the streams
+	w.setBase(nil)
 	if err := errors.Join(err, res.Close(), w.console.Close(), log.Close()); err != nil {
 		w.config.Log.Error("give back the machine's resources", "error", err)
 	}

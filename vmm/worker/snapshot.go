@@ -60,27 +60,68 @@ func (w *Worker) save(ctx context.Context, m *machine.Machine, req *vmmv1.Snapsh
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, out.Discard()) }()
+	if err := out.Prepare(ctx, w.base, req.GetWhole()); err != nil {
+		return nil, err
+	}
 	manifest := snapshot.Manifest{
 		Created: time.Now().UTC(), Program: version.Text(), HostProfile: hostprofile.Detect().String(),
-		MemoryBytes: m.Memory().Size(), Owner: req.GetOwner(),
+		MemoryBytes: m.Memory().Size(), UID: req.GetUid(), Owner: req.GetOwner(),
 	}
-	var state *statev1.Machine
+	var (
+		state   *statev1.Machine
+		rebased bool
+	)
 	manifest.Pause, err = w.still(m, func() error {
 		return m.Save(sys, func(s *statev1.Machine) error {
 			state = s
 			if err := out.Memory(ctx, m.Memory()); err != nil {
 				return err
 			}
-			return w.copyDisks(ctx, out)
+			err := w.copyDisks(ctx, out)
+			if err != nil {
+				return err
+			}
+			if rebased, err = out.Rebase(m.Memory()); err != nil {
+				m.Stop() // its memory is lost
+			}
+			return err
 		})
 	})
+	if err == nil {
+		err = out.Publish(manifest, state)
+	}
+	if rebased {
+		w.rebase(m, out, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := out.Publish(manifest, state); err != nil {
-		return nil, err
-	}
 	return &vmmv1.SnapshotResponse{PauseNs: uint64(manifest.Pause), StoredBytes: out.Stored()}, nil
+}
+
+// rebase has the next snapshot be of what is written from now on. The machine's memory
+// is mapped from a snapshot, which was published unless err says why not.
+func (w *Worker) rebase(m *machine.Machine, out *snapshot.Writer, err error) {
+	var next *snapshot.Snapshot
+	if err == nil {
+		if next, err = out.Open(); err != nil {
+			w.config.Log.Warn("the next snapshot will be a whole one", "error", err)
+		}
+	} else {
+		out.Undo(m.Memory())
+	}
+	w.setBase(next)
+}
+
+// setBase remembers which snapshot the machine's memory is from; nil: nobody knows.
+// What the machine began as stays open until its end, for others as well.
+func (w *Worker) setBase(next *snapshot.Snapshot) {
+	if w.base != nil && w.base != w.first {
+		if err := w.base.Close(); err != nil {
+			w.config.Log.Error("close a snapshot", "error", err)
+		}
+	}
+	w.base = next
 }
 
 // still calls do while the machine is paused, and returns how long that took.

@@ -15,6 +15,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/vmm/machine"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 	"github.com/bulkhead-vm/bulkhead/vmm/record"
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 	"github.com/bulkhead-vm/bulkhead/vmm/timeline"
 
 	vmmv1 "github.com/bulkhead-vm/bulkhead/vmm/api/v1"
@@ -41,6 +42,10 @@ type Worker struct {
 	lifecycle lifecycle
 	recorders record.Set
 	touched   workingSet
+	// base has what pages of the machine's memory are that aren't its own; nil: nobody
+	// knows. It is for who has the lifecycle's turn. first is what it was at first, and
+	// the machine's to close.
+	base, first *snapshot.Snapshot
 
 	creating sync.Mutex // held by Create; no other lock is held when it is taken
 

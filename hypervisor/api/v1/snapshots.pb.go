@@ -97,7 +97,8 @@ type Snapshot struct {
 	Client      string `protobuf:"bytes,8,opt,name=client,proto3" json:"client,omitempty"`
 	Cpus        uint32 `protobuf:"varint,9,opt,name=cpus,proto3" json:"cpus,omitempty"`
 	MemoryBytes uint64 `protobuf:"varint,10,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
-	// How much of the memory is stored: the rest are zeroes.
+	// How much of the memory is stored: the rest are zeroes, or in layers that are
+	// shared with other snapshots.
 	StoredBytes uint64 `protobuf:"varint,11,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
 	// How long the sandbox stood still.
 	Pause *durationpb.Duration `protobuf:"bytes,12,opt,name=pause,proto3" json:"pause,omitempty"`
@@ -112,7 +113,16 @@ type Snapshot struct {
 	Digest string `protobuf:"bytes,17,opt,name=digest,proto3" json:"digest,omitempty"`
 	// What is wrong with it, of one that can't be restored; only its name is known
 	// then.
-	Problem       string `protobuf:"bytes,18,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem string `protobuf:"bytes,18,opt,name=problem,proto3" json:"problem,omitempty"`
+	// In how many layers its memory is: 1, or what was written since the parent was
+	// taken, and the parent's.
+	Layers uint32 `protobuf:"varint,19,opt,name=layers,proto3" json:"layers,omitempty"`
+	// The uid and the digest of the parent as it was then. It may have been deleted,
+	// which does no harm, or merged since. Empty: there is none.
+	ParentUid    string `protobuf:"bytes,20,opt,name=parent_uid,json=parentUid,proto3" json:"parent_uid,omitempty"`
+	ParentDigest string `protobuf:"bytes,21,opt,name=parent_digest,json=parentDigest,proto3" json:"parent_digest,omitempty"`
+	// Why there is one layer only; empty: there are several.
+	WholeReason   string `protobuf:"bytes,22,opt,name=whole_reason,json=wholeReason,proto3" json:"whole_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -273,6 +283,34 @@ func (x *Snapshot) GetProblem() string {
 	return ""
 }
 
+func (x *Snapshot) GetLayers() uint32 {
+	if x != nil {
+		return x.Layers
+	}
+	return 0
+}
+
+func (x *Snapshot) GetParentUid() string {
+	if x != nil {
+		return x.ParentUid
+	}
+	return ""
+}
+
+func (x *Snapshot) GetParentDigest() string {
+	if x != nil {
+		return x.ParentDigest
+	}
+	return ""
+}
+
+func (x *Snapshot) GetWholeReason() string {
+	if x != nil {
+		return x.WholeReason
+	}
+	return ""
+}
+
 // SnapshotDevice is a device of a snapshot's machine.
 type SnapshotDevice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -345,7 +383,11 @@ type CreateSnapshotRequest struct {
 	Labels map[string]string `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Up to 64 characters that no other request of this client has, such as a
 	// UUID: makes the call safe to repeat without a name.
-	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Store all of the memory. Otherwise only what was written is stored since the
+	// sandbox went on from a snapshot or was saved before, and the rest shared, where
+	// that is known and possible.
+	Full          bool `protobuf:"varint,5,opt,name=full,proto3" json:"full,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,6 +448,13 @@ func (x *CreateSnapshotRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *CreateSnapshotRequest) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
 }
 
 type CreateSnapshotResponse struct {
@@ -665,6 +714,103 @@ func (x *ListSnapshotsResponse) GetNextPageToken() string {
 	return ""
 }
 
+type MergeSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Not empty: only the snapshot with this uid, not a later one of its name.
+	Uid           string `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergeSnapshotRequest) Reset() {
+	*x = MergeSnapshotRequest{}
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeSnapshotRequest) ProtoMessage() {}
+
+func (x *MergeSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*MergeSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *MergeSnapshotRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MergeSnapshotRequest) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+type MergeSnapshotResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Snapshot      *Snapshot              `protobuf:"bytes,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergeSnapshotResponse) Reset() {
+	*x = MergeSnapshotResponse{}
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeSnapshotResponse) ProtoMessage() {}
+
+func (x *MergeSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*MergeSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *MergeSnapshotResponse) GetSnapshot() *Snapshot {
+	if x != nil {
+		return x.Snapshot
+	}
+	return nil
+}
+
 type DeleteSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -676,7 +822,7 @@ type DeleteSnapshotRequest struct {
 
 func (x *DeleteSnapshotRequest) Reset() {
 	*x = DeleteSnapshotRequest{}
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[8]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +834,7 @@ func (x *DeleteSnapshotRequest) String() string {
 func (*DeleteSnapshotRequest) ProtoMessage() {}
 
 func (x *DeleteSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[8]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +847,7 @@ func (x *DeleteSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{8}
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteSnapshotRequest) GetName() string {
@@ -726,7 +872,7 @@ type DeleteSnapshotResponse struct {
 
 func (x *DeleteSnapshotResponse) Reset() {
 	*x = DeleteSnapshotResponse{}
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[9]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -738,7 +884,7 @@ func (x *DeleteSnapshotResponse) String() string {
 func (*DeleteSnapshotResponse) ProtoMessage() {}
 
 func (x *DeleteSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[9]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -751,7 +897,7 @@ func (x *DeleteSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{9}
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{11}
 }
 
 type ExportSnapshotRequest struct {
@@ -766,7 +912,7 @@ type ExportSnapshotRequest struct {
 
 func (x *ExportSnapshotRequest) Reset() {
 	*x = ExportSnapshotRequest{}
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[10]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +924,7 @@ func (x *ExportSnapshotRequest) String() string {
 func (*ExportSnapshotRequest) ProtoMessage() {}
 
 func (x *ExportSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[10]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +937,7 @@ func (x *ExportSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*ExportSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{10}
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExportSnapshotRequest) GetName() string {
@@ -828,7 +974,7 @@ type ExportSnapshotResponse struct {
 
 func (x *ExportSnapshotResponse) Reset() {
 	*x = ExportSnapshotResponse{}
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[11]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +986,7 @@ func (x *ExportSnapshotResponse) String() string {
 func (*ExportSnapshotResponse) ProtoMessage() {}
 
 func (x *ExportSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[11]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +999,7 @@ func (x *ExportSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*ExportSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{11}
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExportSnapshotResponse) GetPart() isExportSnapshotResponse_Part {
@@ -910,7 +1056,7 @@ type ImportSnapshotRequest struct {
 
 func (x *ImportSnapshotRequest) Reset() {
 	*x = ImportSnapshotRequest{}
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[12]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1068,7 @@ func (x *ImportSnapshotRequest) String() string {
 func (*ImportSnapshotRequest) ProtoMessage() {}
 
 func (x *ImportSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[12]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1081,7 @@ func (x *ImportSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*ImportSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{12}
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ImportSnapshotRequest) GetPart() isImportSnapshotRequest_Part {
@@ -990,7 +1136,7 @@ type ImportSnapshotHeader struct {
 
 func (x *ImportSnapshotHeader) Reset() {
 	*x = ImportSnapshotHeader{}
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[13]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1002,7 +1148,7 @@ func (x *ImportSnapshotHeader) String() string {
 func (*ImportSnapshotHeader) ProtoMessage() {}
 
 func (x *ImportSnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[13]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1015,7 +1161,7 @@ func (x *ImportSnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportSnapshotHeader.ProtoReflect.Descriptor instead.
 func (*ImportSnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{13}
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ImportSnapshotHeader) GetName() string {
@@ -1036,7 +1182,7 @@ type ImportSnapshotResponse struct {
 
 func (x *ImportSnapshotResponse) Reset() {
 	*x = ImportSnapshotResponse{}
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[14]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1194,7 @@ func (x *ImportSnapshotResponse) String() string {
 func (*ImportSnapshotResponse) ProtoMessage() {}
 
 func (x *ImportSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[14]
+	mi := &file_hypervisor_api_v1_snapshots_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1207,7 @@ func (x *ImportSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*ImportSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{14}
+	return file_hypervisor_api_v1_snapshots_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ImportSnapshotResponse) GetSnapshot() *Snapshot {
@@ -1075,7 +1221,7 @@ var File_hypervisor_api_v1_snapshots_proto protoreflect.FileDescriptor
 
 const file_hypervisor_api_v1_snapshots_proto_rawDesc = "" +
 	"\n" +
-	"!hypervisor/api/v1/snapshots.proto\x12\vbulkhead.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\"\xb4\x05\n" +
+	"!hypervisor/api/v1/snapshots.proto\x12\vbulkhead.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\"\xb3\x06\n" +
 	"\bSnapshot\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x129\n" +
@@ -1098,20 +1244,26 @@ const file_hypervisor_api_v1_snapshots_proto_rawDesc = "" +
 	"cpu_vendor\x18\x0f \x01(\tR\tcpuVendor\x125\n" +
 	"\adevices\x18\x10 \x03(\v2\x1b.bulkhead.v1.SnapshotDeviceR\adevices\x12\x16\n" +
 	"\x06digest\x18\x11 \x01(\tR\x06digest\x12\x18\n" +
-	"\aproblem\x18\x12 \x01(\tR\aproblem\x1a9\n" +
+	"\aproblem\x18\x12 \x01(\tR\aproblem\x12\x16\n" +
+	"\x06layers\x18\x13 \x01(\rR\x06layers\x12\x1d\n" +
+	"\n" +
+	"parent_uid\x18\x14 \x01(\tR\tparentUid\x12#\n" +
+	"\rparent_digest\x18\x15 \x01(\tR\fparentDigest\x12!\n" +
+	"\fwhole_reason\x18\x16 \x01(\tR\vwholeReason\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"[\n" +
 	"\x0eSnapshotDevice\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12!\n" +
-	"\fstored_bytes\x18\x03 \x01(\x04R\vstoredBytes\"\xe7\x01\n" +
+	"\fstored_bytes\x18\x03 \x01(\x04R\vstoredBytes\"\xfb\x01\n" +
 	"\x15CreateSnapshotRequest\x12\x18\n" +
 	"\asandbox\x18\x01 \x01(\tR\asandbox\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12F\n" +
 	"\x06labels\x18\x03 \x03(\v2..bulkhead.v1.CreateSnapshotRequest.LabelsEntryR\x06labels\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\x1a9\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04full\x18\x05 \x01(\bR\x04full\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +
@@ -1129,7 +1281,12 @@ const file_hypervisor_api_v1_snapshots_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"t\n" +
 	"\x15ListSnapshotsResponse\x123\n" +
 	"\tsnapshots\x18\x01 \x03(\v2\x15.bulkhead.v1.SnapshotR\tsnapshots\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"=\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"<\n" +
+	"\x14MergeSnapshotRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\"J\n" +
+	"\x15MergeSnapshotResponse\x121\n" +
+	"\bsnapshot\x18\x01 \x01(\v2\x15.bulkhead.v1.SnapshotR\bsnapshot\"=\n" +
 	"\x15DeleteSnapshotRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\"\x18\n" +
@@ -1153,11 +1310,12 @@ const file_hypervisor_api_v1_snapshots_proto_rawDesc = "" +
 	"\x0eSnapshotFormat\x12\x1f\n" +
 	"\x1bSNAPSHOT_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13SNAPSHOT_FORMAT_OCI\x10\x01\x12\x17\n" +
-	"\x13SNAPSHOT_FORMAT_TAR\x10\x022\xa5\x04\n" +
+	"\x13SNAPSHOT_FORMAT_TAR\x10\x022\xfd\x04\n" +
 	"\tSnapshots\x12Y\n" +
 	"\x0eCreateSnapshot\x12\".bulkhead.v1.CreateSnapshotRequest\x1a#.bulkhead.v1.CreateSnapshotResponse\x12P\n" +
 	"\vGetSnapshot\x12\x1f.bulkhead.v1.GetSnapshotRequest\x1a .bulkhead.v1.GetSnapshotResponse\x12V\n" +
-	"\rListSnapshots\x12!.bulkhead.v1.ListSnapshotsRequest\x1a\".bulkhead.v1.ListSnapshotsResponse\x12Y\n" +
+	"\rListSnapshots\x12!.bulkhead.v1.ListSnapshotsRequest\x1a\".bulkhead.v1.ListSnapshotsResponse\x12V\n" +
+	"\rMergeSnapshot\x12!.bulkhead.v1.MergeSnapshotRequest\x1a\".bulkhead.v1.MergeSnapshotResponse\x12Y\n" +
 	"\x0eDeleteSnapshot\x12\".bulkhead.v1.DeleteSnapshotRequest\x1a#.bulkhead.v1.DeleteSnapshotResponse\x12[\n" +
 	"\x0eExportSnapshot\x12\".bulkhead.v1.ExportSnapshotRequest\x1a#.bulkhead.v1.ExportSnapshotResponse0\x01\x12[\n" +
 	"\x0eImportSnapshot\x12\".bulkhead.v1.ImportSnapshotRequest\x1a#.bulkhead.v1.ImportSnapshotResponse(\x01B>Z<github.com/bulkhead-vm/bulkhead/hypervisor/api/v1;bulkheadv1b\x06proto3"
@@ -1175,7 +1333,7 @@ func file_hypervisor_api_v1_snapshots_proto_rawDescGZIP() []byte {
 }
 
 var file_hypervisor_api_v1_snapshots_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_hypervisor_api_v1_snapshots_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_hypervisor_api_v1_snapshots_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_hypervisor_api_v1_snapshots_proto_goTypes = []any{
 	(SnapshotFormat)(0),            // 0: bulkhead.v1.SnapshotFormat
 	(*Snapshot)(nil),               // 1: bulkhead.v1.Snapshot
@@ -1186,50 +1344,55 @@ var file_hypervisor_api_v1_snapshots_proto_goTypes = []any{
 	(*GetSnapshotResponse)(nil),    // 6: bulkhead.v1.GetSnapshotResponse
 	(*ListSnapshotsRequest)(nil),   // 7: bulkhead.v1.ListSnapshotsRequest
 	(*ListSnapshotsResponse)(nil),  // 8: bulkhead.v1.ListSnapshotsResponse
-	(*DeleteSnapshotRequest)(nil),  // 9: bulkhead.v1.DeleteSnapshotRequest
-	(*DeleteSnapshotResponse)(nil), // 10: bulkhead.v1.DeleteSnapshotResponse
-	(*ExportSnapshotRequest)(nil),  // 11: bulkhead.v1.ExportSnapshotRequest
-	(*ExportSnapshotResponse)(nil), // 12: bulkhead.v1.ExportSnapshotResponse
-	(*ImportSnapshotRequest)(nil),  // 13: bulkhead.v1.ImportSnapshotRequest
-	(*ImportSnapshotHeader)(nil),   // 14: bulkhead.v1.ImportSnapshotHeader
-	(*ImportSnapshotResponse)(nil), // 15: bulkhead.v1.ImportSnapshotResponse
-	nil,                            // 16: bulkhead.v1.Snapshot.LabelsEntry
-	nil,                            // 17: bulkhead.v1.CreateSnapshotRequest.LabelsEntry
-	(*SandboxSpec)(nil),            // 18: bulkhead.v1.SandboxSpec
-	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 20: google.protobuf.Duration
+	(*MergeSnapshotRequest)(nil),   // 9: bulkhead.v1.MergeSnapshotRequest
+	(*MergeSnapshotResponse)(nil),  // 10: bulkhead.v1.MergeSnapshotResponse
+	(*DeleteSnapshotRequest)(nil),  // 11: bulkhead.v1.DeleteSnapshotRequest
+	(*DeleteSnapshotResponse)(nil), // 12: bulkhead.v1.DeleteSnapshotResponse
+	(*ExportSnapshotRequest)(nil),  // 13: bulkhead.v1.ExportSnapshotRequest
+	(*ExportSnapshotResponse)(nil), // 14: bulkhead.v1.ExportSnapshotResponse
+	(*ImportSnapshotRequest)(nil),  // 15: bulkhead.v1.ImportSnapshotRequest
+	(*ImportSnapshotHeader)(nil),   // 16: bulkhead.v1.ImportSnapshotHeader
+	(*ImportSnapshotResponse)(nil), // 17: bulkhead.v1.ImportSnapshotResponse
+	nil,                            // 18: bulkhead.v1.Snapshot.LabelsEntry
+	nil,                            // 19: bulkhead.v1.CreateSnapshotRequest.LabelsEntry
+	(*SandboxSpec)(nil),            // 20: bulkhead.v1.SandboxSpec
+	(*timestamppb.Timestamp)(nil),  // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 22: google.protobuf.Duration
 }
 var file_hypervisor_api_v1_snapshots_proto_depIdxs = []int32{
-	16, // 0: bulkhead.v1.Snapshot.labels:type_name -> bulkhead.v1.Snapshot.LabelsEntry
-	18, // 1: bulkhead.v1.Snapshot.spec:type_name -> bulkhead.v1.SandboxSpec
-	19, // 2: bulkhead.v1.Snapshot.create_time:type_name -> google.protobuf.Timestamp
-	20, // 3: bulkhead.v1.Snapshot.pause:type_name -> google.protobuf.Duration
+	18, // 0: bulkhead.v1.Snapshot.labels:type_name -> bulkhead.v1.Snapshot.LabelsEntry
+	20, // 1: bulkhead.v1.Snapshot.spec:type_name -> bulkhead.v1.SandboxSpec
+	21, // 2: bulkhead.v1.Snapshot.create_time:type_name -> google.protobuf.Timestamp
+	22, // 3: bulkhead.v1.Snapshot.pause:type_name -> google.protobuf.Duration
 	2,  // 4: bulkhead.v1.Snapshot.devices:type_name -> bulkhead.v1.SnapshotDevice
-	17, // 5: bulkhead.v1.CreateSnapshotRequest.labels:type_name -> bulkhead.v1.CreateSnapshotRequest.LabelsEntry
+	19, // 5: bulkhead.v1.CreateSnapshotRequest.labels:type_name -> bulkhead.v1.CreateSnapshotRequest.LabelsEntry
 	1,  // 6: bulkhead.v1.CreateSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
 	1,  // 7: bulkhead.v1.GetSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
 	1,  // 8: bulkhead.v1.ListSnapshotsResponse.snapshots:type_name -> bulkhead.v1.Snapshot
-	0,  // 9: bulkhead.v1.ExportSnapshotRequest.format:type_name -> bulkhead.v1.SnapshotFormat
-	1,  // 10: bulkhead.v1.ExportSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
-	14, // 11: bulkhead.v1.ImportSnapshotRequest.header:type_name -> bulkhead.v1.ImportSnapshotHeader
-	1,  // 12: bulkhead.v1.ImportSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
-	3,  // 13: bulkhead.v1.Snapshots.CreateSnapshot:input_type -> bulkhead.v1.CreateSnapshotRequest
-	5,  // 14: bulkhead.v1.Snapshots.GetSnapshot:input_type -> bulkhead.v1.GetSnapshotRequest
-	7,  // 15: bulkhead.v1.Snapshots.ListSnapshots:input_type -> bulkhead.v1.ListSnapshotsRequest
-	9,  // 16: bulkhead.v1.Snapshots.DeleteSnapshot:input_type -> bulkhead.v1.DeleteSnapshotRequest
-	11, // 17: bulkhead.v1.Snapshots.ExportSnapshot:input_type -> bulkhead.v1.ExportSnapshotRequest
-	13, // 18: bulkhead.v1.Snapshots.ImportSnapshot:input_type -> bulkhead.v1.ImportSnapshotRequest
-	4,  // 19: bulkhead.v1.Snapshots.CreateSnapshot:output_type -> bulkhead.v1.CreateSnapshotResponse
-	6,  // 20: bulkhead.v1.Snapshots.GetSnapshot:output_type -> bulkhead.v1.GetSnapshotResponse
-	8,  // 21: bulkhead.v1.Snapshots.ListSnapshots:output_type -> bulkhead.v1.ListSnapshotsResponse
-	10, // 22: bulkhead.v1.Snapshots.DeleteSnapshot:output_type -> bulkhead.v1.DeleteSnapshotResponse
-	12, // 23: bulkhead.v1.Snapshots.ExportSnapshot:output_type -> bulkhead.v1.ExportSnapshotResponse
-	15, // 24: bulkhead.v1.Snapshots.ImportSnapshot:output_type -> bulkhead.v1.ImportSnapshotResponse
-	19, // [19:25] is the sub-list for method output_type
-	13, // [13:19] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	1,  // 9: bulkhead.v1.MergeSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
+	0,  // 10: bulkhead.v1.ExportSnapshotRequest.format:type_name -> bulkhead.v1.SnapshotFormat
+	1,  // 11: bulkhead.v1.ExportSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
+	16, // 12: bulkhead.v1.ImportSnapshotRequest.header:type_name -> bulkhead.v1.ImportSnapshotHeader
+	1,  // 13: bulkhead.v1.ImportSnapshotResponse.snapshot:type_name -> bulkhead.v1.Snapshot
+	3,  // 14: bulkhead.v1.Snapshots.CreateSnapshot:input_type -> bulkhead.v1.CreateSnapshotRequest
+	5,  // 15: bulkhead.v1.Snapshots.GetSnapshot:input_type -> bulkhead.v1.GetSnapshotRequest
+	7,  // 16: bulkhead.v1.Snapshots.ListSnapshots:input_type -> bulkhead.v1.ListSnapshotsRequest
+	9,  // 17: bulkhead.v1.Snapshots.MergeSnapshot:input_type -> bulkhead.v1.MergeSnapshotRequest
+	11, // 18: bulkhead.v1.Snapshots.DeleteSnapshot:input_type -> bulkhead.v1.DeleteSnapshotRequest
+	13, // 19: bulkhead.v1.Snapshots.ExportSnapshot:input_type -> bulkhead.v1.ExportSnapshotRequest
+	15, // 20: bulkhead.v1.Snapshots.ImportSnapshot:input_type -> bulkhead.v1.ImportSnapshotRequest
+	4,  // 21: bulkhead.v1.Snapshots.CreateSnapshot:output_type -> bulkhead.v1.CreateSnapshotResponse
+	6,  // 22: bulkhead.v1.Snapshots.GetSnapshot:output_type -> bulkhead.v1.GetSnapshotResponse
+	8,  // 23: bulkhead.v1.Snapshots.ListSnapshots:output_type -> bulkhead.v1.ListSnapshotsResponse
+	10, // 24: bulkhead.v1.Snapshots.MergeSnapshot:output_type -> bulkhead.v1.MergeSnapshotResponse
+	12, // 25: bulkhead.v1.Snapshots.DeleteSnapshot:output_type -> bulkhead.v1.DeleteSnapshotResponse
+	14, // 26: bulkhead.v1.Snapshots.ExportSnapshot:output_type -> bulkhead.v1.ExportSnapshotResponse
+	17, // 27: bulkhead.v1.Snapshots.ImportSnapshot:output_type -> bulkhead.v1.ImportSnapshotResponse
+	21, // [21:28] is the sub-list for method output_type
+	14, // [14:21] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_api_v1_snapshots_proto_init() }
@@ -1238,11 +1401,11 @@ func file_hypervisor_api_v1_snapshots_proto_init() {
 		return
 	}
 	file_hypervisor_api_v1_sandbox_proto_init()
-	file_hypervisor_api_v1_snapshots_proto_msgTypes[11].OneofWrappers = []any{
+	file_hypervisor_api_v1_snapshots_proto_msgTypes[13].OneofWrappers = []any{
 		(*ExportSnapshotResponse_Snapshot)(nil),
 		(*ExportSnapshotResponse_Data)(nil),
 	}
-	file_hypervisor_api_v1_snapshots_proto_msgTypes[12].OneofWrappers = []any{
+	file_hypervisor_api_v1_snapshots_proto_msgTypes[14].OneofWrappers = []any{
 		(*ImportSnapshotRequest_Header)(nil),
 		(*ImportSnapshotRequest_Data)(nil),
 	}
@@ -1252,7 +1415,7 @@ func file_hypervisor_api_v1_snapshots_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_api_v1_snapshots_proto_rawDesc), len(file_hypervisor_api_v1_snapshots_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

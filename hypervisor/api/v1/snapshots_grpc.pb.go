@@ -24,6 +24,7 @@ const (
 	Snapshots_CreateSnapshot_FullMethodName = "/bulkhead.v1.Snapshots/CreateSnapshot"
 	Snapshots_GetSnapshot_FullMethodName    = "/bulkhead.v1.Snapshots/GetSnapshot"
 	Snapshots_ListSnapshots_FullMethodName  = "/bulkhead.v1.Snapshots/ListSnapshots"
+	Snapshots_MergeSnapshot_FullMethodName  = "/bulkhead.v1.Snapshots/MergeSnapshot"
 	Snapshots_DeleteSnapshot_FullMethodName = "/bulkhead.v1.Snapshots/DeleteSnapshot"
 	Snapshots_ExportSnapshot_FullMethodName = "/bulkhead.v1.Snapshots/ExportSnapshot"
 	Snapshots_ImportSnapshot_FullMethodName = "/bulkhead.v1.Snapshots/ImportSnapshot"
@@ -50,6 +51,14 @@ type SnapshotsClient interface {
 	GetSnapshot(ctx context.Context, in *GetSnapshotRequest, opts ...grpc.CallOption) (*GetSnapshotResponse, error)
 	// ListSnapshots returns snapshots in the order of their names.
 	ListSnapshots(ctx context.Context, in *ListSnapshotsRequest, opts ...grpc.CallOption) (*ListSnapshotsResponse, error)
+	// MergeSnapshot makes the layers of a snapshot's memory into one, in its place: as
+	// fast as the disk does for all of the memory that is stored, and needing as much
+	// room until it is done. It stays the same snapshot, by its uid, and gets another
+	// digest; of one that has a single layer it stays as it is. It goes on when the call
+	// is given up, and a second call waits for it. FAILED_PRECONDITION: the snapshot is
+	// damaged. NOT_FOUND: it was deleted, maybe meanwhile. RESOURCE_EXHAUSTED: the disk
+	// is full.
+	MergeSnapshot(ctx context.Context, in *MergeSnapshotRequest, opts ...grpc.CallOption) (*MergeSnapshotResponse, error)
 	// DeleteSnapshot removes a snapshot. Sandboxes that run from it go on; they can't
 	// be started again.
 	DeleteSnapshot(ctx context.Context, in *DeleteSnapshotRequest, opts ...grpc.CallOption) (*DeleteSnapshotResponse, error)
@@ -99,6 +108,16 @@ func (c *snapshotsClient) ListSnapshots(ctx context.Context, in *ListSnapshotsRe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListSnapshotsResponse)
 	err := c.cc.Invoke(ctx, Snapshots_ListSnapshots_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *snapshotsClient) MergeSnapshot(ctx context.Context, in *MergeSnapshotRequest, opts ...grpc.CallOption) (*MergeSnapshotResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MergeSnapshotResponse)
+	err := c.cc.Invoke(ctx, Snapshots_MergeSnapshot_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +187,14 @@ type SnapshotsServer interface {
 	GetSnapshot(context.Context, *GetSnapshotRequest) (*GetSnapshotResponse, error)
 	// ListSnapshots returns snapshots in the order of their names.
 	ListSnapshots(context.Context, *ListSnapshotsRequest) (*ListSnapshotsResponse, error)
+	// MergeSnapshot makes the layers of a snapshot's memory into one, in its place: as
+	// fast as the disk does for all of the memory that is stored, and needing as much
+	// room until it is done. It stays the same snapshot, by its uid, and gets another
+	// digest; of one that has a single layer it stays as it is. It goes on when the call
+	// is given up, and a second call waits for it. FAILED_PRECONDITION: the snapshot is
+	// damaged. NOT_FOUND: it was deleted, maybe meanwhile. RESOURCE_EXHAUSTED: the disk
+	// is full.
+	MergeSnapshot(context.Context, *MergeSnapshotRequest) (*MergeSnapshotResponse, error)
 	// DeleteSnapshot removes a snapshot. Sandboxes that run from it go on; they can't
 	// be started again.
 	DeleteSnapshot(context.Context, *DeleteSnapshotRequest) (*DeleteSnapshotResponse, error)
@@ -201,6 +228,9 @@ func (UnimplementedSnapshotsServer) GetSnapshot(context.Context, *GetSnapshotReq
 }
 func (UnimplementedSnapshotsServer) ListSnapshots(context.Context, *ListSnapshotsRequest) (*ListSnapshotsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSnapshots not implemented")
+}
+func (UnimplementedSnapshotsServer) MergeSnapshot(context.Context, *MergeSnapshotRequest) (*MergeSnapshotResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MergeSnapshot not implemented")
 }
 func (UnimplementedSnapshotsServer) DeleteSnapshot(context.Context, *DeleteSnapshotRequest) (*DeleteSnapshotResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteSnapshot not implemented")
@@ -286,6 +316,24 @@ func _Snapshots_ListSnapshots_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Snapshots_MergeSnapshot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MergeSnapshotRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SnapshotsServer).MergeSnapshot(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Snapshots_MergeSnapshot_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SnapshotsServer).MergeSnapshot(ctx, req.(*MergeSnapshotRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Snapshots_DeleteSnapshot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteSnapshotRequest)
 	if err := dec(in); err != nil {
@@ -340,6 +388,10 @@ var Snapshots_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListSnapshots",
 			Handler:    _Snapshots_ListSnapshots_Handler,
+		},
+		{
+			MethodName: "MergeSnapshot",
+			Handler:    _Snapshots_MergeSnapshot_Handler,
 		},
 		{
 			MethodName: "DeleteSnapshot",

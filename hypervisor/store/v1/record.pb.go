@@ -363,7 +363,9 @@ type Snapshot struct {
 	Prepare       *v1.Command `protobuf:"bytes,4,opt,name=prepare,proto3" json:"prepare,omitempty"`
 	KernelRelease string      `protobuf:"bytes,5,opt,name=kernel_release,json=kernelRelease,proto3" json:"kernel_release,omitempty"`
 	// Of a template: the files that it was made with, and that must not have changed.
-	Files         []*File `protobuf:"bytes,6,rep,name=files,proto3" json:"files,omitempty"`
+	Files []*File `protobuf:"bytes,6,rep,name=files,proto3" json:"files,omitempty"`
+	// All of the memory was to be stored.
+	Full          bool `protobuf:"varint,10,opt,name=full,proto3" json:"full,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,6 +440,13 @@ func (x *Snapshot) GetFiles() []*File {
 		return x.Files
 	}
 	return nil
+}
+
+func (x *Snapshot) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
 }
 
 // File is a file of the host as it was at a moment.
@@ -543,7 +552,7 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.bulkhead.v1.EventTypeR\x04type\x12.\n" +
 	"\asandbox\x18\x02 \x01(\v2\x14.bulkhead.v1.SandboxR\asandbox\x12.\n" +
 	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xfa\x01\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\x8e\x02\n" +
 	"\bSnapshot\x121\n" +
 	"\bsnapshot\x18\x01 \x01(\v2\x15.bulkhead.v1.SnapshotR\bsnapshot\x12\x1d\n" +
 	"\n" +
@@ -551,7 +560,9 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\x06images\x18\x03 \x03(\tR\x06images\x12.\n" +
 	"\aprepare\x18\x04 \x01(\v2\x14.bulkhead.v1.CommandR\aprepare\x12%\n" +
 	"\x0ekernel_release\x18\x05 \x01(\tR\rkernelRelease\x12-\n" +
-	"\x05files\x18\x06 \x03(\v2\x17.bulkhead.store.v1.FileR\x05files\"e\n" +
+	"\x05files\x18\x06 \x03(\v2\x17.bulkhead.store.v1.FileR\x05files\x12\x12\n" +
+	"\x04full\x18\n" +
+	" \x01(\bR\x04full\"e\n" +
 	"\x04File\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1f\n" +

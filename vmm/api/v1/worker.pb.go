@@ -2790,7 +2790,13 @@ type SnapshotRequest struct {
 	// An absolute path at which nothing is.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// JSON that the snapshot keeps for its owner; empty: none.
-	Owner         []byte `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Owner []byte `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	// What its owner calls it for ever. Snapshots that share files with it say so.
+	Uid string `protobuf:"bytes,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	// All of the machine's memory is to be in one file. Otherwise it is in files that
+	// are shared with what the machine goes on from, where there is such and that can
+	// be, and what was written since.
+	Whole         bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2839,11 +2845,26 @@ func (x *SnapshotRequest) GetOwner() []byte {
 	return nil
 }
 
+func (x *SnapshotRequest) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *SnapshotRequest) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
 type SnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How long the guest stood still.
 	PauseNs uint64 `protobuf:"varint,1,opt,name=pause_ns,json=pauseNs,proto3" json:"pause_ns,omitempty"`
-	// How much of its memory was stored: the rest are zeroes.
+	// How much of its memory was stored: the rest are zeroes, or in files that are
+	// shared.
 	StoredBytes   uint64 `protobuf:"varint,2,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3038,10 +3059,12 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
 	"\x13AwaitRecordResponse\"\x18\n" +
 	"\x16ConnectNetworksRequest\"\x19\n" +
-	"\x17ConnectNetworksResponse\";\n" +
+	"\x17ConnectNetworksResponse\"c\n" +
 	"\x0fSnapshotRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
-	"\x05owner\x18\x02 \x01(\fR\x05owner\"P\n" +
+	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\tR\x03uid\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\"P\n" +
 	"\x10SnapshotResponse\x12\x19\n" +
 	"\bpause_ns\x18\x01 \x01(\x04R\apauseNs\x12!\n" +
 	"\fstored_bytes\x18\x02 \x01(\x04R\vstoredBytes*d\n" +

@@ -1,0 +1,98 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+)
+
+// merging is a merge that is under way.
+type merging struct {
+	done   chan struct{} // closed when the rest is set
+	merged *bulkheadv1.Snapshot
+	err    error
+}
+
+// MergeSnapshot makes the layers of a snapshot into one. uid, if not empty, must be
+// its own. It goes on when ctx ends, until the node closes: then all is as it was.
+func (n *Node) MergeSnapshot(ctx context.Context, name, uid string) (*bulkheadv1.Snapshot, error) {
+	s, err := n.GetSnapshot(name)
+	if err != nil {
+		return nil, err
+	}
+	if uid != "" && s.GetUid() != uid {
+		return nil, noSnapshot(name)
+	}
+	m, err := n.beginMerging(name)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-m.done:
+		return m.merged, m.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// beginMerging begins a merge, or finds the one that is under way.
+func (n *Node) beginMerging(name string) (*merging, error) {
+	n.saves.Lock()
+	defer n.saves.Unlock()
+	if m := n.mergings[name]; m != nil {
+		return m, nil
+	}
+	m := &merging{done: make(chan struct{})}
+	if err := n.background(func() { n.merge(name, m) }); err != nil {
+		return nil, err
+	}
+	n.mergings[name] = m
+	return m, nil
+}
+
+func (n *Node) merge(name string, m *merging) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-n.closing:
+			cancel(errNodeClosing)
+		case <-ctx.Done():
+		}
+	}()
+	if m.err = explainMerge(name, n.snapshots.Merge(ctx, name)); m.err == nil {
+		m.merged, m.err = n.GetSnapshot(name)
+	}
+	if m.err == nil {
+		n.config.Log.Info("merged", zap.String("snapshot", name), zap.Uint64("bytes", m.merged.GetStoredBytes()))
+	}
+	n.saves.Lock()
+	delete(n.mergings, name)
+	n.saves.Unlock()
+	close(m.done)
+}
+
+// explainMerge makes an error one that clients can act on.
+func explainMerge(name string, err error) error {
+	var damaged *snapshots.DamagedError
+	switch {
+	case errors.Is(err, snapshots.ErrNone):
+		return noSnapshot(name)
+	case errors.As(err, &damaged):
+		return &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonSnapshotDamaged, Resource: fault.ResourceSnapshot, Subject: name, Err: err}
+	case isFull(err):
+		full := fault.NoSpace(name, fmt.Sprintf("snapshot %q is not merged", name), err)
+		full.Resource = fault.ResourceSnapshot
+		return full
+	case errors.Is(err, errNodeClosing):
+		return errNodeClosing
+	}
+	return err
+}
