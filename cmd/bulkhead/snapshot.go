@@ -19,16 +19,22 @@ func newSnapshot(h *hostOptions) *cobra.Command {
 		Use: "snapshot", Short: "Save sandboxes, and look after what was saved", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSnapshotCreate(h), newSnapshotLs(h), newSnapshotInspect(h), newSnapshotRm(h), newSnapshotExport(h), newSnapshotImport(h))
+	cmd.AddCommand(newSnapshotCreate(h), newSnapshotLs(h), newSnapshotInspect(h), newSnapshotMerge(h), newSnapshotRm(h), newSnapshotExport(h), newSnapshotImport(h))
 	return cmd
 }
 
+const snapshotCreateLong = `Save a running sandbox, and print the snapshot's name. Only the memory is stored that
+was written to since the sandbox went on from a snapshot, or was saved before, where
+that can be; the rest are files that snapshots share. Each of them can be deleted:
+those that are left have all that they need.`
+
 func newSnapshotCreate(h *hostOptions) *cobra.Command {
 	var labels []string
+	full := false
 	cmd := &cobra.Command{
-		Use: "create SANDBOX [NAME]", Short: "Save a running sandbox, and print the snapshot's name", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: h.completeFirst,
+		Use: "create SANDBOX [NAME]", Short: "Save a running sandbox, and print the snapshot's name", Long: snapshotCreateLong, Args: cobra.RangeArgs(1, 2), ValidArgsFunction: h.completeFirst,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r := &bulkheadv1.CreateSnapshotRequest{Sandbox: args[0]}
+			r := &bulkheadv1.CreateSnapshotRequest{Sandbox: args[0], Full: full}
 			if len(args) > 1 {
 				r.Name = args[1]
 			}
@@ -51,6 +57,7 @@ func newSnapshotCreate(h *hostOptions) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVarP(&labels, "label", "l", nil, "label the snapshot, `KEY=VALUE`; repeatable")
+	cmd.Flags().BoolVar(&full, "full", false, "store all of its memory, and share none with other snapshots")
 	return cmd
 }
 
@@ -103,21 +110,21 @@ func (o *snapshotLsOptions) run(cmd *cobra.Command, h *hostOptions) error {
 		case o.format == formatJSON:
 			return printJSON(cmd.OutOrStdout(), s, false)
 		case s.GetProblem() != "":
-			rows = append(rows, []string{s.GetName(), "(damaged)", "-", "-", "-", "-"})
+			rows = append(rows, []string{s.GetName(), "(damaged)", "-", "-", "-", "-", "-"})
 			return nil
 		}
 		rows = append(rows, []string{
-			s.GetName(), s.GetSandbox(), ago(s.GetCreateTime()), fmt.Sprint(s.GetCpus()), bytesText(s.GetMemoryBytes()), bytesText(stored(s)),
+			s.GetName(), s.GetSandbox(), ago(s.GetCreateTime()), fmt.Sprint(s.GetCpus()), bytesText(s.GetMemoryBytes()), bytesText(stored(s)), fmt.Sprint(s.GetLayers()),
 		})
 		return nil
 	})
 	if err != nil || o.quiet || o.format == formatJSON {
 		return err
 	}
-	return table(cmd.OutOrStdout(), []string{"NAME", "SANDBOX", "CREATED", "CPUS", "MEMORY", "STORED"}, rows)
+	return table(cmd.OutOrStdout(), []string{"NAME", "SANDBOX", "CREATED", "CPUS", "MEMORY", "STORED", "LAYERS"}, rows)
 }
 
-// stored is what a snapshot takes of the node's disk.
+// stored is what a snapshot takes of the node's disk, but for what it shares.
 func stored(s *bulkheadv1.Snapshot) uint64 {
 	n := s.GetStoredBytes()
 	for _, d := range s.GetDevices() {
@@ -159,6 +166,21 @@ func newSnapshotInspect(h *hostOptions) *cobra.Command {
 			}
 			return printJSON(cmd.OutOrStdout(), r.GetSnapshot(), true)
 		},
+	}
+}
+
+const snapshotMergeLong = `Make the layers of snapshots' memory into one each, in their places: whole snapshots,
+which share nothing with others and take no longer to restore than any. It takes as
+long as the disk does for all that is stored of the memory.`
+
+func newSnapshotMerge(h *hostOptions) *cobra.Command {
+	return &cobra.Command{
+		Use: "merge SNAPSHOT...", Short: "Make whole snapshots of those that share files with others", Long: snapshotMergeLong,
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: h.completeSnapshots,
+		RunE: each(h, func(ctx context.Context, c *client.Client, name string) error {
+			_, err := c.Snapshots.MergeSnapshot(ctx, &bulkheadv1.MergeSnapshotRequest{Name: name})
+			return err
+		}),
 	}
 }
 
