@@ -18,6 +18,9 @@ import (
 // removeStrays removes what belongs to no sandbox: workers and their bundles,
 // taps, cgroups and files.
 func (n *Node) removeStrays(known map[string]bool) error {
+	if err := supervise.SweepEmpty(n.config.RuntimeDir); err != nil {
+		return err
+	}
 	bundles, err := supervise.Bundles(n.config.RuntimeDir)
 	if err != nil {
 		return err

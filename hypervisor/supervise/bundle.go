@@ -236,3 +236,31 @@ func Sweep(root string) error {
 	}
 	return nil
 }
+
+// SweepEmpty removes empty directories below root that may be bundles: an owner that is
+// killed while it makes or removes one leaves that. All of root must be bundles' own.
+func SweepEmpty(root string) error {
+	r, err := openRoot(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	unlock, err := lockRoot(r)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	entries, err := fs.ReadDir(r.FS(), ".")
+	if err != nil {
+		return fmt.Errorf("runtime directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && CheckName(e.Name()) == nil {
+			r.Remove(e.Name()) // which fails for one that isn't empty
+		}
+	}
+	return nil
+}

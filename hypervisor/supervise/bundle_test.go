@@ -97,6 +97,19 @@ func TestEmptyBundleIsNobodys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"empty", "foreign/file", ".hidden"} {
+		if err := os.MkdirAll(filepath.Join(root, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := SweepEmpty(root); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"web": true, "empty": false, "foreign": true, ".hidden": true} {
+		if _, err := os.Stat(filepath.Join(root, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	if err := b.Remove(); err != nil {
 		t.Fatal(err)
 	}

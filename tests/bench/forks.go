@@ -86,6 +86,9 @@ func (d *daemon) forkOnce(ctx context.Context, n int, largest uint64) (f forked,
 	if err != nil {
 		f.short = err
 	}
+	if f.ran == 0 && ctx.Err() != nil {
+		return f, fmt.Errorf("no copy ran before that was called off: %w", f.short)
+	}
 	if f.ran == 0 {
 		return f, fmt.Errorf("no copy ran: %w (give -forks smaller numbers, or free memory)", f.short)
 	}

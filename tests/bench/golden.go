@@ -12,7 +12,7 @@ import (
 const goldenName = "golden"
 
 // partLimit is how long a part of the measurements may take that boots few guests.
-const partLimit = 20 * time.Minute
+const partLimit = 40 * time.Minute
 
 // sharedNode returns a node for several parts. It is made once, and closeNode's to
 // end.

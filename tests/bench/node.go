@@ -21,7 +21,8 @@ import (
 // readyLimit is how long a daemon may take to serve.
 const readyLimit = 20 * time.Second
 
-// daemonConfig is a daemon's. It gives more than the host has: forks share theirs.
+// daemonConfig is a daemon's. It gives more than the host has: forks share theirs; and
+// they may take long where there are many and guests' kernels are emulated.
 const daemonConfig = `[node]
 runtime_dir = %q
 state_dir = %q
@@ -36,7 +37,7 @@ parent = %q
 cpu_overcommit = 1000.0
 memory_overcommit = 100.0
 [limits]
-boot_timeout = "5m"
+boot_timeout = "20m"
 `
 
 // daemon is a running bulkheadd and a client of it.

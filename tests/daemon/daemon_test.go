@@ -276,7 +276,8 @@ func (h *host) mustBeClean() {
 			return
 		}
 	}
-	h.t.Errorf("left behind, files and processes:\n%s", strings.Join(left, "\n"))
+	within, _ := exec.Command("find", append(left, "-ls")...).CombinedOutput() // of processes it says that they are no files
+	h.t.Errorf("left behind, files and processes:\n%s\n%s", strings.Join(left, "\n"), within)
 }
 
 // files returns what is in the directories for sandboxes, cgroups among them.
