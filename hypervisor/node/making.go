@@ -80,7 +80,7 @@ func without(all []*making, one *making) (rest []*making) {
 
 // make makes a template, unless there is one that does.
 func (n *Node) make(m *making) (t *bulkheadv1.Template, existed bool, err error) {
-	ctx, cancel := n.whileOpen()
+	ctx, cancel := n.untilClosing(context.Background())
 	defer cancel()
 	images, err := n.imagesOf(m.spec)(ctx)
 	if err != nil {
@@ -120,19 +120,6 @@ func (n *Node) notMade(err error) error {
 		known = &fault.Error{Kind: fault.Aborted, Reason: fault.ReasonTemplateFailed}
 	}
 	return &fault.Error{Kind: known.Kind, Reason: known.Reason, Resource: known.Resource, Subject: known.Subject, RetryAfter: known.RetryAfter, Message: "the template is not made", Err: err}
-}
-
-// whileOpen returns a context that ends with the node.
-func (n *Node) whileOpen() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	go func() {
-		select {
-		case <-n.closing:
-			cancel(errNodeClosing)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil) }
 }
 
 // makeOf makes the template of a sandbox, which doesn't outlive that. It returns the

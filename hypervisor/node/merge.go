@@ -58,15 +58,8 @@ func (n *Node) beginMerging(name string) (*merging, error) {
 }
 
 func (n *Node) merge(name string, m *merging) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	go func() {
-		select {
-		case <-n.closing:
-			cancel(errNodeClosing)
-		case <-ctx.Done():
-		}
-	}()
+	ctx, end := n.untilClosing(context.Background())
+	defer end()
 	if m.err = explainMerge(name, n.snapshots.Merge(ctx, name)); m.err == nil {
 		m.merged, m.err = n.GetSnapshot(name)
 	}

@@ -7,7 +7,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/labels"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 
@@ -67,19 +66,9 @@ func (n *Node) CountSnapshots() (int, error) {
 // ListSnapshots returns a page of the snapshots that are asked for. Of one that is
 // damaged it says so.
 func (n *Node) ListSnapshots(r *bulkheadv1.ListSnapshotsRequest) (*bulkheadv1.ListSnapshotsResponse, error) {
-	selector, err := labels.Parse(r.GetLabelSelector())
-	if err != nil {
-		return nil, fault.InvalidField("label_selector", err.Error())
-	}
-	size, err := pageSize(r.GetPageSize())
+	asked, err := readPage(r)
 	if err != nil {
 		return nil, err
-	}
-	after := ""
-	if r.GetPageToken() != "" {
-		if after, _, err = readToken(r.GetPageToken()); err != nil {
-			return nil, errPageToken()
-		}
 	}
 	names, err := n.snapshots.Names()
 	if err != nil {
@@ -87,14 +76,14 @@ func (n *Node) ListSnapshots(r *bulkheadv1.ListSnapshotsRequest) (*bulkheadv1.Li
 	}
 	page, bytes := &bulkheadv1.ListSnapshotsResponse{}, 0
 	for _, name := range names {
-		if name <= after {
+		if name <= asked.after {
 			continue
 		}
 		s, ok := n.listed(name)
-		if !ok || !selector.Matches(s.GetLabels()) || r.GetSandbox() != "" && r.GetSandbox() != s.GetSandbox() {
+		if !ok || !asked.selector.Matches(s.GetLabels()) || r.GetSandbox() != "" && r.GetSandbox() != s.GetSandbox() {
 			continue
 		}
-		if got := len(page.Snapshots); got == size || bytes >= pageBytes {
+		if got := len(page.Snapshots); got == asked.size || bytes >= pageBytes {
 			page.NextPageToken = token(page.Snapshots[got-1].GetName(), 0)
 			break
 		}

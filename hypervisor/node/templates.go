@@ -7,7 +7,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/labels"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -87,19 +86,9 @@ func (n *Node) CountTemplates() (int, error) {
 // ListTemplates returns a page of the templates that are asked for. Of one that is
 // damaged it says so.
 func (n *Node) ListTemplates(r *bulkheadv1.ListTemplatesRequest) (*bulkheadv1.ListTemplatesResponse, error) {
-	selector, err := labels.Parse(r.GetLabelSelector())
-	if err != nil {
-		return nil, fault.InvalidField("label_selector", err.Error())
-	}
-	size, err := pageSize(r.GetPageSize())
+	asked, err := readPage(r)
 	if err != nil {
 		return nil, err
-	}
-	after := ""
-	if r.GetPageToken() != "" {
-		if after, _, err = readToken(r.GetPageToken()); err != nil {
-			return nil, errPageToken()
-		}
 	}
 	names, err := n.templates.Names()
 	if err != nil {
@@ -107,14 +96,14 @@ func (n *Node) ListTemplates(r *bulkheadv1.ListTemplatesRequest) (*bulkheadv1.Li
 	}
 	page, bytes, last := &bulkheadv1.ListTemplatesResponse{}, 0, ""
 	for _, name := range names {
-		if name <= after {
+		if name <= asked.after {
 			continue
 		}
 		t, ok := n.listedTemplate(name)
-		if !ok || !selector.Matches(t.GetLabels()) {
+		if !ok || !asked.selector.Matches(t.GetLabels()) {
 			continue
 		}
-		if len(page.Templates) == size || bytes >= pageBytes {
+		if len(page.Templates) == asked.size || bytes >= pageBytes {
 			page.NextPageToken = token(last, 0)
 			break
 		}
