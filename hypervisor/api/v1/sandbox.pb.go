@@ -1550,8 +1550,10 @@ type SandboxOrigin struct {
 	// As it was at this time.
 	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
 	// The ID of the template that the last start went on from; empty: none. It is the
-	// only field that is set of a sandbox that comes from nothing else.
-	Template      string `protobuf:"bytes,6,opt,name=template,proto3" json:"template,omitempty"`
+	// only field but pool that is set of a sandbox that comes from nothing else.
+	Template string `protobuf:"bytes,6,opt,name=template,proto3" json:"template,omitempty"`
+	// The pool that its last start took a member of; empty: none.
+	Pool          string `protobuf:"bytes,7,opt,name=pool,proto3" json:"pool,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1624,6 +1626,13 @@ func (x *SandboxOrigin) GetTime() *timestamppb.Timestamp {
 func (x *SandboxOrigin) GetTemplate() string {
 	if x != nil {
 		return x.Template
+	}
+	return ""
+}
+
+func (x *SandboxOrigin) GetPool() string {
+	if x != nil {
+		return x.Pool
 	}
 	return ""
 }
@@ -1885,7 +1894,7 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\frestart_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vrestartTime\x12%\n" +
 	"\x0ekernel_release\x18\a \x01(\tR\rkernelRelease\x12/\n" +
 	"\x06phases\x18\b \x03(\v2\x17.bulkhead.v1.StartPhaseR\x06phases\x122\n" +
-	"\x06origin\x18\t \x01(\v2\x1a.bulkhead.v1.SandboxOriginR\x06origin\"\xd5\x01\n" +
+	"\x06origin\x18\t \x01(\v2\x1a.bulkhead.v1.SandboxOriginR\x06origin\"\xe9\x01\n" +
 	"\rSandboxOrigin\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\tR\bsnapshot\x12!\n" +
 	"\fsnapshot_uid\x18\x02 \x01(\tR\vsnapshotUid\x12\x18\n" +
@@ -1893,7 +1902,8 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\vsandbox_uid\x18\x04 \x01(\tR\n" +
 	"sandboxUid\x12.\n" +
 	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
-	"\btemplate\x18\x06 \x01(\tR\btemplate\"\xf8\x01\n" +
+	"\btemplate\x18\x06 \x01(\tR\btemplate\x12\x12\n" +
+	"\x04pool\x18\a \x01(\tR\x04pool\"\xf8\x01\n" +
 	"\vSandboxExit\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x17.bulkhead.v1.ExitReasonR\x06reason\x12\x1b\n" +
 	"\texit_code\x18\x02 \x01(\x05R\bexitCode\x12\x16\n" +

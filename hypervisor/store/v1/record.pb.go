@@ -53,7 +53,13 @@ type Record struct {
 	// from; empty: none.
 	Template string `protobuf:"bytes,10,opt,name=template,proto3" json:"template,omitempty"`
 	// It is there for a template that is being made, and goes with whoever makes it.
-	Making        bool `protobuf:"varint,11,opt,name=making,proto3" json:"making,omitempty"`
+	Making bool `protobuf:"varint,11,opt,name=making,proto3" json:"making,omitempty"`
+	// What the sandbox's worker, bundle, cgroup and directory are named by on the host, and
+	// its taps are for: the name that it had as a pool's member. Empty: the sandbox's name.
+	HostName string `protobuf:"bytes,12,opt,name=host_name,json=hostName,proto3" json:"host_name,omitempty"`
+	// Of a pool's member, which no client knows as a sandbox: the pool's uid. Empty: it is
+	// a sandbox.
+	Pool          string `protobuf:"bytes,13,opt,name=pool,proto3" json:"pool,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -165,6 +171,74 @@ func (x *Record) GetMaking() bool {
 	return false
 }
 
+func (x *Record) GetHostName() string {
+	if x != nil {
+		return x.HostName
+	}
+	return ""
+}
+
+func (x *Record) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+// Pool is a pool with what only its node needs to know.
+type Pool struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Pool  *v1.Pool               `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Of the call that made it, to recognize its repetition.
+	RequestId     string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pool) Reset() {
+	*x = Pool{}
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pool) ProtoMessage() {}
+
+func (x *Pool) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pool.ProtoReflect.Descriptor instead.
+func (*Pool) Descriptor() ([]byte, []int) {
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Pool) GetPool() *v1.Pool {
+	if x != nil {
+		return x.Pool
+	}
+	return nil
+}
+
+func (x *Pool) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 // Worker identifies a process for as long as the host isn't booted anew.
 type Worker struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -177,7 +251,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +263,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +276,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{1}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Worker) GetPid() int32 {
@@ -237,7 +311,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -249,7 +323,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -262,7 +336,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{2}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Link) GetMac() string {
@@ -292,7 +366,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -304,7 +378,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -317,7 +391,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{3}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Event) GetType() v1.EventType {
@@ -372,7 +446,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +458,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +471,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{4}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Snapshot) GetSnapshot() *v1.Snapshot {
@@ -464,7 +538,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +550,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +563,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{5}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *File) GetPath() string {
@@ -524,7 +598,7 @@ var File_hypervisor_store_v1_record_proto protoreflect.FileDescriptor
 
 const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\n" +
-	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\x1a!hypervisor/api/v1/snapshots.proto\"\xa3\x03\n" +
+	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhypervisor/api/v1/pools.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\x1a!hypervisor/api/v1/snapshots.proto\"\xd4\x03\n" +
 	"\x06Record\x12.\n" +
 	"\asandbox\x18\x01 \x01(\v2\x14.bulkhead.v1.SandboxR\asandbox\x12\x1d\n" +
 	"\n" +
@@ -539,7 +613,13 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\x04fork\x18\t \x01(\tR\x04fork\x12\x1a\n" +
 	"\btemplate\x18\n" +
 	" \x01(\tR\btemplate\x12\x16\n" +
-	"\x06making\x18\v \x01(\bR\x06making\"T\n" +
+	"\x06making\x18\v \x01(\bR\x06making\x12\x1b\n" +
+	"\thost_name\x18\f \x01(\tR\bhostName\x12\x12\n" +
+	"\x04pool\x18\r \x01(\tR\x04pool\"L\n" +
+	"\x04Pool\x12%\n" +
+	"\x04pool\x18\x01 \x01(\v2\x11.bulkhead.v1.PoolR\x04pool\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\"T\n" +
 	"\x06Worker\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x1f\n" +
 	"\vstart_ticks\x18\x02 \x01(\x04R\n" +
@@ -582,38 +662,41 @@ func file_hypervisor_store_v1_record_proto_rawDescGZIP() []byte {
 	return file_hypervisor_store_v1_record_proto_rawDescData
 }
 
-var file_hypervisor_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_hypervisor_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_hypervisor_store_v1_record_proto_goTypes = []any{
 	(*Record)(nil),                // 0: bulkhead.store.v1.Record
-	(*Worker)(nil),                // 1: bulkhead.store.v1.Worker
-	(*Link)(nil),                  // 2: bulkhead.store.v1.Link
-	(*Event)(nil),                 // 3: bulkhead.store.v1.Event
-	(*Snapshot)(nil),              // 4: bulkhead.store.v1.Snapshot
-	(*File)(nil),                  // 5: bulkhead.store.v1.File
-	(*v1.Sandbox)(nil),            // 6: bulkhead.v1.Sandbox
-	(v1.ExitReason)(0),            // 7: bulkhead.v1.ExitReason
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(v1.EventType)(0),             // 9: bulkhead.v1.EventType
-	(*v1.Snapshot)(nil),           // 10: bulkhead.v1.Snapshot
-	(*v1.Command)(nil),            // 11: bulkhead.v1.Command
+	(*Pool)(nil),                  // 1: bulkhead.store.v1.Pool
+	(*Worker)(nil),                // 2: bulkhead.store.v1.Worker
+	(*Link)(nil),                  // 3: bulkhead.store.v1.Link
+	(*Event)(nil),                 // 4: bulkhead.store.v1.Event
+	(*Snapshot)(nil),              // 5: bulkhead.store.v1.Snapshot
+	(*File)(nil),                  // 6: bulkhead.store.v1.File
+	(*v1.Sandbox)(nil),            // 7: bulkhead.v1.Sandbox
+	(v1.ExitReason)(0),            // 8: bulkhead.v1.ExitReason
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*v1.Pool)(nil),               // 10: bulkhead.v1.Pool
+	(v1.EventType)(0),             // 11: bulkhead.v1.EventType
+	(*v1.Snapshot)(nil),           // 12: bulkhead.v1.Snapshot
+	(*v1.Command)(nil),            // 13: bulkhead.v1.Command
 }
 var file_hypervisor_store_v1_record_proto_depIdxs = []int32{
-	6,  // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
-	1,  // 1: bulkhead.store.v1.Record.worker:type_name -> bulkhead.store.v1.Worker
-	2,  // 2: bulkhead.store.v1.Record.links:type_name -> bulkhead.store.v1.Link
-	7,  // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
-	8,  // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
-	9,  // 5: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
-	6,  // 6: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
-	8,  // 7: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
-	10, // 8: bulkhead.store.v1.Snapshot.snapshot:type_name -> bulkhead.v1.Snapshot
-	11, // 9: bulkhead.store.v1.Snapshot.prepare:type_name -> bulkhead.v1.Command
-	5,  // 10: bulkhead.store.v1.Snapshot.files:type_name -> bulkhead.store.v1.File
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	7,  // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
+	2,  // 1: bulkhead.store.v1.Record.worker:type_name -> bulkhead.store.v1.Worker
+	3,  // 2: bulkhead.store.v1.Record.links:type_name -> bulkhead.store.v1.Link
+	8,  // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
+	9,  // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
+	10, // 5: bulkhead.store.v1.Pool.pool:type_name -> bulkhead.v1.Pool
+	11, // 6: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
+	7,  // 7: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
+	9,  // 8: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
+	12, // 9: bulkhead.store.v1.Snapshot.snapshot:type_name -> bulkhead.v1.Snapshot
+	13, // 10: bulkhead.store.v1.Snapshot.prepare:type_name -> bulkhead.v1.Command
+	6,  // 11: bulkhead.store.v1.Snapshot.files:type_name -> bulkhead.store.v1.File
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_store_v1_record_proto_init() }
@@ -627,7 +710,7 @@ func file_hypervisor_store_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_store_v1_record_proto_rawDesc), len(file_hypervisor_store_v1_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
