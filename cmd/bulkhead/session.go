@@ -11,6 +11,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -135,7 +136,7 @@ func (s *session) start(ctx context.Context) error {
 	if err != nil {
 		return s.explain(ctx, err)
 	}
-	if id := r.GetSandbox().GetStatus().GetOrigin().GetTemplate(); id != "" {
+	if id := r.GetSandbox().GetStatus().GetOrigin().GetTemplate(); id != "" && !spec.NamesTemplate(r.GetSandbox().GetSpec()) {
 		notify("restored from template " + shortID(id))
 	}
 	for _, p := range r.GetSandbox().GetStatus().GetPhases() {

@@ -36,6 +36,7 @@ func (c Config) Check() error {
 		dirs []string
 	}{
 		{"node.runtime_dir", []string{c.Node.RuntimeDir}}, {"node.state_dir", []string{c.Node.StateDir}}, {"node.cache_dir", []string{c.Node.CacheDir}},
+		{"node.template_dir", given(c.Node.TemplateDir)},
 		{"images.directories", c.Images.Directories}, {"vsock.directories", c.Vsock.Directories},
 	} {
 		for _, dir := range k.dirs {
@@ -137,4 +138,12 @@ func (c Config) NeedRestart(other Config) (keys []string) {
 		}
 	}
 	return keys
+}
+
+// given is a setting that may be left out.
+func given(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
 }

@@ -38,12 +38,13 @@ type Config struct {
 
 // NodeConfig is where the node keeps its things.
 type NodeConfig struct {
-	Name       string `toml:"name"`
-	RuntimeDir string `toml:"runtime_dir"`
-	StateDir   string `toml:"state_dir"`
-	CacheDir   string `toml:"cache_dir"`
-	Worker     string `toml:"worker"`
-	GuestDir   string `toml:"guest_dir"`
+	Name        string `toml:"name"`
+	RuntimeDir  string `toml:"runtime_dir"`
+	StateDir    string `toml:"state_dir"`
+	CacheDir    string `toml:"cache_dir"`
+	TemplateDir string `toml:"template_dir"` // default: in StateDir
+	Worker      string `toml:"worker"`
+	GuestDir    string `toml:"guest_dir"`
 }
 
 // ListenConfig is where the API is served.

@@ -118,7 +118,7 @@ func TestLoadRefuses(t *testing.T) {
 
 // TestLoadRefusesInOrder has errors in the order of the file, always the same.
 func TestLoadRefusesInOrder(t *testing.T) {
-	const text = "[node]\nruntime_dir = \"r\"\nstate_dir = \"s\"\ncache_dir = \"c\"\n[capacity]\ncpu_overcommit = 0.0\nmemory_overcommit = -1.0\n[limits]\nconnections = 0"
+	const text = "[node]\nruntime_dir = \"r\"\nstate_dir = \"s\"\ncache_dir = \"c\"\ntemplate_dir = \"t\"\n[capacity]\ncpu_overcommit = 0.0\nmemory_overcommit = -1.0\n[limits]\nconnections = 0"
 	var before string
 	for range 20 {
 		_, err := load(t, text)

@@ -166,7 +166,7 @@ func (d *daemon) openNode(version string) error {
 	d.closers = append(d.closers, state.Close)
 	config := node.Config{
 		Name: c.Name, Version: version,
-		RuntimeDir: filepath.Join(c.RuntimeDir, bundlesName), StateDir: c.StateDir, CacheDir: c.CacheDir,
+		RuntimeDir: filepath.Join(c.RuntimeDir, bundlesName), StateDir: c.StateDir, CacheDir: c.CacheDir, TemplateDir: c.TemplateDir,
 		WorkerPath: c.Worker, GuestDir: c.GuestDir,
 		Store: state, Limits: d.config.nodeLimits(), Observer: d.metrics,
 		Log:    d.log.Named("node"),

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -108,6 +109,12 @@ func jsonField(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 1 && fmt.Sprint(value) != args[1] {
 		ts.Fatalf("%s is %v, want %s", args[0], value, args[1])
 	}
+}
+
+// setTemplate has the script's $TEMPLATE be a guest that has come up.
+func setTemplate(t *testing.T, ts *testscript.TestScript) {
+	ts.Setenv("TEMPLATE", template(t))
+	ts.Setenv("BULKHEAD_TEMPLATES", common.templates())
 }
 
 // sparse SIZE FILE makes a file of that many zero bytes without writing

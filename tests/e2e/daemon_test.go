@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -27,7 +28,8 @@ const nodeConfig = `
 [node]
 runtime_dir = "DIR/node"
 state_dir = "DIR/state"
-cache_dir = "DIR/cache"
+cache_dir = "COMMON/cache"
+template_dir = "COMMON/templates"
 worker = "BIN/bulkhead-vmm"
 guest_dir = "BIN/guest"
 [listen]
@@ -35,7 +37,7 @@ unix = "DIR/api.sock"
 [cgroups]
 enabled = false
 [images]
-directories = ["ROOTS", "DIR/disks"]
+directories = ["ROOTS", "COMMON", "DIR/disks"]
 [vsock]
 directories = ["DIR"]
 [capacity]
@@ -66,7 +68,7 @@ func newDaemonNode(t *testing.T) *daemonNode {
 	if err := os.Mkdir(filepath.Join(n.dir, "disks"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("DIR", n.dir, "BIN", n.bin, "ROOTS", filepath.Dir(n.python())).Replace(nodeConfig)
+	text := strings.NewReplacer("DIR", n.dir, "BIN", n.bin, "ROOTS", filepath.Dir(n.python()), "COMMON", common.dir).Replace(nodeConfig)
 	if err := os.WriteFile(n.config(), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +161,9 @@ func TestDaemonKilled(t *testing.T) {
 	defer cancel()
 	const name = "box"
 	_, err := c.CreateSandbox(ctx, &bulkheadv1.CreateSandboxRequest{Name: name, Spec: &bulkheadv1.SandboxSpec{
-		Command: &bulkheadv1.Command{Args: []string{"sh", "-c", "echo begun; read line; echo got $line; exit 7"}, Stdin: true},
+		RootFs:   &bulkheadv1.RootFS{Path: shellRoot(t)},
+		Template: spec.NoTemplate,
+		Command:  &bulkheadv1.Command{Args: []string{"sh", "-c", "echo begun; read line; echo got $line; exit 7"}, Stdin: true},
 	}})
 	if err != nil {
 		t.Fatal(err)

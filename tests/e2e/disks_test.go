@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -23,11 +22,6 @@ import (
 func TestDisksOfKilledWorker(t *testing.T) {
 	t.Parallel()
 	root := shellRoot(t)
-	build := exec.Command("go", "build", "-o", filepath.Join(root, "bin/stamper"), "./stamper")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	dir := workDir(t)
 	buffered, direct, base, top := filepath.Join(dir, "buffered"), filepath.Join(dir, "direct"), filepath.Join(dir, "base"), filepath.Join(dir, "top")
 	for _, path := range []string{buffered, direct, base} {

@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 			t.Fatalf("%v (run \"make build guest python-root\", or \"make test\", which does)", err)
 		}
 	}
-	shared := newSharedGuest(t)
+	root, shared := shellRoot(t), newSharedGuest(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -47,6 +47,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PYTHON_ROOT", filepath.Join(dir, "python3.tar"))
 			env.Setenv("BULKHEAD_RUNTIME_DIR", filepath.Join(env.WorkDir, runDir))
 			env.Setenv("BULKHEAD_TEMPLATES", filepath.Join(env.WorkDir, "templates")) // not who tests'
+			env.Setenv("BULKHEAD_CACHE", common.cache())
+			env.Setenv("ROOT", root)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -56,6 +58,8 @@ func TestScripts(t *testing.T) {
 			"json":    jsonField,
 			"shared":  shared.await,
 			"sparse":  sparse,
+
+			"template": func(ts *testscript.TestScript, neg bool, args []string) { setTemplate(t, ts) },
 		},
 		RequireExplicitExec: true,
 	})

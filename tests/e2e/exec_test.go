@@ -3,9 +3,6 @@ package e2e
 import (
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +13,7 @@ import (
 // TestThreeExecs runs three commands in one guest at once.
 func TestThreeExecs(t *testing.T) {
 	t.Parallel()
-	box := startSandbox(t, nil)
+	box := startSandbox(t)
 	ctx := t.Context()
 	var wg sync.WaitGroup
 	for i := range 3 {
@@ -58,13 +55,7 @@ func TestThreeExecs(t *testing.T) {
 // their vector registers.
 func TestAVX(t *testing.T) {
 	t.Parallel()
-	root := shellRoot(t)
-	build := exec.Command("go", "build", "-o", filepath.Join(root, "bin/avx"), "./avx")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	cmd := bulkhead(t, "run", "--rootfs", root, "--", "sh", "-c", "avx 1 5s & avx 2 5s; r=$?; wait $! && exit $r")
+	cmd := fromTemplate(t, "--", "sh", "-c", "avx 1 5s & avx 2 5s; r=$?; wait $! && exit $r")
 	out, err := cmd.CombinedOutput()
 	if err != nil || strings.Count(string(out), "registers kept") != 2 {
 		t.Errorf("%v\n%s", err, out)

@@ -17,7 +17,7 @@ import (
 )
 
 // bulkhead returns the CLI as a command, with a runtime directory of the
-// test's own.
+// test's own, and no templates: its guests boot.
 func bulkhead(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	requireKVM(t)
@@ -27,8 +27,18 @@ func bulkhead(t *testing.T, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Dir = workDir(t)
-	cmd.Env = append(os.Environ(), "BULKHEAD_RUNTIME_DIR="+filepath.Join(cmd.Dir, runDir), "BULKHEAD_TEMPLATES="+filepath.Join(cmd.Dir, "templates"))
+	cmd.Env = append(os.Environ(), "BULKHEAD_RUNTIME_DIR="+filepath.Join(cmd.Dir, runDir), "BULKHEAD_TEMPLATES="+filepath.Join(cmd.Dir, "templates"),
+		"BULKHEAD_CACHE="+common.cache())
 	t.Cleanup(func() { waitClean(t, cmd.Dir) })
+	return cmd
+}
+
+// fromTemplate is "bulkhead run" of what follows in a guest that has come up already:
+// the flags of its own, and "--" and the command.
+func fromTemplate(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := bulkhead(t, append([]string{"run", "--template", template(t)}, args...)...)
+	cmd.Env = append(cmd.Env, "BULKHEAD_TEMPLATES="+common.templates())
 	return cmd
 }
 
@@ -56,34 +66,10 @@ func waitClean(t *testing.T, dir string) {
 	t.Errorf("left behind: %s", strings.Join(left, ", "))
 }
 
-// shellRoot is a root file system with busybox's shell and tools.
-func shellRoot(t *testing.T) string {
+// startSandbox makes a sandbox of a node in this process, which goes on from the tests'
+// template.
+func startSandbox(t *testing.T) *instance.Instance {
 	t.Helper()
-	dir := t.TempDir()
-	for _, sub := range []string{"bin", "etc", "dev", "proc", "sys", "tmp", "run", "root"} {
-		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	busybox, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		t.Fatalf("%v (make setup installs busybox-static)", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "bin/busybox"), busybox, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, tool := range []string{"sh", "stty", "sleep", "tty", "echo", "cat", "yes", "kill", "true"} {
-		if err := os.Symlink("busybox", filepath.Join(dir, "bin", tool)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// startSandbox makes a sandbox of a node in this process, and starts it.
-func startSandbox(t *testing.T, spec *bulkheadv1.SandboxSpec) *instance.Instance {
-	t.Helper()
-	requireKVM(t)
 	dir := workDir(t)
 	abs, err := filepath.Abs(bin)
 	if err != nil {
@@ -95,6 +81,8 @@ func startSandbox(t *testing.T, spec *bulkheadv1.SandboxSpec) *instance.Instance
 		GuestDir:   filepath.Join(abs, "guest"),
 		Tied:       true,
 		Limits:     node.Limits{BootTimeout: 5 * time.Minute},
+
+		CacheDir: common.cache(), TemplateDir: common.templates(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +93,7 @@ func startSandbox(t *testing.T, spec *bulkheadv1.SandboxSpec) *instance.Instance
 		}
 		waitClean(t, dir)
 	})
+	spec := &bulkheadv1.SandboxSpec{Template: template(t)}
 	if _, err := n.Create(&bulkheadv1.CreateSandboxRequest{Name: "box", Spec: spec}, ""); err != nil {
 		t.Fatal(err)
 	}

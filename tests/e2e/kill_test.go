@@ -13,7 +13,7 @@ import (
 // TestWorkerKilled kills the worker while a command runs.
 func TestWorkerKilled(t *testing.T) {
 	t.Parallel()
-	cmd := bulkhead(t, "run", "--vsock", "v.sock", "--", "sh", "-c", "echo up; sleep 1000")
+	cmd := fromTemplate(t, "--vsock", "v.sock", "--", "sh", "-c", "echo up; sleep 1000")
 	stderr := startAndWaitFor(t, cmd, "up")
 	worker := workerOf(t, cmd)
 	if err := syscall.Kill(worker, syscall.SIGKILL); err != nil {
@@ -32,7 +32,7 @@ func TestWorkerKilled(t *testing.T) {
 // TestOwnerKilled kills the CLI: its worker goes too, and cleans up.
 func TestOwnerKilled(t *testing.T) {
 	t.Parallel()
-	cmd := bulkhead(t, "run", "--", "sh", "-c", "echo up; sleep 1000")
+	cmd := fromTemplate(t, "--", "sh", "-c", "echo up; sleep 1000")
 	startAndWaitFor(t, cmd, "up")
 	cmd.Process.Kill()
 	cmd.Wait()
@@ -51,7 +51,7 @@ func TestOwnerKilled(t *testing.T) {
 // the second ends it.
 func TestInterrupts(t *testing.T) {
 	t.Parallel()
-	cmd := bulkhead(t, "run", "--rootfs", shellRoot(t), "--", "sh", "-c", "trap 'echo caught' INT; echo up; while :; do sleep 1; done")
+	cmd := fromTemplate(t, "--", "sh", "-c", "trap 'echo caught' INT; echo up; while :; do sleep 1; done")
 	var out lockedBuffer
 	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +47,7 @@ nc %[1]s %[2]d | sha256sum
 nc %[1]s %[3]d < /tmp/data
 tftp -g -r file -l /tmp/file %[1]s && sha256sum < /tmp/file
 `, hostAddress, port(sender), port(receiver))
-	cmd := bulkhead(t, "run", "-i", "--transport", transport, "--cpus", "2", "--net", "tap="+taptest.Name, "--rootfs", netRoot(t), "--", "sh", "-c", script)
+	cmd := bulkhead(t, "run", "-i", "--transport", transport, "--cpus", "2", "--net", "tap="+taptest.Name, "--rootfs", shellRoot(t), "--", "sh", "-c", script)
 	cmd.Stdin = bytes.NewReader(data)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -70,18 +69,6 @@ tftp -g -r file -l /tmp/file %[1]s && sha256sum < /tmp/file
 	case <-time.After(10 * time.Second):
 		t.Error("the host received nothing")
 	}
-}
-
-// netRoot is shellRoot with tools for the network.
-func netRoot(t *testing.T) string {
-	t.Helper()
-	dir := shellRoot(t)
-	for _, tool := range []string{"ifconfig", "nc", "tftp", "sha256sum"} {
-		if err := os.Symlink("busybox", dir+"/bin/"+tool); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }
 
 func listen(t *testing.T) net.Listener {

@@ -11,7 +11,8 @@ import (
 // one guest.
 func TestPythonClient(t *testing.T) {
 	t.Parallel()
+	template(t) // which its guest goes on from
 	n := newDaemonNode(t)
 	n.log.waitFor(t, `"msg":"ready"`)
-	pyclient.Run(t, n.host(), "--cases", "guests", "--file-mib", "1")
+	pyclient.Run(t, n.host(), "--rootfs", shellRoot(t), "--cases", "guests", "--file-mib", "1")
 }

@@ -24,7 +24,9 @@ func newSharedGuest(t *testing.T) *sharedGuest {
 	g := &sharedGuest{daemonNode: newDaemonNode(t), started: make(chan struct{})}
 	c := g.dial()
 	const name = "shared"
-	if _, err := c.CreateSandbox(t.Context(), &bulkheadv1.CreateSandboxRequest{Name: name}); err != nil {
+	template(t) // which it goes on from
+	spec := &bulkheadv1.SandboxSpec{RootFs: &bulkheadv1.RootFS{Path: shellRoot(t)}}
+	if _, err := c.CreateSandbox(t.Context(), &bulkheadv1.CreateSandboxRequest{Name: name, Spec: spec}); err != nil {
 		t.Fatal(err)
 	}
 	ctx := t.Context() // ends before what Cleanup is given

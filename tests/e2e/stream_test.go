@@ -16,7 +16,7 @@ func TestBulk(t *testing.T) {
 	for i := range data {
 		data[i] += byte(i >> 11)
 	}
-	cmd := bulkhead(t, "run", "-i", "--", "cat")
+	cmd := fromTemplate(t, "-i", "--", "cat")
 	cmd.Stdin = bytes.NewReader(data)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
@@ -33,7 +33,7 @@ func TestBulk(t *testing.T) {
 // everything ends.
 func TestBrokenPipe(t *testing.T) {
 	t.Parallel()
-	cmd := bulkhead(t, "run", "--rootfs", shellRoot(t), "--", "yes")
+	cmd := fromTemplate(t, "--", "yes")
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"os/exec"
@@ -25,35 +24,21 @@ type run struct {
 	stderr lockedBuffer
 }
 
-// TestTemplate makes a template of a guest and has two sandboxes begin as it at once,
-// beside one that boots: all do the same, each as itself.
+// TestTemplate has two sandboxes begin as a template at once, one of which finds it by
+// itself, beside one that boots: all do the same, each as itself.
 func TestTemplate(t *testing.T) {
-	templates, root := t.TempDir(), shellRoot(t)
+	id, root := template(t), shellRoot(t)
 	command := func(args ...string) *exec.Cmd {
-		cmd := bulkhead(t, args...)
-		cmd.Env = append(cmd.Env, "BULKHEAD_TEMPLATES="+templates)
+		cmd := bulkhead(t, append([]string{"run", "-i"}, append(args, "--", "sh", "-c", whoIs)...)...)
+		cmd.Env = append(cmd.Env, "BULKHEAD_TEMPLATES="+common.templates())
 		return cmd
 	}
-	start := time.Now()
-	var id, said bytes.Buffer
-	create := command("template", "create", "--rootfs", root)
-	create.Stdout, create.Stderr = &id, &said
-	if err := create.Run(); err != nil || id.Len() != 13 {
-		t.Fatalf("%v, %q\n%s", err, id.String(), said.String())
+	commands := []*exec.Cmd{
+		command("--rootfs", root, "--template", "none"), command("--template", id), command("--rootfs", root),
 	}
-	t.Logf("template %s after %v", strings.TrimSpace(id.String()), time.Since(start).Round(time.Millisecond))
 	runs := make([]*run, 3)
 	for i := range runs {
-		r := &run{}
-		template := strings.TrimSpace(id.String())
-		if i == 0 {
-			template = "none"
-		}
-		if i < 2 { // the last one finds it by itself
-			r.cmd = command("run", "-i", "--rootfs", root, "--template", template, "--", "sh", "-c", whoIs)
-		} else {
-			r.cmd = command("run", "-i", "--rootfs", root, "--", "sh", "-c", whoIs)
-		}
+		r := &run{cmd: commands[i]}
 		var err error
 		if r.stdin, err = r.cmd.StdinPipe(); err != nil {
 			t.Fatal(err)
@@ -81,7 +66,7 @@ func TestTemplate(t *testing.T) {
 			t.Fatalf("run %d is %q, beside %q with %q", i, who, names, numbers)
 		}
 		names, numbers = append(names, who[0]), append(numbers, who[1])
-		if restored := strings.Contains(r.stderr.String(), "restored from template "+strings.TrimSpace(id.String())); restored != (i > 0) {
+		if restored := strings.Contains(r.stderr.String(), "restored from template "+id); restored != (i == 2) { // asked for, it needn't be said
 			t.Errorf("run %d: %q", i, r.stderr.String())
 		}
 		if !strings.HasSuffix(r.stderr.String(), "bad\n") {

@@ -16,7 +16,7 @@ import (
 // of the size, Ctrl-C, and the end.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
-	cmd := bulkhead(t, "run", "-it", "--rootfs", shellRoot(t), "--", "sh")
+	cmd := fromTemplate(t, "-it", "--", "sh")
 	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 33, Cols: 111})
 	if err != nil {
 		t.Fatal(err)

@@ -71,13 +71,7 @@ func TestManyVsockConnections(t *testing.T) {
 // startPeers starts the guest's side.
 func startPeers(t *testing.T) (cmd *exec.Cmd, stdin io.WriteCloser, out *lockedBuffer) {
 	t.Helper()
-	root := shellRoot(t)
-	build := exec.Command("go", "build", "-o", filepath.Join(root, "bin/peers"), "./peers")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	cmd = bulkhead(t, "run", "-i", "--memory", "256M", "--vsock", "v.sock", "--rootfs", root, "--",
+	cmd = bulkhead(t, "run", "-i", "--memory", "256M", "--vsock", "v.sock", "--rootfs", shellRoot(t), "--",
 		"peers", fmt.Sprint(quickEach), fmt.Sprint(slowEach))
 	out = new(lockedBuffer)
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
