@@ -37,6 +37,7 @@ func (n *Node) recover() error {
 		return err
 	}
 	for _, r := range records {
+		setForkRequest(r)
 		n.add(r, (*sandbox).recover)
 	}
 	n.abandon(forks, records)
