@@ -138,8 +138,8 @@ func (n *Node) makeOf(ctx context.Context, m *making, files []*storev1.File) (te
 	if err != nil {
 		return "", err
 	}
-	if c := m.request.GetPrepare(); c != nil {
-		if err := n.prepareWith(ctx, sandbox, c); err != nil {
+	if m.request.GetPrepare() != nil {
+		if err := n.prepareWith(ctx, sandbox, m.request); err != nil {
 			return "", err
 		}
 	}

@@ -47,7 +47,8 @@ type TemplatesClient interface {
 	// since. RESOURCE_EXHAUSTED:
 	// the node has no room for the sandbox, the disk is full, or the client has as many
 	// as it may have. UNAVAILABLE: the node is being drained. ABORTED: the guest didn't
-	// come up, prepare didn't end with exit code 0, or the guest couldn't be saved.
+	// come up, prepare didn't end with exit code 0 within prepare_timeout, or the guest
+	// couldn't be saved.
 	CreateTemplate(ctx context.Context, in *CreateTemplateRequest, opts ...grpc.CallOption) (*CreateTemplateResponse, error)
 	// GetTemplate fails with FAILED_PRECONDITION where the template is damaged.
 	GetTemplate(ctx context.Context, in *GetTemplateRequest, opts ...grpc.CallOption) (*GetTemplateResponse, error)
@@ -126,7 +127,8 @@ type TemplatesServer interface {
 	// since. RESOURCE_EXHAUSTED:
 	// the node has no room for the sandbox, the disk is full, or the client has as many
 	// as it may have. UNAVAILABLE: the node is being drained. ABORTED: the guest didn't
-	// come up, prepare didn't end with exit code 0, or the guest couldn't be saved.
+	// come up, prepare didn't end with exit code 0 within prepare_timeout, or the guest
+	// couldn't be saved.
 	CreateTemplate(context.Context, *CreateTemplateRequest) (*CreateTemplateResponse, error)
 	// GetTemplate fails with FAILED_PRECONDITION where the template is damaged.
 	GetTemplate(context.Context, *GetTemplateRequest) (*GetTemplateResponse, error)
