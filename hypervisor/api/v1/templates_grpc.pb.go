@@ -39,9 +39,9 @@ type TemplatesClient interface {
 	// "template-", runs prepare in it to its end, saves it and deletes the sandbox. It
 	// answers when that is done, and goes on if the call is given up: who deletes the
 	// sandbox calls it off. A second call with the same request_id returns the template
-	// that the first one made, or waits for it. So does any call for what there is
-	// already: of the same machine, with the same prepare, where none of the files that
-	// it needs has changed; it has the labels that it was made with.
+	// that the first one made, or waits for it. So does any client's call for what there
+	// is already, or is being made: of the same machine, with the same prepare, where none
+	// of the files that it needs has changed; it has the labels that it was made with.
 	// ALREADY_EXISTS: another template was made with the request_id. FAILED_PRECONDITION: an
 	// image or a kernel is no regular file, so that nobody could tell whether it has changed
 	// since. RESOURCE_EXHAUSTED:
@@ -119,9 +119,9 @@ type TemplatesServer interface {
 	// "template-", runs prepare in it to its end, saves it and deletes the sandbox. It
 	// answers when that is done, and goes on if the call is given up: who deletes the
 	// sandbox calls it off. A second call with the same request_id returns the template
-	// that the first one made, or waits for it. So does any call for what there is
-	// already: of the same machine, with the same prepare, where none of the files that
-	// it needs has changed; it has the labels that it was made with.
+	// that the first one made, or waits for it. So does any client's call for what there
+	// is already, or is being made: of the same machine, with the same prepare, where none
+	// of the files that it needs has changed; it has the labels that it was made with.
 	// ALREADY_EXISTS: another template was made with the request_id. FAILED_PRECONDITION: an
 	// image or a kernel is no regular file, so that nobody could tell whether it has changed
 	// since. RESOURCE_EXHAUSTED:
