@@ -47,7 +47,8 @@ type sandbox struct {
 	instance *instance.Instance // nil: nothing runs, or work is at it
 	work     *work              // nil: nothing is being done
 	frozen   bool               // the guest may stand still for a snapshot
-	boots    bool               // this start goes on from no template: that failed
+	thaws    thaws
+	boots    bool // this start goes on from no template: that failed
 	waiters  []*waiter
 	deleted  bool
 	timer    *time.Timer

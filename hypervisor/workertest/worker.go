@@ -141,7 +141,13 @@ func (w *worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartRespon
 	case w.has(w.config, WordNoBoot):
 		return &vmmv1.StartResponse{}, nil
 	}
-	g, err := startGuest(w.dir, w.vsockPath(), w.saved, w.has(w.config, WordSlow))
+	var env []string
+	for word, name := range map[string]string{WordSlow: envSlow, WordNoThaw: envNoThaw} {
+		if w.has(w.config, word) {
+			env = append(env, name+"=1")
+		}
+	}
+	g, err := startGuest(w.dir, w.vsockPath(), w.saved, env...)
 	if err != nil {
 		return nil, refuse(err)
 	}

@@ -40,6 +40,9 @@ const (
 	WordSlowSave = "fake.slowsave"
 	WordHungSave = "fake.hungsave"
 	WordFullSave = "fake.fullsave"
+	// WordNoThaw has a guest that stands still not go on until there is a file "thaw" in
+	// its directory, "guest" in the sandbox's bundle.
+	WordNoThaw = "fake.nothaw"
 	// WordCut has the first connection to the agent of a guest that was restored be
 	// cut off.
 	WordCut = "fake.cut"

@@ -1439,7 +1439,10 @@ type SandboxStatus struct {
 	// The stages of the last start, in order, and when each was over.
 	Phases []*StartPhase `protobuf:"bytes,8,rep,name=phases,proto3" json:"phases,omitempty"`
 	// What it went on from, in place of booting; none: nothing.
-	Origin        *SandboxOrigin `protobuf:"bytes,9,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin *SandboxOrigin `protobuf:"bytes,9,opt,name=origin,proto3" json:"origin,omitempty"`
+	// What is wrong with it while it runs: that its processes stand still since a snapshot
+	// failed, which the node goes on trying to mend. Empty: nothing that the node knows of.
+	Problem       string `protobuf:"bytes,11,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1535,6 +1538,13 @@ func (x *SandboxStatus) GetOrigin() *SandboxOrigin {
 		return x.Origin
 	}
 	return nil
+}
+
+func (x *SandboxStatus) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
 }
 
 // SandboxOrigin is where a sandbox comes from that was restored or forked.
@@ -1882,7 +1892,7 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\fmax_restarts\x18\x02 \x01(\rR\vmaxRestarts\x123\n" +
 	"\abackoff\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\abackoff\x12:\n" +
 	"\vmax_backoff\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"maxBackoff\"\xcb\x03\n" +
+	"maxBackoff\"\xe5\x03\n" +
 	"\rSandboxStatus\x12/\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x19.bulkhead.v1.SandboxStateR\x05state\x12,\n" +
 	"\x04exit\x18\x02 \x01(\v2\x18.bulkhead.v1.SandboxExitR\x04exit\x12\x1a\n" +
@@ -1894,7 +1904,8 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\frestart_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vrestartTime\x12%\n" +
 	"\x0ekernel_release\x18\a \x01(\tR\rkernelRelease\x12/\n" +
 	"\x06phases\x18\b \x03(\v2\x17.bulkhead.v1.StartPhaseR\x06phases\x122\n" +
-	"\x06origin\x18\t \x01(\v2\x1a.bulkhead.v1.SandboxOriginR\x06origin\"\xe9\x01\n" +
+	"\x06origin\x18\t \x01(\v2\x1a.bulkhead.v1.SandboxOriginR\x06origin\x12\x18\n" +
+	"\aproblem\x18\v \x01(\tR\aproblem\"\xe9\x01\n" +
 	"\rSandboxOrigin\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\tR\bsnapshot\x12!\n" +
 	"\fsnapshot_uid\x18\x02 \x01(\tR\vsnapshotUid\x12\x18\n" +
