@@ -529,7 +529,8 @@ type SandboxSpec struct {
 	Transport Transport `protobuf:"varint,13,opt,name=transport,proto3,enum=bulkhead.v1.Transport" json:"transport,omitempty"`
 	// Addresses for the guest's /etc/resolv.conf. None: it stays as it is.
 	Nameservers []string `protobuf:"bytes,14,rep,name=nameservers,proto3" json:"nameservers,omitempty"`
-	// How long the guest may take to come up. Not set: as the node is configured.
+	// How long the guest may take to come up, or to go on once a snapshot was read. Not
+	// set: as the node is configured.
 	BootTimeout *durationpb.Duration `protobuf:"bytes,15,opt,name=boot_timeout,json=bootTimeout,proto3" json:"boot_timeout,omitempty"`
 	// A unix socket to be made on the node, within the directories that it is
 	// configured for: it reaches the guest's vsock ports as other microVM tools
