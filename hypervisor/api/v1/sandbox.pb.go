@@ -950,6 +950,10 @@ type Network struct {
 	// Of what the guest receives and of what it sends.
 	ReceiveLimit  *RateLimit `protobuf:"bytes,7,opt,name=receive_limit,json=receiveLimit,proto3" json:"receive_limit,omitempty"`
 	TransmitLimit *RateLimit `protobuf:"bytes,8,opt,name=transmit_limit,json=transmitLimit,proto3" json:"transmit_limit,omitempty"`
+	// The guest may send from other MAC addresses than the interface's, and change that, as
+	// one must that has a bridge or a macvlan of its own. Otherwise such frames are dropped.
+	// It is for bridges: with a tap any address may send, unless the host's rules say no.
+	AnyMac        bool `protobuf:"varint,9,opt,name=any_mac,json=anyMac,proto3" json:"any_mac,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1049,6 +1053,13 @@ func (x *Network) GetTransmitLimit() *RateLimit {
 		return x.TransmitLimit
 	}
 	return nil
+}
+
+func (x *Network) GetAnyMac() bool {
+	if x != nil {
+		return x.AnyMac
+	}
+	return false
 }
 
 type isNetwork_Host interface {
@@ -1856,7 +1867,7 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\aoverlay\x18\x03 \x01(\bR\aoverlay\x12\x16\n" +
 	"\x06direct\x18\x04 \x01(\bR\x06direct\x12,\n" +
 	"\x05limit\x18\x05 \x01(\v2\x16.bulkhead.v1.RateLimitR\x05limit\x12!\n" +
-	"\foverlay_path\x18\x06 \x01(\tR\voverlayPath\"\x99\x02\n" +
+	"\foverlay_path\x18\x06 \x01(\tR\voverlayPath\"\xb2\x02\n" +
 	"\aNetwork\x12\x12\n" +
 	"\x03tap\x18\x01 \x01(\tH\x00R\x03tap\x12\x18\n" +
 	"\x06bridge\x18\x02 \x01(\tH\x00R\x06bridge\x12\x10\n" +
@@ -1865,7 +1876,8 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\bgateways\x18\x05 \x03(\tR\bgateways\x12\x10\n" +
 	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12;\n" +
 	"\rreceive_limit\x18\a \x01(\v2\x16.bulkhead.v1.RateLimitR\freceiveLimit\x12=\n" +
-	"\x0etransmit_limit\x18\b \x01(\v2\x16.bulkhead.v1.RateLimitR\rtransmitLimitB\x06\n" +
+	"\x0etransmit_limit\x18\b \x01(\v2\x16.bulkhead.v1.RateLimitR\rtransmitLimit\x12\x17\n" +
+	"\aany_mac\x18\t \x01(\bR\x06anyMacB\x06\n" +
 	"\x04host\"\xb5\x01\n" +
 	"\tRateLimit\x12(\n" +
 	"\x10bytes_per_second\x18\x01 \x01(\x04R\x0ebytesPerSecond\x12\x1f\n" +
