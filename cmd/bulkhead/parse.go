@@ -27,6 +27,10 @@ func parseNet(arg string) (*bulkheadv1.Network, error) {
 	n := &bulkheadv1.Network{}
 	for option := range strings.SplitSeq(arg, ",") {
 		key, value, _ := strings.Cut(option, "=")
+		if option == "any-mac" {
+			n.AnyMac = true
+			continue
+		}
 		if value == "" {
 			return nil, fmt.Errorf("give none, tap=NAME or bridge=NAME, and options such as ip=10.0.0.2/24")
 		}
@@ -48,7 +52,7 @@ func parseNet(arg string) (*bulkheadv1.Network, error) {
 			}
 			n.Mtu = uint32(mtu)
 		default:
-			return nil, fmt.Errorf("unknown option %q: there are ip, gw, mac and mtu", key)
+			return nil, fmt.Errorf("unknown option %q: there are ip, gw, mac, mtu and any-mac", key)
 		}
 	}
 	if n.Host == nil {

@@ -99,6 +99,9 @@ func statusText(s *bulkheadv1.Sandbox) string {
 		if t := status.GetReadyTime(); t != nil {
 			text += " for " + lengthOfTime(time.Since(t.AsTime()))
 		}
+		if status.GetProblem() != "" {
+			text += " (problem)"
+		}
 	case bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED, bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF:
 		e := status.GetExit()
 		text += fmt.Sprintf(" (%d, %s) %s", e.GetExitCode(), words(e.GetReason().String(), "EXIT_REASON_"), ago(e.GetTime()))

@@ -48,7 +48,7 @@ func (o *specOptions) addOwnFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the sandbox, `KEY=VALUE`; repeatable")
 	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image or a block device, `DISK`: PATH[:OPTION[,OPTION]...] with options ro, direct, overlay and overlay=FILE; repeatable")
-	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME[,ip=ADDRESS/BITS][,gw=ADDRESS][,mac=MAC][,mtu=N], or none; repeatable")
+	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME[,ip=ADDRESS/BITS][,gw=ADDRESS][,mac=MAC][,mtu=N][,any-mac], or none; repeatable")
 	f.StringArrayVar(&o.dns, "dns", nil, "name server for the guest, an `ADDRESS`; repeatable")
 	o.behind.add(cmd)
 	f.DurationVar(&o.ttl, "ttl", 0, "delete the sandbox this long after it was made")

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/client"
 
@@ -12,8 +14,8 @@ import (
 
 const templateCreateLong = `Boot a guest, run a command in it if one is given, save it, and print the template's
 ID: that of one which is there already, if nothing would be another. The command
-must end with exit code 0; what it leaves running, and what it wrote, is in every
-sandbox that begins as the template.
+must end with exit code 0 within --prepare-timeout; what it leaves running, and what
+it wrote, is in every sandbox that begins as the template.
 
 The guest is in a sandbox whose name begins with "template-", until it is saved. On
 a daemon, "bulkhead rm -f" of that sandbox calls it off.`
@@ -26,7 +28,7 @@ const templateCreateExample = `  # What "bulkhead run --cpus 2" begins as from t
   bulkhead run --template 3f2a9c04d1b7 -- python3 script.py`
 
 func newTemplateCreate(h *templateHost) *cobra.Command {
-	o := &specOptions{}
+	o, limit := &specOptions{}, time.Duration(0)
 	cmd := &cobra.Command{
 		Use:     "create [flags] [-- COMMAND [ARG...]]",
 		Short:   "Make a template, and print its ID",
@@ -42,6 +44,9 @@ func newTemplateCreate(h *templateHost) *cobra.Command {
 			if len(args) > 0 {
 				r.Prepare = o.command(args)
 			}
+			if cmd.Flags().Changed("prepare-timeout") {
+				r.PrepareTimeout = durationpb.New(limit)
+			}
 			return h.with(func(c *client.Client) error { return createTemplate(cmd, c, r) })
 		},
 	}
@@ -49,6 +54,7 @@ func newTemplateCreate(h *templateHost) *cobra.Command {
 	f.SetInterspersed(false)
 	o.addMachineFlags(cmd)
 	o.addProcessFlags(cmd)
+	f.DurationVar(&limit, "prepare-timeout", 0, "give up after COMMAND has run for this long, such as 90s (default 10m, or what the node says)")
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the template, `KEY=VALUE`; repeatable")
 	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image, `DISK`: PATH:ro[,direct]; repeatable")
 	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME; repeatable")

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strconv"
+	"time"
 
 	"go.uber.org/zap/zapcore"
 
@@ -98,6 +99,9 @@ func (c Config) checkNumbers(wrong func(key, format string, args ...any)) {
 	}
 	if share := c.Limits.SnapshotReserve; share >= 1 {
 		wrong("limits.snapshot_reserve", "%g, it is a share of the disk: less than 1", share)
+	}
+	if c.Limits.PrepareTimeout > c.Limits.MaxPrepareTimeout {
+		wrong("limits.prepare_timeout", "%v is more than limits.max_prepare_timeout", time.Duration(c.Limits.PrepareTimeout))
 	}
 	const least, most = 128 << 10, 1 << 30
 	if n := c.Limits.MessageBytes; n < least || n > most {

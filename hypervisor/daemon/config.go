@@ -93,6 +93,8 @@ type LimitsConfig struct {
 	Connections            int      `toml:"connections"`
 	CallsPerConnection     int      `toml:"calls_per_connection"`
 	BootTimeout            Duration `toml:"boot_timeout"`
+	PrepareTimeout         Duration `toml:"prepare_timeout"`
+	MaxPrepareTimeout      Duration `toml:"max_prepare_timeout"`
 	StartsAtOnce           int      `toml:"starts_at_once"`
 }
 
@@ -158,10 +160,13 @@ func Default() Config {
 		},
 		Listen:   ListenConfig{Unix: "/run/bulkheadd/bulkheadd.sock", UnixMode: "0660"},
 		Capacity: CapacityConfig{ReservedMemory: 512 << 20, CPUOvercommit: 4, MemoryOvercommit: 1},
-		Limits:   LimitsConfig{SandboxesPerClient: 1000, SnapshotReserve: 0.05, MessageBytes: 4 << 20, Connections: 1024, CallsPerConnection: 256, BootTimeout: Duration(time.Minute)},
-		Images:   DirsConfig{Directories: []string{"/var/lib/bulkhead/images"}},
-		Cgroups:  CgroupsConfig{Enabled: true},
-		Log:      LogConfig{Level: "info", Format: "auto"},
+		Limits: LimitsConfig{
+			SandboxesPerClient: 1000, SnapshotReserve: 0.05, MessageBytes: 4 << 20, Connections: 1024, CallsPerConnection: 256,
+			BootTimeout: Duration(time.Minute), PrepareTimeout: Duration(10 * time.Minute), MaxPrepareTimeout: Duration(time.Hour),
+		},
+		Images:  DirsConfig{Directories: []string{"/var/lib/bulkhead/images"}},
+		Cgroups: CgroupsConfig{Enabled: true},
+		Log:     LogConfig{Level: "info", Format: "auto"},
 	}
 }
 
@@ -208,7 +213,7 @@ func where(err error) string {
 // nodeLimits returns what the node allows.
 func (c Config) nodeLimits() node.Limits {
 	return node.Limits{
-		Spec: spec.Policy{Images: c.Images.Directories, Sockets: c.Vsock.Directories},
+		Spec: spec.Policy{Images: c.Images.Directories, Sockets: c.Vsock.Directories, PrepareTimeout: time.Duration(c.Limits.MaxPrepareTimeout)},
 		Capacity: &capacity.Policy{
 			Reserved:   capacity.Resources{CPUs: c.Capacity.ReservedCPUs, Memory: uint64(c.Capacity.ReservedMemory)},
 			Overcommit: capacity.Overcommit{CPUs: c.Capacity.CPUOvercommit, Memory: c.Capacity.MemoryOvercommit},
@@ -217,6 +222,7 @@ func (c Config) nodeLimits() node.Limits {
 		SnapshotBytes: uint64(c.Limits.SnapshotBytes), SnapshotBytesPerClient: uint64(c.Limits.SnapshotBytesPerClient),
 		SnapshotReserve: c.Limits.SnapshotReserve,
 		BootTimeout:     time.Duration(c.Limits.BootTimeout),
+		PrepareTimeout:  time.Duration(c.Limits.PrepareTimeout),
 		StartsAtOnce:    c.Limits.StartsAtOnce,
 	}
 }

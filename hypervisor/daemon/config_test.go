@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -68,12 +69,16 @@ func TestLoad(t *testing.T) {
 [limits]
 message_bytes = "1MiB"
 boot_timeout = "90s"
+prepare_timeout = "5m"
 starts_at_once = 3
 [access.full]
 users = ["root", "1000"]
 `)
 	if err != nil || c.Limits.MessageBytes != 1<<20 || c.nodeLimits().BootTimeout.Seconds() != 90 || c.Listen.Unix != Default().Listen.Unix {
 		t.Errorf("%+v, %v", c, err)
+	}
+	if l := c.nodeLimits(); l.PrepareTimeout != 5*time.Minute || l.Spec.PrepareTimeout != time.Hour {
+		t.Errorf("%v for a template's command, and %v at most", l.PrepareTimeout, l.Spec.PrepareTimeout)
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "absent")); err == nil {
 		t.Error("a file that was named and isn't there is no error")
@@ -89,6 +94,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a size":             {"[limits]\nmessage_bytes = \"4 apples\"", "not a size"},
 		"a small size":       {"[limits]\nmessage_bytes = \"1KiB\"", "limits.message_bytes"},
 		"a time":             {"[limits]\nboot_timeout = \"soon\"", "not a time"},
+		"over the most":      {"[limits]\nmax_prepare_timeout = \"1m\"", "limits.prepare_timeout: 10m0s is more"},
 		"fewer than none":    {"[limits]\nstarts_at_once = -1", "limits.starts_at_once"},
 		"a negative number":  {"[limits]\nsandboxes_per_client = -1", "limits.sandboxes_per_client"},
 		"no overcommit":      {"[capacity]\ncpu_overcommit = 0.0", "capacity.cpu_overcommit"},

@@ -22,14 +22,10 @@ const askAgain = 2 * time.Second
 // Boot does what is missing until the guest is ready and its command started. It
 // returns the guest kernel's release. When ctx is done before, it fails with
 // ctx's cause; the instance stays as it is. What can't be gone on from is a
-// *RestoreError.
+// *RestoreError. There is one call at a time.
 func (i *Instance) Boot(ctx context.Context) (release string, err error) {
-	if t := i.plan.BootTimeout; t > 0 {
-		var cancel context.CancelFunc
-		late := fmt.Errorf("the guest did not come up within %v: see what it does with its console's log", t)
-		ctx, cancel = context.WithTimeoutCause(ctx, t, late)
-		defer cancel()
-	}
+	ctx, over := i.progress.begin(ctx)
+	defer over()
 	release, err = i.boot(ctx)
 	var restoring *RestoreError
 	switch {
@@ -45,6 +41,7 @@ func (i *Instance) boot(ctx context.Context) (release string, err error) {
 	if i.plan.Identity != nil {
 		return i.restore(ctx)
 	}
+	i.progress.within(i.plan.BootTimeout, notUp)
 	listener, err := guest.Listen(i.agent.path)
 	if err != nil {
 		return "", err
@@ -53,6 +50,7 @@ func (i *Instance) boot(ctx context.Context) (release string, err error) {
 		return "", errors.Join(err, listener.Close())
 	}
 	i.Watch()
+	i.progress.at("it was booting")
 	ctx, cancel := i.whileRunning(ctx)
 	defer cancel()
 	agent, err := i.await(ctx, listener)
@@ -87,6 +85,7 @@ func (i *Instance) run(ctx context.Context) error {
 		if err := i.keepMachine(m.GetMachine()); err != nil {
 			return err
 		}
+		i.progress.at("its machine was being made")
 		// One that is being made for an owner that is gone is the same.
 		if _, err := i.worker.API.Create(ctx, m); err != nil && status.Code(err) != codes.AlreadyExists {
 			return err
@@ -143,6 +142,7 @@ func (i *Instance) ask(ctx context.Context) (*guest.Agent, error) {
 
 // setUp gives the guest its root file system, unless it has it.
 func (i *Instance) setUp(ctx context.Context, agent *guest.Agent) (release string, err error) {
+	i.progress.at("it was being set up")
 	health, err := agent.Health(ctx, &agentv1.HealthRequest{})
 	if err != nil {
 		return "", err
@@ -164,6 +164,7 @@ func (i *Instance) startCommand(ctx context.Context, agent *guest.Agent) error {
 	if c == nil {
 		return nil
 	}
+	i.progress.at("its command was being started")
 	if err := i.record(ctx); err != nil {
 		return err
 	}

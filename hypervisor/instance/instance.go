@@ -55,7 +55,8 @@ type Plan struct {
 	Template bool
 	Command  *guest.Command // nil: none
 	Log      *vmmv1.LogFile // of the command
-	// BootTimeout is the most that a guest may take to come up. 0: no limit.
+	// BootTimeout is the most that a guest may take to come up, or to go on once its
+	// machine runs. 0: no limit.
 	BootTimeout time.Duration
 }
 
@@ -73,7 +74,8 @@ type Instance struct {
 	bundle *supervise.Bundle
 	worker *supervise.Worker
 	// Timings says when what was over.
-	Timings *Timings
+	Timings  *Timings
+	progress progress // of Boot
 
 	life context.Context // ends with Close or Detach, which is its cause
 	let  context.CancelCauseFunc

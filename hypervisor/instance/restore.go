@@ -23,9 +23,11 @@ const (
 // restore is boot for a guest that goes on from a snapshot: all that booting leads
 // to is there, but the guest still takes itself for the one that was saved.
 func (i *Instance) restore(ctx context.Context) (release string, err error) {
+	i.progress.within(readTime, notRead)
 	if err := i.run(ctx); err != nil {
 		return "", &RestoreError{err}
 	}
+	i.progress.within(i.plan.BootTimeout, notOn)
 	i.Timings.Mark("machine restored")
 	i.Watch()
 	ctx, cancel := i.whileRunning(ctx)
@@ -43,6 +45,7 @@ func (i *Instance) restore(ctx context.Context) (release string, err error) {
 	case i.plan.Template:
 		return release, i.startCommand(ctx, agent)
 	}
+	i.progress.at("its command's output was being recorded")
 	if err := i.record(ctx); err != nil {
 		return "", err
 	}
@@ -62,11 +65,13 @@ func (e *RestoreError) Unwrap() error { return e.Err }
 // its connections are gone may take a new one for one of them.
 func (i *Instance) renew(ctx context.Context) (*guest.Agent, error) {
 	for wait := askSoon; ; wait = min(2*wait, askLater) {
+		i.progress.at("its agent was being reached")
 		agent, err := i.reach(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("wait for the guest to go on: %w", err)
 		}
 		reached := i.Timings.now()
+		i.progress.at("it was being given its identity")
 		_, err = agent.Renew(ctx, i.renewal())
 		if err == nil {
 			_, err = i.worker.API.ConnectNetworks(ctx, &vmmv1.ConnectNetworksRequest{})

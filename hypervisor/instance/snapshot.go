@@ -82,20 +82,24 @@ func (i *Instance) save(ctx context.Context, want *vmmv1.SnapshotRequest) (*vmmv
 // Thaw has a guest go on that stands still for a snapshot, which the agent may have
 // been asked for by an owner that is gone. It tries for as long as ctx allows.
 func (i *Instance) Thaw(ctx context.Context) error {
+	var said error // by the guest
 	for {
 		err := i.tryThaw(ctx)
 		switch code := status.Code(err); {
 		case err == nil, code == codes.Unimplemented, code == codes.FailedPrecondition: // then it can't be frozen either
 			return nil
-		case ctx.Err() != nil:
-			return i.blame(ctx, err)
+		case code != codes.Unknown && ctx.Err() == nil:
+			said = plain(err)
 		}
 		select {
 		case <-i.ended:
 			return i.blame(ctx, err)
-		case <-time.After(thawAgain):
 		case <-ctx.Done():
-			return i.blame(ctx, err)
+			if err = i.blame(ctx, err); said != nil {
+				err = fmt.Errorf("%w: %w", err, said)
+			}
+			return err
+		case <-time.After(thawAgain):
 		}
 	}
 }

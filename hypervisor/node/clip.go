@@ -19,6 +19,7 @@ const (
 // clipStatus cuts others' words to what a record may have.
 func clipStatus(s *bulkheadv1.SandboxStatus) {
 	s.KernelRelease = clip.Text(s.GetKernelRelease(), maxRelease)
+	s.Problem = clip.Text(s.GetProblem(), maxMessage)
 	s.Phases = s.GetPhases()[:min(len(s.GetPhases()), maxPhases)]
 	for _, p := range s.GetPhases() {
 		p.Name = clip.Text(p.GetName(), maxPhaseName)

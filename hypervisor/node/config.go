@@ -74,6 +74,9 @@ type Limits struct {
 	// BootTimeout is how long a guest may take to come up, unless its
 	// specification says otherwise. 0: a minute.
 	BootTimeout time.Duration
+	// PrepareTimeout is how long a template's command may take, unless its request says
+	// otherwise. 0: ten minutes.
+	PrepareTimeout time.Duration
 }
 
 // Cgroups keeps what a sandbox takes of the host within bounds. Its methods may
@@ -102,8 +105,9 @@ type Taps interface {
 }
 
 const (
-	defaultBootTimeout = time.Minute
-	defaultPatience    = 2 * time.Minute
+	defaultBootTimeout    = time.Minute
+	defaultPrepareTimeout = 10 * time.Minute
+	defaultPatience       = 2 * time.Minute
 )
 
 // withDefaults fills in what isn't set.

@@ -13,6 +13,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
 // admitCopies makes the sandboxes, which wait to be started. It returns the names of
@@ -33,7 +34,7 @@ func (n *Node) admitCopies(f *forking, box *sandbox, dir *snapshots.Fork) (names
 	}
 	s.Snapshot, s.Template = seen.GetSpec().GetSnapshot(), seen.GetSpec().GetTemplate() // for later starts
 	for i := range f.count {
-		r := &bulkheadv1.CreateSandboxRequest{RequestId: copyID(f.request.GetRequestId(), i)}
+		r := &bulkheadv1.CreateSandboxRequest{}
 		if i < len(f.request.GetNames()) {
 			r.Name = f.request.GetNames()[i]
 		}
@@ -45,7 +46,7 @@ func (n *Node) admitCopies(f *forking, box *sandbox, dir *snapshots.Fork) (names
 			return names, err
 		}
 		record := newRecord(r, proto.CloneOf(s), f.client)
-		record.Fork = dir.Name()
+		record.Fork, record.ForkRequest = dir.Name(), &storev1.ForkRequest{RequestId: f.request.GetRequestId(), Copy: uint32(i)}
 		record.Sandbox.Status.Origin = &bulkheadv1.SandboxOrigin{
 			Snapshot: seen.GetSpec().GetSnapshot(), SnapshotUid: seen.GetStatus().GetOrigin().GetSnapshotUid(),
 			Sandbox: seen.GetName(), SandboxUid: seen.GetUid(), Time: record.GetSandbox().GetCreateTime(),

@@ -80,7 +80,7 @@ func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, s *bulkheadv1.Sandbo
 		if err := box.leaving(); err != nil {
 			return nil, err
 		}
-		if before.GetClient() == client && sameRequest(before.GetSpec(), s) && box.requestID == r.GetRequestId() {
+		if box.fork == "" && before.GetClient() == client && sameRequest(before.GetSpec(), s) && box.requestID == r.GetRequestId() {
 			return before, nil
 		}
 		return nil, fault.New(fault.Exists, fault.ReasonNameTaken, r.GetName(),

@@ -47,7 +47,8 @@ func (s *sandbox) finish(exit *bulkheadv1.SandboxExit) {
 	}
 	ran := since(s.status().GetReadyTime())
 	status := s.status()
-	status.Exit, status.ReadyTime = exit, nil
+	status.Exit, status.ReadyTime, status.Problem = exit, nil, ""
+	s.frozen, s.thaws = false, thaws{}
 	stopping := s.record.GetStopping()
 	s.record.Worker, s.record.Stopping, s.record.GraceUntil, s.record.Killed = nil, 0, nil, false
 	s.node.observeExit(exit)

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
@@ -88,27 +87,19 @@ func forkIDUsed(r *bulkheadv1.ForkSandboxRequest) error {
 		"request ID %q made other copies: use each ID for one request", r.GetRequestId())
 }
 
-// copyID is the request ID of a copy: which of them it is comes last.
-func copyID(request string, i int) string {
-	if request == "" {
-		return ""
-	}
-	return fmt.Sprintf("fork/%s/%d", request, i)
-}
-
 // forkedBefore returns the copies that the same request made, nil if there are none.
 func (n *Node) forkedBefore(f *forking) (*forking, error) {
-	found := map[string]*sandbox{}
+	found := map[int]*sandbox{}
 	for _, box := range n.all() {
-		if strings.HasPrefix(box.requestID, "fork/"+f.request.GetRequestId()+"/") && box.seen.Load().GetClient() == f.client {
-			found[box.requestID] = box
+		if box.copyOf.GetRequestId() == f.request.GetRequestId() && box.seen.Load().GetClient() == f.client {
+			found[int(box.copyOf.GetCopy())] = box
 		}
 	}
 	if len(found) == 0 {
 		return nil, nil
 	}
 	for i := range f.count {
-		box := found[copyID(f.request.GetRequestId(), i)]
+		box := found[i]
 		if box == nil || len(found) != f.count || box.seen.Load().GetStatus().GetOrigin().GetSandbox() != f.request.GetName() ||
 			i < len(f.request.GetNames()) && box.name != f.request.GetNames()[i] {
 			return nil, forkIDUsed(f.request)

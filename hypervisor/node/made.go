@@ -1,14 +1,17 @@
 package node
 
 import (
+	"context"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
+	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
 // begunBefore returns what the same request has made or begun, or one like it has begun;
@@ -46,6 +49,42 @@ func (n *Node) begunBefore(m *making) (*making, error) {
 		return &making{done: done, made: n.shownTemplate(t.Record), existed: true}, nil
 	}
 	return nil, nil
+}
+
+// untilAlone waits for as long as somebody else is making a template that would do, of
+// these files. From then on others wait for m: whoever looks for the template after this
+// finds it, or is the one who makes it.
+func (n *Node) untilAlone(ctx context.Context, m *making, files []*storev1.File) error {
+	for {
+		n.saves.Lock()
+		other := n.makingLike(m, files)
+		if other == nil {
+			m.files = files
+		}
+		n.saves.Unlock()
+		if other == nil {
+			return nil
+		}
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// makingLike returns who is making a template that would do for m, if anybody is. The
+// caller holds n.saves.
+func (n *Node) makingLike(m *making, files []*storev1.File) *making {
+	want, _ := spec.Machine(m.spec)
+	for _, other := range n.makings {
+		have, _ := spec.Machine(other.spec)
+		if other != m && other.files != nil && sameFiles(other.files, files) && proto.Equal(have, want) &&
+			proto.Equal(other.request.GetPrepare(), m.request.GetPrepare()) {
+			return other
+		}
+	}
+	return nil
 }
 
 // repeats reports whether a template is what was asked for.

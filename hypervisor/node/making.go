@@ -21,7 +21,8 @@ type making struct {
 	request *bulkheadv1.CreateTemplateRequest
 	spec    *bulkheadv1.SandboxSpec // the request's, with defaults
 	client  string
-	done    chan struct{} // closed when the rest is set
+	files   []*storev1.File // since nobody else makes one of them; guarded by Node.saves
+	done    chan struct{}   // closed when the rest is set
 	made    *bulkheadv1.Template
 	existed bool
 	err     error
@@ -90,6 +91,9 @@ func (n *Node) make(m *making) (t *bulkheadv1.Template, existed bool, err error)
 	if err != nil {
 		return nil, false, n.notMade(&fault.Error{Kind: fault.Precondition, Reason: fault.ReasonTemplateFailed, Resource: fault.ResourceTemplate, Err: err})
 	}
+	if err := n.untilAlone(ctx, m, files); err != nil {
+		return nil, false, n.notMade(err)
+	}
 	if before := n.latest(n.alike(m.spec, m.request.GetPrepare()), files); before != nil {
 		return n.shownTemplate(before.Record), true, nil
 	}
@@ -138,8 +142,8 @@ func (n *Node) makeOf(ctx context.Context, m *making, files []*storev1.File) (te
 	if err != nil {
 		return "", err
 	}
-	if c := m.request.GetPrepare(); c != nil {
-		if err := n.prepareWith(ctx, sandbox, c); err != nil {
+	if m.request.GetPrepare() != nil {
+		if err := n.prepareWith(ctx, sandbox, m.request); err != nil {
 			return "", err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
@@ -47,6 +48,44 @@ func TestTemplatePrepared(t *testing.T) {
 	}
 	if n, err := f.CountTemplates(); n != 1 || err != nil {
 		t.Errorf("%d templates, %v", n, err)
+	}
+}
+
+// TestTemplatePreparedForever gives a command up, and its sandbox's share of the node
+// back.
+func TestTemplatePreparedForever(t *testing.T) {
+	f := open(t, func(c *node.Config) {
+		c.PrepareTimeout, c.Limits.Spec.PrepareTimeout = 300*time.Millisecond, time.Second
+	})
+	forever := &bulkheadv1.Command{Args: []string{"sh", "-c", "echo begun; sleep 1000"}}
+	for _, r := range []struct {
+		limit time.Duration
+		want  string
+	}{{0, "longer than 300ms, which is its prepare_timeout: begun"}, {700 * time.Millisecond, "longer than 700ms"}} {
+		ask := &bulkheadv1.CreateTemplateRequest{Prepare: forever}
+		if r.limit > 0 {
+			ask.PrepareTimeout = durationpb.New(r.limit)
+		}
+		_, _, err := f.CreateTemplate(t.Context(), ask, "tester")
+		f.kindIs(err, fault.Aborted, fault.ReasonTemplateFailed)
+		if err == nil || !strings.Contains(err.Error(), r.want) {
+			t.Errorf("%v, want it to say %q", err, r.want)
+		}
+	}
+	if left := f.names(); left != "" {
+		t.Errorf("left: %s", left)
+	}
+	f.noTemplates()
+	for _, r := range []*bulkheadv1.CreateTemplateRequest{
+		{Prepare: forever, PrepareTimeout: durationpb.New(2 * time.Second)},
+		{Prepare: forever, PrepareTimeout: durationpb.New(0)},
+		{PrepareTimeout: durationpb.New(time.Second)},
+	} {
+		_, _, err := f.CreateTemplate(t.Context(), r, "tester")
+		f.kindIs(err, fault.Invalid, fault.ReasonInvalid)
+		if err == nil || !strings.HasPrefix(err.Error(), "prepare_timeout:") {
+			t.Errorf("%v: %v", r.GetPrepareTimeout().AsDuration(), err)
+		}
 	}
 }
 

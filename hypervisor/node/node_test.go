@@ -243,7 +243,7 @@ func TestFailedStarts(t *testing.T) {
 	}{
 		"bad":     {workertest.WordBadMachine, nil, bulkheadv1.ExitReason_EXIT_REASON_START_FAILED, 125, workertest.WordBadMachine},
 		"panic":   {workertest.WordPanic, nil, bulkheadv1.ExitReason_EXIT_REASON_GUEST_PANIC, 125, "Kernel panic"},
-		"hangs":   {workertest.WordNoBoot, nil, bulkheadv1.ExitReason_EXIT_REASON_START_FAILED, 125, "did not come up within 500ms"},
+		"hangs":   {workertest.WordNoBoot, nil, bulkheadv1.ExitReason_EXIT_REASON_START_FAILED, 125, "did not come up within 500ms, while it was booting: "},
 		"absent":  {"", []string{"no-such-command"}, bulkheadv1.ExitReason_EXIT_REASON_START_FAILED, 127, "no-such-command"},
 		"no-exec": {"", []string{"/etc/passwd"}, bulkheadv1.ExitReason_EXIT_REASON_START_FAILED, 126, "/etc/passwd"},
 	} {

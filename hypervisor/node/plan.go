@@ -78,7 +78,7 @@ func networks(r *storev1.Record) (all []*vmmv1.Network) {
 			tap = own
 		}
 		all = append(all, &vmmv1.Network{
-			Tap: tap, Mac: mac,
+			Tap: tap, Mac: mac, OwnMacOnly: network.GetBridge() != "" && !network.GetAnyMac(),
 			ReceiveLimit: limit(network.GetReceiveLimit()), TransmitLimit: limit(network.GetTransmitLimit()),
 		})
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -21,19 +23,45 @@ const (
 	lastWordsTime = time.Second
 )
 
-// prepareWith runs a command in a sandbox that a template is made of, and fails unless it
-// ends with exit code 0.
-func (n *Node) prepareWith(ctx context.Context, sandbox string, c *bulkheadv1.Command) error {
+// prepareTimeout is how long a template's command may take.
+func (n *Node) prepareTimeout(r *bulkheadv1.CreateTemplateRequest) time.Duration {
+	return cmp.Or(r.GetPrepareTimeout().AsDuration(), n.limits.Load().PrepareTimeout, defaultPrepareTimeout)
+}
+
+// prepareWith runs a request's command in the sandbox that the template is made of, and
+// fails unless it ends with exit code 0 in time.
+func (n *Node) prepareWith(ctx context.Context, sandbox string, r *bulkheadv1.CreateTemplateRequest) error {
+	most := n.prepareTimeout(r)
+	timed, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	exit, said, err := n.runToEnd(timed, sandbox, Command(r.GetPrepare()))
+	switch {
+	case err != nil && timed.Err() == context.DeadlineExceeded && ctx.Err() == nil:
+		return fault.New(fault.Aborted, fault.ReasonTemplateFailed, sandbox,
+			"the command to prepare it with took longer than %v, which is its prepare_timeout%s", most, said)
+	case err != nil:
+		return fmt.Errorf("the command to prepare it with: %w", err)
+	case exit.GetExitCode() != 0:
+		return fault.New(fault.Aborted, fault.ReasonTemplateFailed, sandbox,
+			"the command to prepare it with ended with exit code %d%s", exit.GetExitCode(), said)
+	}
+	return nil
+}
+
+// runToEnd runs a command in a sandbox and waits for its end, or that of ctx. said is the
+// end of its output, also if it fails.
+func (n *Node) runToEnd(ctx context.Context, sandbox string, c guest.Command) (exit *guest.Exit, said *tail, err error) {
+	said = new(tail)
 	i, end, err := n.Use(sandbox)
 	if err != nil {
-		return err
+		return nil, said, err
 	}
 	defer end()
-	p, err := i.Exec(ctx, Command(c))
+	p, err := i.Exec(ctx, c)
 	if err != nil {
-		return fmt.Errorf("the command to prepare it with: %w", err)
+		return nil, said, err
 	}
-	said, copying, copied := new(tail), sync.WaitGroup{}, make(chan struct{})
+	copying, copied := sync.WaitGroup{}, make(chan struct{})
 	for _, out := range []io.Reader{p.Stdout, p.Stderr} {
 		copying.Go(func() { io.Copy(said, out) })
 	}
@@ -41,7 +69,7 @@ func (n *Node) prepareWith(ctx context.Context, sandbox string, c *bulkheadv1.Co
 		copying.Wait()
 		close(copied)
 	}()
-	exit, err := i.Wait(ctx, p)
+	exit, err = i.Wait(ctx, p)
 	if err == nil {
 		select {
 		case <-copied:
@@ -50,14 +78,7 @@ func (n *Node) prepareWith(ctx context.Context, sandbox string, c *bulkheadv1.Co
 	}
 	p.Close() // which ends the copying as well
 	<-copied
-	switch {
-	case err != nil:
-		return fmt.Errorf("the command to prepare it with: %w", err)
-	case exit.GetExitCode() != 0:
-		return fault.New(fault.Aborted, fault.ReasonTemplateFailed, sandbox,
-			"the command to prepare it with ended with exit code %d%s", exit.GetExitCode(), said)
-	}
-	return nil
+	return exit, said, err
 }
 
 // tail is the end of what was written to it, by any goroutine.

@@ -37,6 +37,7 @@ func (n *Node) recover() error {
 		return err
 	}
 	for _, r := range records {
+		setForkRequest(r)
 		n.add(r, (*sandbox).recover)
 	}
 	n.abandon(forks, records)
@@ -89,7 +90,7 @@ func (s *sandbox) attached(i *instance.Instance, machine vmmv1.MachineState) {
 		s.start(func(ctx context.Context) func() { return s.boot(ctx, i) })
 	case bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING:
 		s.log.Info("found again while it is being stopped")
-		s.instance, s.frozen = i, s.forgetStages()
+		s.instance, s.frozen = i, s.forgetStages() || s.status().GetProblem() != ""
 		s.stop()
 	default:
 		s.instance = i
@@ -104,10 +105,7 @@ func (s *sandbox) attached(i *instance.Instance, machine vmmv1.MachineState) {
 			s.status().State = state
 			s.keep("found " + stateText(state))
 		}
-		if len(stages) > 0 {
-			s.frozen = true
-			s.thaw(stages...)
-		}
+		s.findFrozen(stages)
 	}
 }
 

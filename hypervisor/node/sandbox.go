@@ -23,8 +23,9 @@ import (
 type sandbox struct {
 	node      *Node
 	name      string
-	requestID string
-	fork      string // which it is of; empty: none
+	requestID string               // of the call that created it
+	fork      string               // which it is of; empty: none
+	copyOf    *storev1.ForkRequest // of the call that forked it; nil: none did
 	log       *zap.Logger
 
 	calls chan func()   // to be called by the goroutine
@@ -46,7 +47,8 @@ type sandbox struct {
 	instance *instance.Instance // nil: nothing runs, or work is at it
 	work     *work              // nil: nothing is being done
 	frozen   bool               // the guest may stand still for a snapshot
-	boots    bool               // this start goes on from no template: that failed
+	thaws    thaws
+	boots    bool // this start goes on from no template: that failed
 	waiters  []*waiter
 	deleted  bool
 	timer    *time.Timer
@@ -73,7 +75,7 @@ type waiter struct {
 func (n *Node) add(r *storev1.Record, begin func(*sandbox)) (*sandbox, bool) {
 	name := r.GetSandbox().GetName()
 	s := &sandbox{
-		node: n, name: name, requestID: r.GetRequestId(), fork: r.GetFork(), record: r,
+		node: n, name: name, requestID: r.GetRequestId(), fork: r.GetFork(), copyOf: r.GetForkRequest(), record: r,
 		log:   n.config.Log.With(zap.String("sandbox", name), zap.String("uid", r.GetSandbox().GetUid())),
 		calls: make(chan func()), gone: make(chan struct{}),
 		timer: time.NewTimer(0),

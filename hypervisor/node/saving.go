@@ -39,6 +39,9 @@ func (s *sandbox) beginSave(stage *snapshots.Stage, r *storev1.Snapshot, saved f
 	if s.instance == nil || s.work != nil {
 		return s.busy()
 	}
+	if p := s.status().GetProblem(); p != "" {
+		return fault.New(fault.Precondition, fault.ReasonState, s.name, "sandbox %q can't be saved: %s", s.name, p)
+	}
 	i := s.instance
 	var err error
 	if r.Images, err = i.Reads(); err != nil {
@@ -82,39 +85,6 @@ func (s *sandbox) saved(stage *snapshots.Stage, err error) {
 		s.stop()
 	default:
 		s.frozen = false
-	}
-}
-
-// thaw is the work of having a guest go on that a snapshot has left standing still.
-// Stages are its sign, for as long.
-func (s *sandbox) thaw(stages ...*snapshots.Stage) {
-	i := s.instance
-	s.start(func(ctx context.Context) func() {
-		patient, cancel := context.WithTimeout(ctx, s.node.config.Patience)
-		defer cancel()
-		i.Resume(patient) // its worker may have been at it, or else doesn't notice
-		err := i.Thaw(patient)
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		if !errors.Is(err, errNodeClosing) {
-			for _, stage := range stages {
-				s.node.closeStage(stage)
-			}
-		}
-		return func() { s.thawed(err) }
-	})
-}
-
-func (s *sandbox) thawed(err error) {
-	switch {
-	case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING):
-		s.stop()
-	case err == nil:
-		s.frozen = false
-		s.log.Info("gone on after a snapshot")
-	case !errors.Is(err, errNodeClosing):
-		s.log.Error("the guest can't be made to go on after a snapshot: stop it", zap.Error(err))
 	}
 }
 

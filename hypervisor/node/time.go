@@ -26,6 +26,9 @@ func (s *sandbox) nextTime() (at time.Time) {
 	if t := s.restartTime(); !t.IsZero() {
 		sooner(t)
 	}
+	if t := s.thawTime(); !t.IsZero() {
+		sooner(t)
+	}
 	if t := s.idleUntil(); !t.IsZero() {
 		sooner(t)
 	}
@@ -58,6 +61,8 @@ func (s *sandbox) onTime() {
 		s.abandon()
 	case over(s.idleUntil()):
 		s.end(bulkheadv1.ExitReason_EXIT_REASON_IDLE, DefaultGrace, "stopping: idle for too long")
+	case over(s.thawTime()):
+		s.thaw()
 	}
 }
 

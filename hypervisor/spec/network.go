@@ -36,6 +36,9 @@ func (c *checker) network(field string, n *bulkheadv1.Network) {
 			c.wrong(field+".mac", "%.100q is not a unicast MAC address", s)
 		}
 	}
+	if n.GetAnyMac() && n.GetTap() != "" {
+		c.wrong(field+".any_mac", "it is for bridges: with a tap any address may send, leave it out")
+	}
 	if mtu := n.GetMtu(); mtu != 0 && (mtu < 68 || mtu > 65535) {
 		c.wrong(field+".mtu", "%d, it is 68 to 65535", mtu)
 	}

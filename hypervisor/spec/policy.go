@@ -6,20 +6,23 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
-// Policy is what a node lets clients name on its own file system. The zero value
-// is nothing.
+// Policy is what a node lets clients ask for. The zero value lets them name nothing on
+// its file system.
 type Policy struct {
 	// Images are directories: images, kernels and root file systems are within
 	// one of them, also after links are followed.
 	Images []string
 	// Sockets are directories in which sandboxes may have their vsock sockets.
 	Sockets []string
+	// PrepareTimeout is the most that a template's command may be given. 0: any time.
+	PrepareTimeout time.Duration
 }
 
 // CheckPaths returns what is wrong with the files of the host that a specification

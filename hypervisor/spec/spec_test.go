@@ -86,8 +86,9 @@ func TestWrong(t *testing.T) {
 		"spec.networks[1].tap": func(_ *bulkheadv1.CreateSandboxRequest, s *spec) {
 			s.Networks[1].Host = &bulkheadv1.Network_Tap{Tap: ".."}
 		},
-		"spec.networks[0].mac": func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Networks[0].Mac = "01:00:00:00:00:00" },
-		"spec.networks[0].mtu": func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Networks[0].Mtu = 67 },
+		"spec.networks[0].mac":     func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Networks[0].Mac = "01:00:00:00:00:00" },
+		"spec.networks[1].any_mac": func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Networks[1].AnyMac = true },
+		"spec.networks[0].mtu":     func(_ *bulkheadv1.CreateSandboxRequest, s *spec) { s.Networks[0].Mtu = 67 },
 		"spec.networks[0].addresses[1]": func(_ *bulkheadv1.CreateSandboxRequest, s *spec) {
 			s.Networks[0].Addresses[1] = "10.0.0.2"
 		},

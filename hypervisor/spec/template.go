@@ -56,7 +56,19 @@ func CheckTemplate(r *bulkheadv1.CreateTemplateRequest, p Policy) []fault.Violat
 			c.wrong("prepare", "nobody is there for its input: leave stdin and terminal out")
 		}
 	}
+	c.prepareTimeout(r)
 	return c.violations
+}
+
+func (c *checker) prepareTimeout(r *bulkheadv1.CreateTemplateRequest) {
+	c.duration("prepare_timeout", r.GetPrepareTimeout())
+	switch t := r.GetPrepareTimeout(); {
+	case t == nil:
+	case r.GetPrepare() == nil:
+		c.wrong("prepare_timeout", "there is no command that takes time: leave it out, or give prepare")
+	case c.policy.PrepareTimeout > 0 && t.AsDuration() > c.policy.PrepareTimeout:
+		c.wrong("prepare_timeout", "it is more than %v, the most on this node (limits.max_prepare_timeout)", c.policy.PrepareTimeout)
+	}
 }
 
 func (c *checker) onlyMachine(s *bulkheadv1.SandboxSpec) {

@@ -25,6 +25,8 @@ const (
 	mainName = "main.json"
 	// renewedName has the last Renew.
 	renewedName = "renewed.json"
+	// thawName lets a guest go on that WordNoThaw keeps from it.
+	thawName = "thaw"
 )
 
 // mainID is the process's that a guest is for.
@@ -34,7 +36,8 @@ const mainID = "main"
 // SIGSTOP, from which none of them is safe in their namespace.
 type fakeAgent struct {
 	*server.Service
-	dir string
+	dir   string
+	stuck bool // until there is thawName
 
 	mu       sync.Mutex // the next two
 	frozen   bool
@@ -89,6 +92,9 @@ func (a *fakeAgent) Freeze(ctx context.Context, _ *agentv1.FreezeRequest) (*agen
 
 // Thaw implements agentv1.AgentService.
 func (a *fakeAgent) Thaw(context.Context, *agentv1.ThawRequest) (*agentv1.ThawResponse, error) {
+	if _, err := os.Stat(filepath.Join(a.dir, thawName)); a.stuck && err != nil {
+		return nil, status.Error(codes.Internal, "the guest's processes don't go on: "+WordNoThaw)
+	}
 	return &agentv1.ThawResponse{}, a.turn(false, unix.SIGCONT)
 }
 

@@ -26,9 +26,10 @@ import (
 
 // Environment of the guest's process beside envGuest.
 const (
-	envHost = "BULKHEAD_FAKE_HOST" // the socket that takes the agent's announcement
-	envSlow = "BULKHEAD_FAKE_SLOW"
-	envFrom = "BULKHEAD_FAKE_FROM" // a snapshot's state, to go on from
+	envHost   = "BULKHEAD_FAKE_HOST" // the socket that takes the agent's announcement
+	envSlow   = "BULKHEAD_FAKE_SLOW"
+	envNoThaw = "BULKHEAD_FAKE_NOTHAW"
+	envFrom   = "BULKHEAD_FAKE_FROM" // a snapshot's state, to go on from
 )
 
 // guest is the process in place of a machine.
@@ -40,7 +41,7 @@ type guest struct {
 
 // startGuest starts it: this program again. It ends with this process, however
 // that ends.
-func startGuest(bundle, vsock, saved string, slow bool) (*guest, error) {
+func startGuest(bundle, vsock, saved string, env ...string) (*guest, error) {
 	dir := filepath.Join(bundle, "guest")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -52,9 +53,7 @@ func startGuest(bundle, vsock, saved string, slow bool) (*guest, error) {
 	defer read.Close()
 	g := &guest{cmd: exec.Command("/proc/self/exe"), lifeline: write, gone: make(chan struct{})}
 	g.cmd.Env = []string{envGuest + "=" + dir, envHost + "=" + vsock + "_1024", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	if slow {
-		g.cmd.Env = append(g.cmd.Env, envSlow+"=1")
-	}
+	g.cmd.Env = append(g.cmd.Env, env...)
 	if saved != "" {
 		g.cmd.Env = append(g.cmd.Env, envFrom+"="+saved)
 	}
@@ -102,7 +101,7 @@ func runGuest(dir string) error {
 	if err != nil {
 		return err
 	}
-	agent := &fakeAgent{Service: service, dir: dir}
+	agent := &fakeAgent{Service: service, dir: dir, stuck: os.Getenv(envNoThaw) != ""}
 	agentv1.RegisterAgentService(rpc, agent)
 	var ports [3]net.Listener
 	for i := range ports {

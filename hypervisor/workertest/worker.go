@@ -81,6 +81,7 @@ func (w *worker) Create(_ context.Context, r *vmmv1.CreateRequest) (*vmmv1.Creat
 	}
 	c := r.GetMachine()
 	if path := r.GetSnapshot(); path != "" {
+		w.read(c)
 		if err := w.restoreFrom(path, c); err != nil {
 			return nil, err
 		}
@@ -105,6 +106,18 @@ func (w *worker) Create(_ context.Context, r *vmmv1.CreateRequest) (*vmmv1.Creat
 	}
 	w.config, w.state = c, vmmv1.MachineState_MACHINE_STATE_CREATED
 	return &vmmv1.CreateResponse{HostProfile: "fake"}, nil
+}
+
+// read reads a snapshot through. The caller holds w.mu, which is free meanwhile.
+func (w *worker) read(c *vmmv1.MachineConfig) {
+	w.mu.Unlock()
+	defer w.mu.Lock()
+	switch {
+	case w.has(c, WordSlowRead):
+		time.Sleep(time.Second)
+	case w.has(c, WordHungRead):
+		select {} // also when its owner has gone
+	}
 }
 
 func (w *worker) has(c *vmmv1.MachineConfig, word string) bool {
@@ -141,7 +154,13 @@ func (w *worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartRespon
 	case w.has(w.config, WordNoBoot):
 		return &vmmv1.StartResponse{}, nil
 	}
-	g, err := startGuest(w.dir, w.vsockPath(), w.saved, w.has(w.config, WordSlow))
+	var env []string
+	for word, name := range map[string]string{WordSlow: envSlow, WordNoThaw: envNoThaw} {
+		if w.has(w.config, word) {
+			env = append(env, name+"=1")
+		}
+	}
+	g, err := startGuest(w.dir, w.vsockPath(), w.saved, env...)
 	if err != nil {
 		return nil, refuse(err)
 	}

@@ -40,6 +40,13 @@ const (
 	WordSlowSave = "fake.slowsave"
 	WordHungSave = "fake.hungsave"
 	WordFullSave = "fake.fullsave"
+	// WordSlowRead has a snapshot that a machine goes on from take a second to be read,
+	// and WordHungRead never be.
+	WordSlowRead = "fake.slowread"
+	WordHungRead = "fake.hungread"
+	// WordNoThaw has a guest that stands still not go on until there is a file "thaw" in
+	// its directory, "guest" in the sandbox's bundle.
+	WordNoThaw = "fake.nothaw"
 	// WordCut has the first connection to the agent of a guest that was restored be
 	// cut off.
 	WordCut = "fake.cut"

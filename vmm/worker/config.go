@@ -183,7 +183,7 @@ func (p *parts) openNetworks(c *vmmv1.MachineConfig) error {
 		p.resources = append(p.resources, t)
 		name := fmt.Sprintf("net%d", i)
 		dev, err := net.New(net.Config{
-			Port: t, MAC: network.GetMac(), MTU: guestMTU(t.MTU()), Held: p.snapshot != nil,
+			Port: t, MAC: network.GetMac(), MTU: guestMTU(t.MTU()), Held: p.snapshot != nil, OnlyOwn: network.GetOwnMacOnly(),
 			LimitRX: p.limit(name+".rx", network.GetReceiveLimit()),
 			LimitTX: p.limit(name+".tx", network.GetTransmitLimit()),
 		})

@@ -1,6 +1,7 @@
 package net
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/bulkhead-vm/bulkhead/devices/ratelimit"
@@ -40,13 +41,14 @@ type control struct {
 	q        *virtio.Queue
 	pairs    int
 	features uint64
+	own      []byte // the only address that may be set; nil: any
 
 	chain virtqueue.Chain
 	buf   [maxControlLength]byte
 }
 
 func newControl(d *Device, q *virtio.Queue, pairs int, features uint64) *control {
-	return &control{dev: d, q: q, pairs: pairs, features: features}
+	return &control{dev: d, q: q, pairs: pairs, features: features, own: d.own()}
 }
 
 func newCommandLimit() *ratelimit.Limiter {
@@ -87,7 +89,7 @@ func (c *control) do(class, command byte, data []byte) bool {
 		switch {
 		case command == commandMACTable:
 			return c.features&featureControlRX != 0 // likewise
-		case c.features&featureControlMAC != 0 && command == commandMACSet && checkMAC(data) == nil:
+		case c.features&featureControlMAC != 0 && command == commandMACSet && checkMAC(data) == nil && (c.own == nil || bytes.Equal(data, c.own)):
 			c.dev.config.setMAC(data)
 			return true
 		}

@@ -53,6 +53,9 @@ type Config struct {
 	// Held has nothing pass either way until Release: for a guest that takes itself
 	// for another one, as long as it does.
 	Held bool
+	// OnlyOwn drops frames from the guest whose source isn't the device's address, which
+	// the guest can't change then. Without, it may send as whoever it likes.
+	OnlyOwn bool
 	// LimitRX and LimitTX are what goes to the guest and what comes from it;
 	// nil is no limit. They stay the caller's, to be changed at any time.
 	LimitRX, LimitTX *ratelimit.Limiter
@@ -63,6 +66,7 @@ type Device struct {
 	c      Config
 	pairs  int // of queues
 	config *config
+	source [macSize]byte // the device's address, whatever the guest has set
 	linkUp atomic.Bool
 	held   atomic.Bool
 	// commands bounds how often the guest may change the port's settings, over
@@ -96,6 +100,7 @@ func New(c Config) (*Device, error) {
 	}
 	d := &Device{c: c, pairs: min(c.Port.Wires(), maxPairs), commands: newCommandLimit(), port: settings{port: c.Port}}
 	d.config = newConfig(mac, d.pairs, c.MTU)
+	copy(d.source[:], mac)
 	d.linkUp.Store(true)
 	d.held.Store(c.Held)
 	return d, nil

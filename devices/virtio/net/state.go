@@ -68,6 +68,7 @@ func (d *Device) Restore(s *statev1.Device) error {
 	}
 	if d.c.MAC == nil {
 		d.config.setMAC(n.GetMac())
+		copy(d.source[:], n.GetMac())
 	}
 	d.linkUp.Store(n.GetLinkUp())
 	d.config.setLink(n.GetLinkUp())

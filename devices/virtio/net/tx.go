@@ -16,14 +16,21 @@ type sender struct {
 	wire     int
 	q        *virtio.Queue
 	features uint64
+	own      []byte // the only address that frames may come from; nil: any
 
-	chain  virtqueue.Chain
-	header header
-	view   [][]byte
+	chain virtqueue.Chain
+	copy  [headerSize + addressesSize]byte // of what is checked: the header, and the frame's addresses
+	front []byte                           // as much of copy as is looked at
+	view  [][]byte
 }
 
 func newSender(d *Device, wire int, q *virtio.Queue, features uint64) *sender {
-	return &sender{dev: d, wire: wire, q: q, features: features}
+	s := &sender{dev: d, wire: wire, q: q, features: features, own: d.own()}
+	s.front = s.copy[:headerSize]
+	if s.own != nil {
+		s.front = s.copy[:]
+	}
+	return s
 }
 
 // serve sends what there is, until the port is interrupted.
@@ -43,22 +50,23 @@ func (s *sender) one() (more bool, err error) {
 	if !ok || err != nil {
 		return false, err
 	}
-	if s.chain.Read(s.header[:]) < headerSize {
+	front := s.front[:s.chain.Read(s.front)]
+	if len(front) < headerSize {
 		return false, &virtqueue.ProtocolError{Section: "5.1.6.2", What: "frame without a header"}
 	}
-	n := s.chain.ReadLen() - headerSize
-	if err := s.header.check(n, s.features); err != nil {
+	h, n := (*header)(front), s.chain.ReadLen()-headerSize
+	if err := h.check(n, s.features); err != nil {
 		return false, err
 	}
-	if n+headerSize <= maxFrame && s.header.segmentsFit() && s.dev.passes() {
-		if !s.q.Pass(s.dev.c.LimitTX, s.header.frames(n), s.header.wire(n)) {
+	if n+headerSize <= maxFrame && h.segmentsFit() && s.dev.passes() && fromOwn(s.own, front[headerSize:]) {
+		if !s.q.Pass(s.dev.c.LimitTX, h.frames(n), h.wire(n)) {
 			s.q.Undo()
 			return false, nil
 		}
 		// Section 5.1.6.2.1: the guest leaves num_buffers zero; the host
 		// doesn't look at it.
-		clear(s.header[offNumBuffers:])
-		s.view = iovec.Cut(append(s.view[:0], s.header[:]), s.chain.Readable, headerSize, n)
+		clear(h[offNumBuffers:])
+		s.view = iovec.Cut(append(s.view[:0], front), s.chain.Readable, len(front), n+headerSize-len(front))
 		if len(s.view) <= maxBuffers { // more, no system call takes whole
 			if err := s.dev.c.Port.Send(s.wire, s.view); errors.Is(err, os.ErrDeadlineExceeded) {
 				s.q.Undo()

@@ -529,7 +529,8 @@ type SandboxSpec struct {
 	Transport Transport `protobuf:"varint,13,opt,name=transport,proto3,enum=bulkhead.v1.Transport" json:"transport,omitempty"`
 	// Addresses for the guest's /etc/resolv.conf. None: it stays as it is.
 	Nameservers []string `protobuf:"bytes,14,rep,name=nameservers,proto3" json:"nameservers,omitempty"`
-	// How long the guest may take to come up. Not set: as the node is configured.
+	// How long the guest may take to come up, or to go on once a snapshot was read. Not
+	// set: as the node is configured.
 	BootTimeout *durationpb.Duration `protobuf:"bytes,15,opt,name=boot_timeout,json=bootTimeout,proto3" json:"boot_timeout,omitempty"`
 	// A unix socket to be made on the node, within the directories that it is
 	// configured for: it reaches the guest's vsock ports as other microVM tools
@@ -949,6 +950,10 @@ type Network struct {
 	// Of what the guest receives and of what it sends.
 	ReceiveLimit  *RateLimit `protobuf:"bytes,7,opt,name=receive_limit,json=receiveLimit,proto3" json:"receive_limit,omitempty"`
 	TransmitLimit *RateLimit `protobuf:"bytes,8,opt,name=transmit_limit,json=transmitLimit,proto3" json:"transmit_limit,omitempty"`
+	// The guest may send from other MAC addresses than the interface's, and change that, as
+	// one must that has a bridge or a macvlan of its own. Otherwise such frames are dropped.
+	// It is for bridges: with a tap any address may send, unless the host's rules say no.
+	AnyMac        bool `protobuf:"varint,9,opt,name=any_mac,json=anyMac,proto3" json:"any_mac,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1048,6 +1053,13 @@ func (x *Network) GetTransmitLimit() *RateLimit {
 		return x.TransmitLimit
 	}
 	return nil
+}
+
+func (x *Network) GetAnyMac() bool {
+	if x != nil {
+		return x.AnyMac
+	}
+	return false
 }
 
 type isNetwork_Host interface {
@@ -1439,7 +1451,10 @@ type SandboxStatus struct {
 	// The stages of the last start, in order, and when each was over.
 	Phases []*StartPhase `protobuf:"bytes,8,rep,name=phases,proto3" json:"phases,omitempty"`
 	// What it went on from, in place of booting; none: nothing.
-	Origin        *SandboxOrigin `protobuf:"bytes,9,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin *SandboxOrigin `protobuf:"bytes,9,opt,name=origin,proto3" json:"origin,omitempty"`
+	// What is wrong with it while it runs: that its processes stand still since a snapshot
+	// failed, which the node goes on trying to mend. Empty: nothing that the node knows of.
+	Problem       string `protobuf:"bytes,11,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1535,6 +1550,13 @@ func (x *SandboxStatus) GetOrigin() *SandboxOrigin {
 		return x.Origin
 	}
 	return nil
+}
+
+func (x *SandboxStatus) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
 }
 
 // SandboxOrigin is where a sandbox comes from that was restored or forked.
@@ -1845,7 +1867,7 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\aoverlay\x18\x03 \x01(\bR\aoverlay\x12\x16\n" +
 	"\x06direct\x18\x04 \x01(\bR\x06direct\x12,\n" +
 	"\x05limit\x18\x05 \x01(\v2\x16.bulkhead.v1.RateLimitR\x05limit\x12!\n" +
-	"\foverlay_path\x18\x06 \x01(\tR\voverlayPath\"\x99\x02\n" +
+	"\foverlay_path\x18\x06 \x01(\tR\voverlayPath\"\xb2\x02\n" +
 	"\aNetwork\x12\x12\n" +
 	"\x03tap\x18\x01 \x01(\tH\x00R\x03tap\x12\x18\n" +
 	"\x06bridge\x18\x02 \x01(\tH\x00R\x06bridge\x12\x10\n" +
@@ -1854,7 +1876,8 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\bgateways\x18\x05 \x03(\tR\bgateways\x12\x10\n" +
 	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12;\n" +
 	"\rreceive_limit\x18\a \x01(\v2\x16.bulkhead.v1.RateLimitR\freceiveLimit\x12=\n" +
-	"\x0etransmit_limit\x18\b \x01(\v2\x16.bulkhead.v1.RateLimitR\rtransmitLimitB\x06\n" +
+	"\x0etransmit_limit\x18\b \x01(\v2\x16.bulkhead.v1.RateLimitR\rtransmitLimit\x12\x17\n" +
+	"\aany_mac\x18\t \x01(\bR\x06anyMacB\x06\n" +
 	"\x04host\"\xb5\x01\n" +
 	"\tRateLimit\x12(\n" +
 	"\x10bytes_per_second\x18\x01 \x01(\x04R\x0ebytesPerSecond\x12\x1f\n" +
@@ -1882,7 +1905,7 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\fmax_restarts\x18\x02 \x01(\rR\vmaxRestarts\x123\n" +
 	"\abackoff\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\abackoff\x12:\n" +
 	"\vmax_backoff\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"maxBackoff\"\xcb\x03\n" +
+	"maxBackoff\"\xe5\x03\n" +
 	"\rSandboxStatus\x12/\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x19.bulkhead.v1.SandboxStateR\x05state\x12,\n" +
 	"\x04exit\x18\x02 \x01(\v2\x18.bulkhead.v1.SandboxExitR\x04exit\x12\x1a\n" +
@@ -1894,7 +1917,8 @@ const file_hypervisor_api_v1_sandbox_proto_rawDesc = "" +
 	"\frestart_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vrestartTime\x12%\n" +
 	"\x0ekernel_release\x18\a \x01(\tR\rkernelRelease\x12/\n" +
 	"\x06phases\x18\b \x03(\v2\x17.bulkhead.v1.StartPhaseR\x06phases\x122\n" +
-	"\x06origin\x18\t \x01(\v2\x1a.bulkhead.v1.SandboxOriginR\x06origin\"\xe9\x01\n" +
+	"\x06origin\x18\t \x01(\v2\x1a.bulkhead.v1.SandboxOriginR\x06origin\x12\x18\n" +
+	"\aproblem\x18\v \x01(\tR\aproblem\"\xe9\x01\n" +
 	"\rSandboxOrigin\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\tR\bsnapshot\x12!\n" +
 	"\fsnapshot_uid\x18\x02 \x01(\tR\vsnapshotUid\x12\x18\n" +

@@ -11,6 +11,7 @@ package bulkheadv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -192,9 +193,13 @@ type CreateTemplateRequest struct {
 	Labels  map[string]string `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Up to 64 characters that no other request of this client has, such as a
 	// UUID: makes the call safe to repeat.
-	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How long prepare may take; the template is not made if it takes longer. More than 0,
+	// and at most what the node is configured for: an hour unless it says otherwise. Not
+	// set: 10 minutes, unless the node says otherwise.
+	PrepareTimeout *durationpb.Duration `protobuf:"bytes,5,opt,name=prepare_timeout,json=prepareTimeout,proto3" json:"prepare_timeout,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CreateTemplateRequest) Reset() {
@@ -253,6 +258,13 @@ func (x *CreateTemplateRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *CreateTemplateRequest) GetPrepareTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.PrepareTimeout
+	}
+	return nil
 }
 
 type CreateTemplateResponse struct {
@@ -596,7 +608,7 @@ var File_hypervisor_api_v1_templates_proto protoreflect.FileDescriptor
 
 const file_hypervisor_api_v1_templates_proto_rawDesc = "" +
 	"\n" +
-	"!hypervisor/api/v1/templates.proto\x12\vbulkhead.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/snapshots.proto\"\xba\x04\n" +
+	"!hypervisor/api/v1/templates.proto\x12\vbulkhead.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/snapshots.proto\"\xba\x04\n" +
 	"\bTemplate\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\x06labels\x18\x02 \x03(\v2!.bulkhead.v1.Template.LabelsEntryR\x06labels\x12,\n" +
@@ -616,13 +628,14 @@ const file_hypervisor_api_v1_templates_proto_rawDesc = "" +
 	"\aproblem\x18\r \x01(\tR\aproblem\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdb\x02\n" +
 	"\x15CreateTemplateRequest\x12,\n" +
 	"\x04spec\x18\x01 \x01(\v2\x18.bulkhead.v1.SandboxSpecR\x04spec\x12.\n" +
 	"\aprepare\x18\x02 \x01(\v2\x14.bulkhead.v1.CommandR\aprepare\x12F\n" +
 	"\x06labels\x18\x03 \x03(\v2..bulkhead.v1.CreateTemplateRequest.LabelsEntryR\x06labels\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\x1a9\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12B\n" +
+	"\x0fprepare_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x0eprepareTimeout\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"e\n" +
@@ -679,6 +692,7 @@ var file_hypervisor_api_v1_templates_proto_goTypes = []any{
 	(*Command)(nil),                // 12: bulkhead.v1.Command
 	(*timestamppb.Timestamp)(nil),  // 13: google.protobuf.Timestamp
 	(*SnapshotDevice)(nil),         // 14: bulkhead.v1.SnapshotDevice
+	(*durationpb.Duration)(nil),    // 15: google.protobuf.Duration
 }
 var file_hypervisor_api_v1_templates_proto_depIdxs = []int32{
 	9,  // 0: bulkhead.v1.Template.labels:type_name -> bulkhead.v1.Template.LabelsEntry
@@ -689,22 +703,23 @@ var file_hypervisor_api_v1_templates_proto_depIdxs = []int32{
 	11, // 5: bulkhead.v1.CreateTemplateRequest.spec:type_name -> bulkhead.v1.SandboxSpec
 	12, // 6: bulkhead.v1.CreateTemplateRequest.prepare:type_name -> bulkhead.v1.Command
 	10, // 7: bulkhead.v1.CreateTemplateRequest.labels:type_name -> bulkhead.v1.CreateTemplateRequest.LabelsEntry
-	0,  // 8: bulkhead.v1.CreateTemplateResponse.template:type_name -> bulkhead.v1.Template
-	0,  // 9: bulkhead.v1.GetTemplateResponse.template:type_name -> bulkhead.v1.Template
-	0,  // 10: bulkhead.v1.ListTemplatesResponse.templates:type_name -> bulkhead.v1.Template
-	1,  // 11: bulkhead.v1.Templates.CreateTemplate:input_type -> bulkhead.v1.CreateTemplateRequest
-	3,  // 12: bulkhead.v1.Templates.GetTemplate:input_type -> bulkhead.v1.GetTemplateRequest
-	5,  // 13: bulkhead.v1.Templates.ListTemplates:input_type -> bulkhead.v1.ListTemplatesRequest
-	7,  // 14: bulkhead.v1.Templates.DeleteTemplate:input_type -> bulkhead.v1.DeleteTemplateRequest
-	2,  // 15: bulkhead.v1.Templates.CreateTemplate:output_type -> bulkhead.v1.CreateTemplateResponse
-	4,  // 16: bulkhead.v1.Templates.GetTemplate:output_type -> bulkhead.v1.GetTemplateResponse
-	6,  // 17: bulkhead.v1.Templates.ListTemplates:output_type -> bulkhead.v1.ListTemplatesResponse
-	8,  // 18: bulkhead.v1.Templates.DeleteTemplate:output_type -> bulkhead.v1.DeleteTemplateResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	15, // 8: bulkhead.v1.CreateTemplateRequest.prepare_timeout:type_name -> google.protobuf.Duration
+	0,  // 9: bulkhead.v1.CreateTemplateResponse.template:type_name -> bulkhead.v1.Template
+	0,  // 10: bulkhead.v1.GetTemplateResponse.template:type_name -> bulkhead.v1.Template
+	0,  // 11: bulkhead.v1.ListTemplatesResponse.templates:type_name -> bulkhead.v1.Template
+	1,  // 12: bulkhead.v1.Templates.CreateTemplate:input_type -> bulkhead.v1.CreateTemplateRequest
+	3,  // 13: bulkhead.v1.Templates.GetTemplate:input_type -> bulkhead.v1.GetTemplateRequest
+	5,  // 14: bulkhead.v1.Templates.ListTemplates:input_type -> bulkhead.v1.ListTemplatesRequest
+	7,  // 15: bulkhead.v1.Templates.DeleteTemplate:input_type -> bulkhead.v1.DeleteTemplateRequest
+	2,  // 16: bulkhead.v1.Templates.CreateTemplate:output_type -> bulkhead.v1.CreateTemplateResponse
+	4,  // 17: bulkhead.v1.Templates.GetTemplate:output_type -> bulkhead.v1.GetTemplateResponse
+	6,  // 18: bulkhead.v1.Templates.ListTemplates:output_type -> bulkhead.v1.ListTemplatesResponse
+	8,  // 19: bulkhead.v1.Templates.DeleteTemplate:output_type -> bulkhead.v1.DeleteTemplateResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_api_v1_templates_proto_init() }

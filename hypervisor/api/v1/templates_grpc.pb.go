@@ -39,15 +39,16 @@ type TemplatesClient interface {
 	// "template-", runs prepare in it to its end, saves it and deletes the sandbox. It
 	// answers when that is done, and goes on if the call is given up: who deletes the
 	// sandbox calls it off. A second call with the same request_id returns the template
-	// that the first one made, or waits for it. So does any call for what there is
-	// already: of the same machine, with the same prepare, where none of the files that
-	// it needs has changed; it has the labels that it was made with.
+	// that the first one made, or waits for it. So does any client's call for what there
+	// is already, or is being made: of the same machine, with the same prepare, where none
+	// of the files that it needs has changed; it has the labels that it was made with.
 	// ALREADY_EXISTS: another template was made with the request_id. FAILED_PRECONDITION: an
 	// image or a kernel is no regular file, so that nobody could tell whether it has changed
 	// since. RESOURCE_EXHAUSTED:
 	// the node has no room for the sandbox, the disk is full, or the client has as many
 	// as it may have. UNAVAILABLE: the node is being drained. ABORTED: the guest didn't
-	// come up, prepare didn't end with exit code 0, or the guest couldn't be saved.
+	// come up, prepare didn't end with exit code 0 within prepare_timeout, or the guest
+	// couldn't be saved.
 	CreateTemplate(ctx context.Context, in *CreateTemplateRequest, opts ...grpc.CallOption) (*CreateTemplateResponse, error)
 	// GetTemplate fails with FAILED_PRECONDITION where the template is damaged.
 	GetTemplate(ctx context.Context, in *GetTemplateRequest, opts ...grpc.CallOption) (*GetTemplateResponse, error)
@@ -118,15 +119,16 @@ type TemplatesServer interface {
 	// "template-", runs prepare in it to its end, saves it and deletes the sandbox. It
 	// answers when that is done, and goes on if the call is given up: who deletes the
 	// sandbox calls it off. A second call with the same request_id returns the template
-	// that the first one made, or waits for it. So does any call for what there is
-	// already: of the same machine, with the same prepare, where none of the files that
-	// it needs has changed; it has the labels that it was made with.
+	// that the first one made, or waits for it. So does any client's call for what there
+	// is already, or is being made: of the same machine, with the same prepare, where none
+	// of the files that it needs has changed; it has the labels that it was made with.
 	// ALREADY_EXISTS: another template was made with the request_id. FAILED_PRECONDITION: an
 	// image or a kernel is no regular file, so that nobody could tell whether it has changed
 	// since. RESOURCE_EXHAUSTED:
 	// the node has no room for the sandbox, the disk is full, or the client has as many
 	// as it may have. UNAVAILABLE: the node is being drained. ABORTED: the guest didn't
-	// come up, prepare didn't end with exit code 0, or the guest couldn't be saved.
+	// come up, prepare didn't end with exit code 0 within prepare_timeout, or the guest
+	// couldn't be saved.
 	CreateTemplate(context.Context, *CreateTemplateRequest) (*CreateTemplateResponse, error)
 	// GetTemplate fails with FAILED_PRECONDITION where the template is damaged.
 	GetTemplate(context.Context, *GetTemplateRequest) (*GetTemplateResponse, error)

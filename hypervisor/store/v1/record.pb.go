@@ -59,7 +59,10 @@ type Record struct {
 	HostName string `protobuf:"bytes,12,opt,name=host_name,json=hostName,proto3" json:"host_name,omitempty"`
 	// Of a pool's member, which no client knows as a sandbox: the pool's uid. Empty: it is
 	// a sandbox.
-	Pool          string `protobuf:"bytes,13,opt,name=pool,proto3" json:"pool,omitempty"`
+	Pool string `protobuf:"bytes,13,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Of a copy: the call that forked it, to recognize its repetition. No call that creates
+	// a sandbox has it.
+	ForkRequest   *ForkRequest `protobuf:"bytes,14,opt,name=fork_request,json=forkRequest,proto3" json:"fork_request,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -185,6 +188,68 @@ func (x *Record) GetPool() string {
 	return ""
 }
 
+func (x *Record) GetForkRequest() *ForkRequest {
+	if x != nil {
+		return x.ForkRequest
+	}
+	return nil
+}
+
+// ForkRequest is what a copy knows of the call that it is of.
+type ForkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the call had none.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Which of the call's copies it is, from 0.
+	Copy          uint32 `protobuf:"varint,2,opt,name=copy,proto3" json:"copy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForkRequest) Reset() {
+	*x = ForkRequest{}
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForkRequest) ProtoMessage() {}
+
+func (x *ForkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForkRequest.ProtoReflect.Descriptor instead.
+func (*ForkRequest) Descriptor() ([]byte, []int) {
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ForkRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ForkRequest) GetCopy() uint32 {
+	if x != nil {
+		return x.Copy
+	}
+	return 0
+}
+
 // Pool is a pool with what only its node needs to know.
 type Pool struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -197,7 +262,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -209,7 +274,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -222,7 +287,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{1}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Pool) GetPool() *v1.Pool {
@@ -251,7 +316,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -263,7 +328,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -276,7 +341,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{2}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Worker) GetPid() int32 {
@@ -311,7 +376,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +388,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +401,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{3}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Link) GetMac() string {
@@ -366,7 +431,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -378,7 +443,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -391,7 +456,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{4}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Event) GetType() v1.EventType {
@@ -446,7 +511,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -458,7 +523,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -471,7 +536,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{5}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Snapshot) GetSnapshot() *v1.Snapshot {
@@ -538,7 +603,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[6]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -550,7 +615,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[6]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -563,7 +628,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{6}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *File) GetPath() string {
@@ -598,7 +663,7 @@ var File_hypervisor_store_v1_record_proto protoreflect.FileDescriptor
 
 const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\n" +
-	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhypervisor/api/v1/pools.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\x1a!hypervisor/api/v1/snapshots.proto\"\xd4\x03\n" +
+	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhypervisor/api/v1/pools.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\x1a!hypervisor/api/v1/snapshots.proto\"\x97\x04\n" +
 	"\x06Record\x12.\n" +
 	"\asandbox\x18\x01 \x01(\v2\x14.bulkhead.v1.SandboxR\asandbox\x12\x1d\n" +
 	"\n" +
@@ -615,7 +680,12 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	" \x01(\tR\btemplate\x12\x16\n" +
 	"\x06making\x18\v \x01(\bR\x06making\x12\x1b\n" +
 	"\thost_name\x18\f \x01(\tR\bhostName\x12\x12\n" +
-	"\x04pool\x18\r \x01(\tR\x04pool\"L\n" +
+	"\x04pool\x18\r \x01(\tR\x04pool\x12A\n" +
+	"\ffork_request\x18\x0e \x01(\v2\x1e.bulkhead.store.v1.ForkRequestR\vforkRequest\"@\n" +
+	"\vForkRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04copy\x18\x02 \x01(\rR\x04copy\"L\n" +
 	"\x04Pool\x12%\n" +
 	"\x04pool\x18\x01 \x01(\v2\x11.bulkhead.v1.PoolR\x04pool\x12\x1d\n" +
 	"\n" +
@@ -662,41 +732,43 @@ func file_hypervisor_store_v1_record_proto_rawDescGZIP() []byte {
 	return file_hypervisor_store_v1_record_proto_rawDescData
 }
 
-var file_hypervisor_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_hypervisor_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_hypervisor_store_v1_record_proto_goTypes = []any{
 	(*Record)(nil),                // 0: bulkhead.store.v1.Record
-	(*Pool)(nil),                  // 1: bulkhead.store.v1.Pool
-	(*Worker)(nil),                // 2: bulkhead.store.v1.Worker
-	(*Link)(nil),                  // 3: bulkhead.store.v1.Link
-	(*Event)(nil),                 // 4: bulkhead.store.v1.Event
-	(*Snapshot)(nil),              // 5: bulkhead.store.v1.Snapshot
-	(*File)(nil),                  // 6: bulkhead.store.v1.File
-	(*v1.Sandbox)(nil),            // 7: bulkhead.v1.Sandbox
-	(v1.ExitReason)(0),            // 8: bulkhead.v1.ExitReason
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*v1.Pool)(nil),               // 10: bulkhead.v1.Pool
-	(v1.EventType)(0),             // 11: bulkhead.v1.EventType
-	(*v1.Snapshot)(nil),           // 12: bulkhead.v1.Snapshot
-	(*v1.Command)(nil),            // 13: bulkhead.v1.Command
+	(*ForkRequest)(nil),           // 1: bulkhead.store.v1.ForkRequest
+	(*Pool)(nil),                  // 2: bulkhead.store.v1.Pool
+	(*Worker)(nil),                // 3: bulkhead.store.v1.Worker
+	(*Link)(nil),                  // 4: bulkhead.store.v1.Link
+	(*Event)(nil),                 // 5: bulkhead.store.v1.Event
+	(*Snapshot)(nil),              // 6: bulkhead.store.v1.Snapshot
+	(*File)(nil),                  // 7: bulkhead.store.v1.File
+	(*v1.Sandbox)(nil),            // 8: bulkhead.v1.Sandbox
+	(v1.ExitReason)(0),            // 9: bulkhead.v1.ExitReason
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*v1.Pool)(nil),               // 11: bulkhead.v1.Pool
+	(v1.EventType)(0),             // 12: bulkhead.v1.EventType
+	(*v1.Snapshot)(nil),           // 13: bulkhead.v1.Snapshot
+	(*v1.Command)(nil),            // 14: bulkhead.v1.Command
 }
 var file_hypervisor_store_v1_record_proto_depIdxs = []int32{
-	7,  // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
-	2,  // 1: bulkhead.store.v1.Record.worker:type_name -> bulkhead.store.v1.Worker
-	3,  // 2: bulkhead.store.v1.Record.links:type_name -> bulkhead.store.v1.Link
-	8,  // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
-	9,  // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
-	10, // 5: bulkhead.store.v1.Pool.pool:type_name -> bulkhead.v1.Pool
-	11, // 6: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
-	7,  // 7: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
-	9,  // 8: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
-	12, // 9: bulkhead.store.v1.Snapshot.snapshot:type_name -> bulkhead.v1.Snapshot
-	13, // 10: bulkhead.store.v1.Snapshot.prepare:type_name -> bulkhead.v1.Command
-	6,  // 11: bulkhead.store.v1.Snapshot.files:type_name -> bulkhead.store.v1.File
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
+	3,  // 1: bulkhead.store.v1.Record.worker:type_name -> bulkhead.store.v1.Worker
+	4,  // 2: bulkhead.store.v1.Record.links:type_name -> bulkhead.store.v1.Link
+	9,  // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
+	10, // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
+	1,  // 5: bulkhead.store.v1.Record.fork_request:type_name -> bulkhead.store.v1.ForkRequest
+	11, // 6: bulkhead.store.v1.Pool.pool:type_name -> bulkhead.v1.Pool
+	12, // 7: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
+	8,  // 8: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
+	10, // 9: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
+	13, // 10: bulkhead.store.v1.Snapshot.snapshot:type_name -> bulkhead.v1.Snapshot
+	14, // 11: bulkhead.store.v1.Snapshot.prepare:type_name -> bulkhead.v1.Command
+	7,  // 12: bulkhead.store.v1.Snapshot.files:type_name -> bulkhead.store.v1.File
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_store_v1_record_proto_init() }
@@ -710,7 +782,7 @@ func file_hypervisor_store_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_store_v1_record_proto_rawDesc), len(file_hypervisor_store_v1_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

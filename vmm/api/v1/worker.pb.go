@@ -854,6 +854,9 @@ type Network struct {
 	// Of what the guest receives and of what it sends.
 	ReceiveLimit  *RateLimit `protobuf:"bytes,3,opt,name=receive_limit,json=receiveLimit,proto3" json:"receive_limit,omitempty"`
 	TransmitLimit *RateLimit `protobuf:"bytes,4,opt,name=transmit_limit,json=transmitLimit,proto3" json:"transmit_limit,omitempty"`
+	// What the guest sends from another address than mac is dropped, and it can't change
+	// the interface's.
+	OwnMacOnly    bool `protobuf:"varint,5,opt,name=own_mac_only,json=ownMacOnly,proto3" json:"own_mac_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -914,6 +917,13 @@ func (x *Network) GetTransmitLimit() *RateLimit {
 		return x.TransmitLimit
 	}
 	return nil
+}
+
+func (x *Network) GetOwnMacOnly() bool {
+	if x != nil {
+		return x.OwnMacOnly
+	}
+	return false
 }
 
 // Vsock gives the guest stream sockets to unix sockets of the host, by
@@ -2956,12 +2966,14 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\vbytes_burst\x18\x02 \x01(\x04R\n" +
 	"bytesBurst\x122\n" +
 	"\x15operations_per_second\x18\x03 \x01(\x04R\x13operationsPerSecond\x12)\n" +
-	"\x10operations_burst\x18\x04 \x01(\x04R\x0foperationsBurst\"\xb1\x01\n" +
+	"\x10operations_burst\x18\x04 \x01(\x04R\x0foperationsBurst\"\xd3\x01\n" +
 	"\aNetwork\x12\x10\n" +
 	"\x03tap\x18\x01 \x01(\tR\x03tap\x12\x10\n" +
 	"\x03mac\x18\x02 \x01(\fR\x03mac\x12?\n" +
 	"\rreceive_limit\x18\x03 \x01(\v2\x1a.bulkhead.vmm.v1.RateLimitR\freceiveLimit\x12A\n" +
-	"\x0etransmit_limit\x18\x04 \x01(\v2\x1a.bulkhead.vmm.v1.RateLimitR\rtransmitLimit\"V\n" +
+	"\x0etransmit_limit\x18\x04 \x01(\v2\x1a.bulkhead.vmm.v1.RateLimitR\rtransmitLimit\x12 \n" +
+	"\fown_mac_only\x18\x05 \x01(\bR\n" +
+	"ownMacOnly\"V\n" +
 	"\x05Vsock\x12\x1b\n" +
 	"\tguest_cid\x18\x01 \x01(\rR\bguestCid\x120\n" +
 	"\x05paths\x18\x02 \x03(\v2\x1a.bulkhead.vmm.v1.VsockPathR\x05paths\"[\n" +
