@@ -12,6 +12,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -80,7 +81,7 @@ func startSandbox(t *testing.T) *instance.Instance {
 		WorkerPath: filepath.Join(abs, "bulkhead-vmm"),
 		GuestDir:   filepath.Join(abs, "guest"),
 		Tied:       true,
-		Limits:     node.Limits{BootTimeout: 5 * time.Minute},
+		Limits:     node.Limits{Spec: spec.Policy{Images: []string{common.dir}}, BootTimeout: 5 * time.Minute},
 
 		CacheDir: common.cache(), TemplateDir: common.templates(),
 	})
@@ -93,8 +94,8 @@ func startSandbox(t *testing.T) *instance.Instance {
 		}
 		waitClean(t, dir)
 	})
-	spec := &bulkheadv1.SandboxSpec{Template: template(t)}
-	if _, err := n.Create(&bulkheadv1.CreateSandboxRequest{Name: "box", Spec: spec}, ""); err != nil {
+	r := &bulkheadv1.CreateSandboxRequest{Name: "box", Spec: &bulkheadv1.SandboxSpec{Template: template(t)}}
+	if _, err := n.Create(r, ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.Start(t.Context(), "box"); err != nil {
@@ -142,7 +143,7 @@ func (b *lockedBuffer) String() string {
 func (b *lockedBuffer) waitFor(t *testing.T, word string) {
 	t.Helper()
 	for start := time.Now(); !strings.Contains(b.String(), word); time.Sleep(20 * time.Millisecond) {
-		if time.Since(start) > 2*time.Minute {
+		if time.Since(start) > 5*time.Minute {
 			t.Fatalf("never saw %q in %q", word, b.String())
 		}
 	}
