@@ -84,6 +84,14 @@ func (m *Machine) createBoard(sys *kvm.System, c Config) (err error) {
 		return err
 	}
 	m.close = append(m.close, m.vm.Close)
+	// Before the chips: KVM lets others finish what they do with the buses that those
+	// are plugged into, which takes milliseconds, and a memory slot waits for the end
+	// of that.
+	for i, r := range m.mem.Regions() {
+		if err := m.vm.SetMemorySlot(kvm.MemorySlot{Slot: uint32(i), GPA: uint64(r.Start), Bytes: r.Bytes}); err != nil {
+			return err
+		}
+	}
 	if err := m.vm.SetTSSAddr(tssAddr); err != nil {
 		return err
 	}
@@ -98,11 +106,6 @@ func (m *Machine) createBoard(sys *kvm.System, c Config) (err error) {
 	}
 	if err := m.vm.EnableCap(kvm.CapExitOnEmulationFailure, 1); err != nil {
 		return err
-	}
-	for i, r := range m.mem.Regions() {
-		if err := m.vm.SetMemorySlot(kvm.MemorySlot{Slot: uint32(i), GPA: uint64(r.Start), Bytes: r.Bytes}); err != nil {
-			return err
-		}
 	}
 	return nil
 }
