@@ -86,10 +86,11 @@ func (i *Instance) run(ctx context.Context) error {
 			return err
 		}
 		i.progress.at("its machine was being made")
-		// One that is being made for an owner that is gone is the same.
-		if _, err := i.worker.API.Create(ctx, m); err != nil && status.Code(err) != codes.AlreadyExists {
+		m.Start = true
+		if _, err := i.worker.API.Create(ctx, m); status.Code(err) != codes.AlreadyExists {
 			return err
 		}
+		// One that is being made for an owner that is gone is the same.
 		state = vmmv1.MachineState_MACHINE_STATE_CREATED
 	}
 	if state == vmmv1.MachineState_MACHINE_STATE_CREATED {

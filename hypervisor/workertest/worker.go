@@ -105,6 +105,11 @@ func (w *worker) Create(_ context.Context, r *vmmv1.CreateRequest) (*vmmv1.Creat
 		}
 	}
 	w.config, w.state = c, vmmv1.MachineState_MACHINE_STATE_CREATED
+	if r.GetStart() {
+		if err := w.start(); err != nil {
+			return nil, err
+		}
+	}
 	return &vmmv1.CreateResponse{HostProfile: "fake"}, nil
 }
 
@@ -138,21 +143,29 @@ func (w *worker) vsockPath() string {
 func (w *worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartResponse, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err := w.start(); err != nil {
+		return nil, err
+	}
+	return &vmmv1.StartResponse{}, nil
+}
+
+// start is Start for who has w.mu.
+func (w *worker) start() error {
 	if w.state != vmmv1.MachineState_MACHINE_STATE_CREATED {
-		return &vmmv1.StartResponse{}, nil
+		return nil
 	}
 	w.state = vmmv1.MachineState_MACHINE_STATE_RUNNING
 	if path := w.config.GetConsole().GetPath(); path != "" {
 		if err := w.writeConsole(path); err != nil {
-			return nil, refuse(err)
+			return refuse(err)
 		}
 	}
 	switch {
 	case w.has(w.config, WordPanic):
 		go w.finish(vmmv1.EndReason_END_REASON_GUEST_PANIC, "Kernel panic - not syncing: "+WordPanic)
-		return &vmmv1.StartResponse{}, nil
+		return nil
 	case w.has(w.config, WordNoBoot):
-		return &vmmv1.StartResponse{}, nil
+		return nil
 	}
 	var env []string
 	for word, name := range map[string]string{WordSlow: envSlow, WordNoThaw: envNoThaw} {
@@ -162,14 +175,14 @@ func (w *worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartRespon
 	}
 	g, err := startGuest(w.dir, w.vsockPath(), w.saved, env...)
 	if err != nil {
-		return nil, refuse(err)
+		return refuse(err)
 	}
 	w.guest = g
 	go func() {
 		<-g.gone
 		w.finish(vmmv1.EndReason_END_REASON_POWER_OFF, "")
 	}()
-	return &vmmv1.StartResponse{}, nil
+	return nil
 }
 
 // refuse says what is to be done about an error of the host's.

@@ -76,12 +76,8 @@ func (b *bench) launchAs(name string, r *vmmv1.CreateRequest) (*vm, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := context.Background()
-	_, err = v.worker.API.Create(ctx, r)
-	if err == nil {
-		_, err = v.worker.API.Start(ctx, &vmmv1.StartRequest{})
-	}
-	if err != nil {
+	r.Start = true
+	if _, err = v.worker.API.Create(context.Background(), r); err != nil {
 		return nil, errors.Join(err, v.close())
 	}
 	return v, nil

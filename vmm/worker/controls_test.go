@@ -27,13 +27,18 @@ func create(t *testing.T, c *vmmv1.MachineConfig) *Worker {
 // createWith makes a worker with a machine whose guest is code in long mode.
 func createWith(t testing.TB, code []byte, c *vmmv1.MachineConfig) *Worker {
 	t.Helper()
+	return createAs(t, code, &vmmv1.CreateRequest{Machine: c})
+}
+
+func createAs(t testing.TB, code []byte, r *vmmv1.CreateRequest) *Worker {
+	t.Helper()
 	if _, err := os.Stat("/dev/kvm"); errors.Is(err, fs.ErrNotExist) {
 		t.Skip("NOT TESTED: this host has no /dev/kvm")
 	}
-	c.Kernel = writeFile(t, "kernel", boottest.ELF{Code: code}.Marshal())
+	r.Machine.Kernel = writeFile(t, "kernel", boottest.ELF{Code: code}.Marshal())
 	w := New(Config{Log: slog.New(slog.DiscardHandler), Timeline: new(timeline.Timeline)})
 	t.Cleanup(w.Close)
-	if _, err := w.Create(context.Background(), &vmmv1.CreateRequest{Machine: c}); err != nil {
+	if _, err := w.Create(context.Background(), r); err != nil {
 		t.Fatal(err)
 	}
 	return w

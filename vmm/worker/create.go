@@ -47,16 +47,25 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 		return nil, refuse(err, append(p.resources, log))
 	}
 	log.record(w.console)
-	tuneRuntime(max(c.CPUs, 1), c.Profile.TimerSlack, w.config.Log)
+	w.adopt(m, p, req.GetMachine())
+	go w.bury(m, p.resources, log)
+	if req.GetStart() {
+		w.start(m)
+	}
+	// Beside the answer, and the guest: who is called waits for neither.
+	go tuneRuntime(max(c.CPUs, 1), c.Profile.TimerSlack, w.config.Log)
+	return &vmmv1.CreateResponse{HostProfile: c.Profile.String()}, nil
+}
+
+// adopt makes m the worker's machine, which was made of p and of a configuration.
+func (w *Worker) adopt(m *machine.Machine, p *parts, c *vmmv1.MachineConfig) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.machine, w.controls, w.sockets = m, &p.controls, req.GetMachine().GetVsock().GetPaths()
-	w.configuration = req.GetMachine()
-	if c.RAM != nil && c.RAM.CanRebase() {
+	w.machine, w.controls, w.sockets = m, &p.controls, c.GetVsock().GetPaths()
+	w.configuration = c
+	if ram := p.machine.RAM; ram != nil && ram.CanRebase() {
 		w.base, w.first = p.snapshot, p.snapshot
 	}
-	go w.bury(m, p.resources, log)
-	return &vmmv1.CreateResponse{HostProfile: c.Profile.String()}, nil
 }
 
 // refuse frees what was opened and says whether the configuration is to blame

@@ -68,3 +68,17 @@ func TestStates(t *testing.T) {
 	must(w.Wait(ctx, &vmmv1.WaitRequest{}))(t)
 	wantState(t, w, vmmv1.MachineState_MACHINE_STATE_ENDED)
 }
+
+// TestCreateStarts makes machines that run at once, as the guest's end shows, and that
+// are as others are.
+func TestCreateStarts(t *testing.T) {
+	powerOff := []byte{0xb0, 0x34, 0xba, 0, 0x06, 0, 0, 0xee, 0xf4} // mov al, 0x34; mov edx, 0x600; out dx, al; hlt
+	w := createAs(t, powerOff, &vmmv1.CreateRequest{Machine: &vmmv1.MachineConfig{}, Start: true})
+	if r := must(w.Wait(t.Context(), &vmmv1.WaitRequest{}))(t); r.GetReason() != vmmv1.EndReason_END_REASON_POWER_OFF {
+		t.Errorf("its end: %v", r)
+	}
+	w = createAs(t, []byte{0xf4}, &vmmv1.CreateRequest{Machine: &vmmv1.MachineConfig{}, Start: true})
+	must(w.Start(t.Context(), &vmmv1.StartRequest{}))(t) // which is nothing new
+	must(w.Pause(t.Context(), &vmmv1.PauseRequest{}))(t)
+	wantState(t, w, vmmv1.MachineState_MACHINE_STATE_PAUSED)
+}

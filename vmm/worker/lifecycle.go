@@ -84,11 +84,15 @@ func (w *Worker) Start(context.Context, *vmmv1.StartRequest) (*vmmv1.StartRespon
 	if err != nil {
 		return nil, err
 	}
+	w.start(m)
+	return &vmmv1.StartResponse{}, nil
+}
+
+func (w *Worker) start(m *machine.Machine) {
 	w.lifecycle.turns.Lock()
 	defer w.lifecycle.turns.Unlock()
 	m.Start()
 	w.lifecycle.started.Store(true)
-	return &vmmv1.StartResponse{}, nil
 }
 
 // Pause implements vmmv1.WorkerService.

@@ -372,7 +372,9 @@ type CreateRequest struct {
 	// at.
 	Snapshot string `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	// Not set: as each of its fields says.
-	Memory        *MemoryOptions `protobuf:"bytes,4,opt,name=memory,proto3" json:"memory,omitempty"`
+	Memory *MemoryOptions `protobuf:"bytes,4,opt,name=memory,proto3" json:"memory,omitempty"`
+	// Let the guest run at once, as Start does: a call less to wait for.
+	Start         bool `protobuf:"varint,5,opt,name=start,proto3" json:"start,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -426,6 +428,13 @@ func (x *CreateRequest) GetMemory() *MemoryOptions {
 		return x.Memory
 	}
 	return nil
+}
+
+func (x *CreateRequest) GetStart() bool {
+	if x != nil {
+		return x.Start
+	}
+	return false
 }
 
 // MemoryOptions say what is behind a machine's memory.
@@ -2928,11 +2937,12 @@ var File_v1_worker_proto protoreflect.FileDescriptor
 
 const file_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	"\x0fv1/worker.proto\x12\x0fbulkhead.vmm.v1\"\x9d\x01\n" +
+	"\x0fv1/worker.proto\x12\x0fbulkhead.vmm.v1\"\xb3\x01\n" +
 	"\rCreateRequest\x128\n" +
 	"\amachine\x18\x01 \x01(\v2\x1e.bulkhead.vmm.v1.MachineConfigR\amachine\x12\x1a\n" +
 	"\bsnapshot\x18\x02 \x01(\tR\bsnapshot\x126\n" +
-	"\x06memory\x18\x04 \x01(\v2\x1e.bulkhead.vmm.v1.MemoryOptionsR\x06memory\"\x9f\x01\n" +
+	"\x06memory\x18\x04 \x01(\v2\x1e.bulkhead.vmm.v1.MemoryOptionsR\x06memory\x12\x14\n" +
+	"\x05start\x18\x05 \x01(\bR\x05start\"\x9f\x01\n" +
 	"\rMemoryOptions\x128\n" +
 	"\abacking\x18\x01 \x01(\x0e2\x1e.bulkhead.vmm.v1.MemoryBackingR\abacking\x125\n" +
 	"\bprefetch\x18\x02 \x01(\x0e2\x19.bulkhead.vmm.v1.PrefetchR\bprefetch\x12\x1d\n" +
