@@ -37,7 +37,7 @@ func backings() []backing {
 // measureBackings times guests that go on from one snapshot by each way, in turns:
 // with the snapshot's memory in the host's page cache, and without.
 func (b *bench) measureBackings() error {
-	dir, err := b.saveOne()
+	_, dir, err := b.saveOne()
 	if err != nil {
 		return err
 	}

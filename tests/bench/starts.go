@@ -13,30 +13,13 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // measureStarts times worker start → first KVM_RUN, in turns with the floor
 // and with QEMU.
 func (b *bench) measureStarts() error {
-	ours, floor, theirs := series{Name: "bulkhead-vmm"}, series{Name: "bare ioctls in C"}, series{Name: "QEMU microvm"}
-	for i := range b.starts + 1 {
-		o, err := b.startOurs()
-		if err != nil {
-			return err
-		}
-		f, err := b.startFloor()
-		if err != nil {
-			return err
-		}
-		q, err := b.startQEMU()
-		if err != nil {
-			return err
-		}
-		if i == 0 {
-			continue // to warm the page cache
-		}
-		ours.Samples = append(ours.Samples, ms(o))
-		floor.Samples = append(floor.Samples, ms(f))
-		theirs.Samples = append(theirs.Samples, ms(q))
+	c := newContest("bulkhead-vmm", floorName, floorRAMFirst, "QEMU microvm")
+	err := c.rounds(b.starts, b.startOurs, b.startFloor(chipsFirst), b.startFloor(ramFirst), b.startQEMU)
+	if err != nil {
+		return err
 	}
 	b.report.add(result{
-		Name: "worker start → first KVM_RUN", Unit: "ms", Goal: "≤ 1.5 × bare ioctls, < 0.5 × QEMU",
-		Series: []series{ours, floor, theirs},
+		Name: "worker start → first KVM_RUN", Unit: "ms", Goal: "≤ 1.5 × bare ioctls, < 0.5 × QEMU", Series: c,
 	})
 	return nil
 }
@@ -67,8 +50,21 @@ func (v *vm) firstRun() (time.Duration, error) {
 	}
 }
 
-func (b *bench) startFloor() (time.Duration, error) {
-	return b.runFloor("boot", b.kernel(), b.initrd(), fmt.Sprint(memoryMiB))
+// order is in which order the floor makes a machine's parts; see floor.c.
+type order string
+
+const (
+	chipsFirst order = "chips-first"
+	ramFirst   order = "ram-first"
+)
+
+// The floor's names as a contestant, in either order.
+const floorName, floorRAMFirst = "bare ioctls in C", "RAM first"
+
+func (b *bench) startFloor(o order) func() (time.Duration, error) {
+	return func() (time.Duration, error) {
+		return b.runFloor("boot", string(o), b.kernel(), b.initrd(), fmt.Sprint(memoryMiB))
+	}
 }
 
 // runFloor returns how long the floor took up to the first KVM_RUN.

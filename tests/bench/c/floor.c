@@ -2,9 +2,12 @@
  * The floor: the bare ioctl sequence that every VMM has to make, in C, without
  * devices, and without checking what it reads.
  *
- *   floor boot VMLINUX INITRD MEMORY_MIB     up to the first KVM_RUN
- *   floor restore STATE MEMORY MEMORY_MIB    likewise, from a snapshot's state
- *   floor exits COUNT                        port exits, nothing done about them
+ *   floor boot ORDER VMLINUX INITRD MEMORY_MIB     up to the first KVM_RUN
+ *   floor restore ORDER STATE MEMORY MEMORY_MIB    likewise, from a snapshot's state
+ *   floor exits COUNT                              port exits, nothing done about them
+ *
+ * ORDER is chips-first, which is usual, or ram-first: a memory slot waits until KVM
+ * has let go of what the chips have changed.
  *
  * Prints the CLOCK_MONOTONIC time of the first KVM_RUN, or the nanoseconds that
  * COUNT exits took, as often as it is sent a line.
@@ -47,25 +50,39 @@ struct machine {
 	struct kvm_run *run;
 };
 
-static void board(struct machine *m, int irqchip)
+enum order { NO_CHIPS, CHIPS_FIRST, RAM_FIRST };
+
+static void chips(struct machine *m)
 {
-	uint64_t identity = 0xfffbc000;
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 
-	m->kvm = must(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
-	m->vm = must(ioctl(m->kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-	must(ioctl(m->vm, KVM_SET_TSS_ADDR, 0xfffbd000), "KVM_SET_TSS_ADDR");
-	must(ioctl(m->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity), "KVM_SET_IDENTITY_MAP_ADDR");
-	if (irqchip) {
-		must(ioctl(m->vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
-		must(ioctl(m->vm, KVM_CREATE_PIT2, &pit), "KVM_CREATE_PIT2");
-	}
+	must(ioctl(m->vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
+	must(ioctl(m->vm, KVM_CREATE_PIT2, &pit), "KVM_CREATE_PIT2");
+}
+
+static void ram(struct machine *m)
+{
 	m->ram = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | (m->memory ? 0 : MAP_ANONYMOUS),
 		      m->memory ? m->memory : -1, 0);
 	if (m->ram == MAP_FAILED)
 		err(1, "mmap");
 	struct kvm_userspace_memory_region slot = { .memory_size = m->size, .userspace_addr = (uintptr_t)m->ram };
 	must(ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &slot), "KVM_SET_USER_MEMORY_REGION");
+}
+
+static void board(struct machine *m, enum order order)
+{
+	uint64_t identity = 0xfffbc000;
+
+	m->kvm = must(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
+	m->vm = must(ioctl(m->kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
+	must(ioctl(m->vm, KVM_SET_TSS_ADDR, 0xfffbd000), "KVM_SET_TSS_ADDR");
+	must(ioctl(m->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity), "KVM_SET_IDENTITY_MAP_ADDR");
+	if (order == CHIPS_FIRST)
+		chips(m);
+	ram(m);
+	if (order == RAM_FIRST)
+		chips(m);
 }
 
 static void vcpu(struct machine *m)
@@ -179,12 +196,12 @@ static void first_run(struct machine *m)
 	printf("%llu\n", (unsigned long long)first);
 }
 
-static void boot(const char *kernel, const char *initrd, size_t mib)
+static void boot(enum order order, const char *kernel, const char *initrd, size_t mib)
 {
 	struct machine m = { .size = mib << 20 };
 	uint32_t size;
 
-	board(&m, 1);
+	board(&m, order);
 	uint64_t entry = load_kernel(&m, kernel);
 	uint64_t at = load_initrd(&m, initrd, &size);
 	zero_page(&m, at, size);
@@ -207,7 +224,7 @@ static void *record(uint8_t **at)
 	return p;
 }
 
-static void restore(const char *state, const char *memory, size_t mib)
+static void restore(enum order order, const char *state, const char *memory, size_t mib)
 {
 	static const struct { unsigned long request; const char *name; int vm; } calls[] = {
 		{ KVM_SET_CPUID2, "KVM_SET_CPUID2" }, { KVM_SET_MP_STATE, "KVM_SET_MP_STATE" },
@@ -226,7 +243,7 @@ static void restore(const char *state, const char *memory, size_t mib)
 	m.memory = must(open(memory, O_RDONLY | O_CLOEXEC), memory);
 	int fd = must(open(state, O_RDONLY | O_CLOEXEC), state);
 	must(read(fd, buffer, sizeof buffer), state);
-	board(&m, 1);
+	board(&m, order);
 	vcpu(&m);
 	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
 		must(ioctl(calls[i].vm ? m.vm : m.vcpu, calls[i].request, record(&at)), calls[i].name);
@@ -242,7 +259,7 @@ static void exits(long batch)
 	struct kvm_regs r = { .rip = 0x1000, .rflags = 2 };
 	char line[16];
 
-	board(&m, 0);
+	board(&m, NO_CHIPS);
 	memcpy(m.ram + 0x1000, code, sizeof code);
 	processor(&m);
 	must(ioctl(m.vcpu, KVM_GET_SREGS, &s), "KVM_GET_SREGS");
@@ -261,15 +278,24 @@ static void exits(long batch)
 	}
 }
 
+static enum order order(const char *name)
+{
+	if (!strcmp(name, "chips-first"))
+		return CHIPS_FIRST;
+	if (!strcmp(name, "ram-first"))
+		return RAM_FIRST;
+	errx(2, "there is no order \"%s\"", name);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc == 5 && !strcmp(argv[1], "boot"))
-		boot(argv[2], argv[3], atol(argv[4]));
-	else if (argc == 5 && !strcmp(argv[1], "restore"))
-		restore(argv[2], argv[3], atol(argv[4]));
+	if (argc == 6 && !strcmp(argv[1], "boot"))
+		boot(order(argv[2]), argv[3], argv[4], atol(argv[5]));
+	else if (argc == 6 && !strcmp(argv[1], "restore"))
+		restore(order(argv[2]), argv[3], argv[4], atol(argv[5]));
 	else if (argc == 3 && !strcmp(argv[1], "exits"))
 		exits(atol(argv[2]));
 	else
-		errx(2, "usage: floor boot VMLINUX INITRD MEMORY_MIB | floor restore STATE MEMORY MEMORY_MIB | floor exits COUNT");
+		errx(2, "usage: floor boot ORDER VMLINUX INITRD MEMORY_MIB | floor restore ORDER STATE MEMORY MEMORY_MIB | floor exits COUNT");
 	return 0;
 }
