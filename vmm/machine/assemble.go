@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/bulkhead-vm/bulkhead/boot"
 	"github.com/bulkhead-vm/bulkhead/devices/bus"
@@ -18,8 +19,8 @@ import (
 
 // assemble builds the machine from the board up. What it made by the time of
 // an error, Close gives back.
-func (m *Machine) assemble(sys *kvm.System, c Config) error {
-	if err := m.createBoard(sys, c); err != nil {
+func (m *Machine) assemble(c Config) error {
+	if err := m.createBoard(c); err != nil {
 		return err
 	}
 	c.Timeline.Mark("memory and interrupt controllers")
@@ -37,14 +38,14 @@ func (m *Machine) assemble(sys *kvm.System, c Config) error {
 	}
 	c.Timeline.Mark("devices")
 	if c.State != nil {
-		return m.restore(sys, c, pio, mmio)
+		return m.restore(c, pio, mmio)
 	}
 	entry, err := m.load(c)
 	if err != nil {
 		return err
 	}
 	c.Timeline.Mark("kernel and initrd in memory")
-	if err := m.createCPUs(sys, c, pio, mmio); err != nil {
+	if err := m.createCPUs(c, pio, mmio); err != nil {
 		return err
 	}
 	if err := vcpu.SetEntry(m.vcpus[0], entry); err != nil {
@@ -69,7 +70,7 @@ func (m *Machine) load(c Config) (entry boot.Entry, err error) {
 
 // createBoard makes what processors and devices are plugged into: RAM and
 // interrupt controllers.
-func (m *Machine) createBoard(sys *kvm.System, c Config) (err error) {
+func (m *Machine) createBoard(c Config) (err error) {
 	if m.mem == nil {
 		reserve := memory.New
 		if c.HugePages {
@@ -78,12 +79,8 @@ func (m *Machine) createBoard(sys *kvm.System, c Config) (err error) {
 		if m.mem, err = reserve(c.Memory); err != nil {
 			return err
 		}
-		m.close = append(m.close, m.mem.Close)
+		m.close = slices.Insert(m.close, 0, m.mem.Close) // when KVM has let go of it
 	}
-	if m.vm, err = sys.CreateVM(); err != nil {
-		return err
-	}
-	m.close = append(m.close, m.vm.Close)
 	// Before the chips: KVM lets others finish what they do with the buses that those
 	// are plugged into, which takes milliseconds, and a memory slot waits for the end
 	// of that.
@@ -140,11 +137,7 @@ func (m *Machine) interrupt(gsi uint32) (*eventfd.EventFD, error) {
 }
 
 // createCPUs makes the processors, as they are at power-on.
-func (m *Machine) createCPUs(sys *kvm.System, c Config, pio, mmio *bus.Bus) error {
-	supported, err := sys.SupportedCPUID()
-	if err != nil {
-		return err
-	}
+func (m *Machine) createCPUs(c Config, pio, mmio *bus.Bus) error {
 	xsaveSize, err := m.vm.XSaveSize()
 	if err != nil {
 		return err
@@ -158,16 +151,16 @@ func (m *Machine) createCPUs(sys *kvm.System, c Config, pio, mmio *bus.Bus) erro
 		m.vcpus = append(m.vcpus, v)
 		m.close = append(m.close, v.Close)
 		if c.State == nil {
-			err = template.Reset(v, supported)
+			err = template.Reset(v, m.supported)
 		} else {
-			err = vcpu.Restore(v, c.State.GetCpus()[id], supported)
+			err = vcpu.Restore(v, c.State.GetCpus()[id], m.supported)
 		}
 		if err != nil {
 			return err
 		}
 		var completer vcpu.Completer
 		if c.Profile.CompleteInstructions {
-			completer = emulate.New(m.mem, supported, xsaveSize)
+			completer = emulate.New(m.mem, m.supported, xsaveSize)
 		}
 		tl := c.Timeline
 		if id > 0 {

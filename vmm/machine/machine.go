@@ -23,11 +23,12 @@ import (
 
 // Machine is a virtual machine. Its methods may be called from any goroutine.
 type Machine struct {
-	vm    *kvm.VM
-	mem   *memory.Memory
-	vcpus []*kvm.VCPU
-	cpus  []*vcpu.CPU
-	close []func() error // what New made, in order
+	vm        *kvm.VM
+	supported []kvm.CPUIDEntry // what KVM can offer its processors
+	mem       *memory.Memory
+	vcpus     []*kvm.VCPU
+	cpus      []*vcpu.CPU
+	close     []func() error // what was made for it, in order
 
 	events  acpiEvents
 	devices []plugged // in the order that they are plugged in
@@ -42,18 +43,32 @@ type Machine struct {
 	done    chan struct{} // closed once end is set
 }
 
-// New assembles a machine that is ready to Start. The caller keeps sys, which
-// must stay open until New returns, and closes the machine.
+// New is NewFrom a bare machine of its own. The caller keeps sys, which must stay open
+// until New returns.
 func New(sys *kvm.System, c Config) (*Machine, error) {
-	m := &Machine{mem: c.RAM, done: make(chan struct{})}
+	b, err := NewBare(sys)
+	if err != nil {
+		if c.RAM != nil {
+			err = errors.Join(err, c.RAM.Close())
+		}
+		return nil, err
+	}
+	return NewFrom(b, c)
+}
+
+// NewFrom assembles a machine that is ready to Start. The caller closes it. The bare
+// machine becomes a part of it, even if NewFrom fails.
+func NewFrom(b *Bare, c Config) (*Machine, error) {
+	m := &Machine{vm: b.vm, supported: b.supported, mem: c.RAM, done: make(chan struct{})}
 	if m.mem != nil {
 		m.close = append(m.close, m.mem.Close)
 	}
+	m.close = append(m.close, m.vm.Close)
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	if err := m.assemble(sys, c); err != nil {
+	if err := m.assemble(c); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	m.mem.OnFailure(func(err error) { m.finish(End{HostError, err}) })

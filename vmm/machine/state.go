@@ -61,8 +61,8 @@ func (m *Machine) state(sys *kvm.System) (*statev1.Machine, error) {
 }
 
 // restore has the machine go on where c.State says, in place of a boot.
-func (m *Machine) restore(sys *kvm.System, c Config, pio, mmio *bus.Bus) error {
-	if err := m.createCPUs(sys, c, pio, mmio); err != nil {
+func (m *Machine) restore(c Config, pio, mmio *bus.Bus) error {
+	if err := m.createCPUs(c, pio, mmio); err != nil {
 		return err
 	}
 	c.Timeline.Mark("vCPUs")

@@ -23,18 +23,15 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 		return nil, status.Error(codes.AlreadyExists, "this worker has its machine")
 	}
 	w.config.Timeline.Mark("configuration received")
-	sys, err := kvm.Open("")
-	if err != nil {
-		return nil, status.Error(codes.FailedPrecondition, err.Error())
-	}
-	defer sys.Close()
-	p, err := open(req, w.warn)
-	if err != nil {
-		return nil, refuse(err, p.resources)
-	}
-	log, err := w.openConsoleLog(req.GetMachine())
-	if err != nil {
-		return nil, refuse(err, p.resources)
+	bare := make(chan bareMachine, 1) // made beside what takes longer
+	go func() { bare <- makeBare() }()
+	p, log, err := w.openParts(req)
+	b := <-bare
+	switch {
+	case b.err != nil:
+		return nil, status.Error(codes.FailedPrecondition, errors.Join(b.err, p.resources.Close(), log.Close()).Error())
+	case err != nil:
+		return nil, refuse(err, append(p.resources, b))
 	}
 	w.prefetch(p.snapshot, p.machine.RAM, req.GetMemory())
 	c := p.machine
@@ -42,7 +39,7 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 	c.Console = w.console
 	c.Report = w.report
 	c.Timeline = w.config.Timeline
-	m, err := machine.New(sys, c)
+	m, err := machine.NewFrom(b.Bare, c)
 	if err != nil {
 		return nil, refuse(err, append(p.resources, log))
 	}
@@ -55,6 +52,31 @@ func (w *Worker) Create(_ context.Context, req *vmmv1.CreateRequest) (*vmmv1.Cre
 	// Beside the answer, and the guest: who is called waits for neither.
 	go tuneRuntime(max(c.CPUs, 1), c.Profile.TimerSlack, w.config.Log)
 	return &vmmv1.CreateResponse{HostProfile: c.Profile.String()}, nil
+}
+
+// bareMachine is one, or why there is none.
+type bareMachine struct {
+	*machine.Bare
+	err error
+}
+
+func makeBare() bareMachine {
+	sys, err := kvm.Open("")
+	if err != nil {
+		return bareMachine{err: err}
+	}
+	defer sys.Close()
+	b, err := machine.NewBare(sys)
+	return bareMachine{b, err}
+}
+
+// openParts opens what a machine is made of. The caller closes that, also if err isn't
+// nil.
+func (w *Worker) openParts(req *vmmv1.CreateRequest) (p *parts, log consoleLog, err error) {
+	if p, err = open(req, w.warn); err == nil {
+		log, err = w.openConsoleLog(req.GetMachine())
+	}
+	return p, log, err
 }
 
 // adopt makes m the worker's machine, which was made of p and of a configuration.
