@@ -81,9 +81,8 @@ func (m *Machine) createBoard(c Config) (err error) {
 		}
 		m.close = slices.Insert(m.close, 0, m.mem.Close) // when KVM has let go of it
 	}
-	// Before the chips: KVM lets others finish what they do with the buses that those
-	// are plugged into, which takes milliseconds, and a memory slot waits for the end
-	// of that.
+	// Before the chips: those change KVM's tables of buses, whose old copies are freed
+	// after a grace period of milliseconds, and a slot would wait for that as well.
 	for i, r := range m.mem.Regions() {
 		if err := m.vm.SetMemorySlot(kvm.MemorySlot{Slot: uint32(i), GPA: uint64(r.Start), Bytes: r.Bytes}); err != nil {
 			return err
