@@ -66,13 +66,13 @@ func (s *sandbox) startCommand() error {
 	}
 	rested := s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED)
 	if rested {
-		if err := s.node.reserve(s.name, s.spec()); err != nil {
+		if err := s.node.reserve(s.host, s.spec()); err != nil {
 			return err
 		}
 	}
 	err := s.begin(false)
 	if err != nil && rested {
-		s.node.ledger.Release(s.name)
+		s.node.ledger.Release(s.host)
 	}
 	return noSpace(s.name, fmt.Sprintf("sandbox %q is not started", s.name), err)
 }

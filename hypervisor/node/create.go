@@ -53,13 +53,13 @@ func (n *Node) Create(r *bulkheadv1.CreateSandboxRequest, client string) (*bulkh
 // admit makes a sandbox of a record, and returns it as it is then. The caller holds
 // n.admission.
 func (n *Node) admit(record *storev1.Record) (*bulkheadv1.Sandbox, error) {
-	name := record.GetSandbox().GetName()
-	if err := n.reserve(name, record.GetSandbox().GetSpec()); err != nil {
+	name, host := record.GetSandbox().GetName(), hostName(record)
+	if err := n.reserve(host, record.GetSandbox().GetSpec()); err != nil {
 		return nil, err
 	}
 	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: "created", Optional: true}
 	if _, err := n.config.Store.Put(record, change); err != nil {
-		n.ledger.Release(name)
+		n.ledger.Release(host)
 		return nil, noSpace(name, "the sandbox is not created", err)
 	}
 	made := proto.CloneOf(record.GetSandbox())
@@ -150,12 +150,12 @@ func (n *Node) checkVsockPath(path string) error {
 }
 
 // reserve gives a sandbox its share of the node.
-func (n *Node) reserve(name string, s *bulkheadv1.SandboxSpec) error {
+func (n *Node) reserve(host string, s *bulkheadv1.SandboxSpec) error {
 	if n.limits.Load().Capacity == nil {
-		n.ledger.Take(name, needs(s))
+		n.ledger.Take(host, needs(s))
 		return nil
 	}
-	err := n.ledger.Reserve(name, needs(s))
+	err := n.ledger.Reserve(host, needs(s))
 	var short *capacity.ShortageError
 	if errors.As(err, &short) {
 		return &fault.Error{Kind: fault.Exhausted, Reason: fault.ReasonNoRoom, Subject: n.config.Name, Message: "the node has no room for the sandbox", Err: err}

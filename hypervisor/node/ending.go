@@ -68,7 +68,7 @@ func (s *sandbox) finish(exit *bulkheadv1.SandboxExit) {
 func (s *sandbox) rest(message string) {
 	status := s.status()
 	status.State, status.RestartTime = bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED, nil
-	s.node.ledger.Release(s.name)
+	s.node.ledger.Release(s.host)
 	s.keep(message)
 }
 
@@ -136,7 +136,7 @@ func (s *sandbox) backOff(ran time.Duration) {
 // remove is DELETING, with nothing of a run left.
 func (s *sandbox) remove(message string) {
 	s.status().State = bulkheadv1.SandboxState_SANDBOX_STATE_DELETING
-	s.node.ledger.Release(s.name)
+	s.node.ledger.Release(s.host)
 	if err := s.keep(message); err != nil {
 		return // nothing is removed of a sandbox that may be there again; tryAgain goes on
 	}

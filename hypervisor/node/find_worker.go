@@ -61,7 +61,7 @@ func (n *Node) end(r *storev1.Record) error {
 	if err == nil {
 		return nil
 	}
-	b, opened := supervise.OpenBundle(n.config.RuntimeDir, r.GetSandbox().GetName())
+	b, opened := supervise.OpenBundle(n.config.RuntimeDir, hostName(r))
 	if opened != nil {
 		return err
 	}

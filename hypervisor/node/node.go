@@ -160,9 +160,9 @@ func (n *Node) removeOwn() error {
 // keptName is where in StateDir each sandbox has a directory.
 const keptName = "sandboxes"
 
-// kept returns the directory with what is kept of a sandbox.
-func (n *Node) kept(name string) string {
-	return filepath.Join(n.config.StateDir, keptName, name)
+// kept returns the directory with what is kept of a sandbox, by its name on the host.
+func (n *Node) kept(host string) string {
+	return filepath.Join(n.config.StateDir, keptName, host)
 }
 
 // needs is what a sandbox is given of the node.

@@ -29,40 +29,40 @@ const (
 // describe returns the plan for a sandbox. Its images aren't looked for yet: for one
 // that is up they needn't be there any more.
 func (n *Node) describe(r *storev1.Record) (p instance.Plan) {
-	name, s := r.GetSandbox().GetName(), r.GetSandbox().GetSpec()
-	p.Name, p.BootTimeout = name, n.bootTimeout(s)
+	host, s := hostName(r), r.GetSandbox().GetSpec()
+	p.Name, p.BootTimeout = host, n.bootTimeout(s)
 	p.Machine = &vmmv1.MachineConfig{
 		Cpus:        s.GetCpus(),
 		MemoryBytes: s.GetMemoryBytes(),
 		Cmdline:     s.GetKernel().GetCmdline(),
 		Transport:   vmmv1.Transport(s.GetTransport()), // the same numbers
 		Balloon:     true,
-		Console:     &vmmv1.LogFile{Path: filepath.Join(n.kept(name), consoleName)},
-		Disks:       n.disks(name, s.GetDisks()),
+		Console:     &vmmv1.LogFile{Path: filepath.Join(n.kept(host), consoleName)},
+		Disks:       n.disks(host, s.GetDisks()),
 		Networks:    networks(r),
 	}
 	p.Memory = n.memory(r)
 	if path := s.GetVsockPath(); path != "" {
 		p.Machine.Vsock = &vmmv1.Vsock{Paths: []*vmmv1.VsockPath{{Path: path}}}
 	}
-	p.Setup, p.Images = setup(name, s), n.imagesOf(s)
+	p.Setup, p.Images = setup(r.GetSandbox().GetName(), s), n.imagesOf(s)
 	if n.restores(r) {
 		p.Identity, p.Images, p.Template = renewed(r), n.sourceOf(r), r.GetTemplate() != ""
 	}
 	if c := s.GetCommand(); c != nil {
 		command := Command(c)
-		p.Command, p.Log = &command, &vmmv1.LogFile{Path: filepath.Join(n.kept(name), outputName)}
+		p.Command, p.Log = &command, &vmmv1.LogFile{Path: filepath.Join(n.kept(host), outputName)}
 	}
 	return p
 }
 
-func (n *Node) disks(name string, disks []*bulkheadv1.Disk) (all []*vmmv1.Disk) {
+func (n *Node) disks(host string, disks []*bulkheadv1.Disk) (all []*vmmv1.Disk) {
 	for i, d := range disks {
 		disk := &vmmv1.Disk{
 			Path: d.GetPath(), ReadOnly: d.GetReadOnly(), Direct: d.GetDirect(), Limit: limit(d.GetLimit()), Overlay: d.GetOverlayPath(),
 		}
 		if d.GetOverlay() && disk.Overlay == "" {
-			disk.Overlay = n.ownOverlay(name, i)
+			disk.Overlay = n.ownOverlay(host, i)
 		}
 		all = append(all, disk)
 	}

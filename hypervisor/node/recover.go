@@ -24,12 +24,12 @@ func (n *Node) recover() error {
 	if err != nil {
 		return err
 	}
-	known := map[string]bool{}
+	known, hosts := map[string]bool{}, map[string]bool{} // by their names, and those on the host
 	for _, r := range records {
-		known[r.GetSandbox().GetName()] = true
+		known[r.GetSandbox().GetName()], hosts[hostName(r)] = true, true
 		if state := r.GetSandbox().GetStatus().GetState(); state != bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED &&
 			state != bulkheadv1.SandboxState_SANDBOX_STATE_DELETING {
-			n.ledger.Take(r.GetSandbox().GetName(), needs(r.GetSandbox().GetSpec()))
+			n.ledger.Take(hostName(r), needs(r.GetSandbox().GetSpec()))
 		}
 	}
 	forks, err := n.findUnfinished(known)
@@ -45,7 +45,7 @@ func (n *Node) recover() error {
 	if n.own != nil {
 		return nil // what is in the runtime directory may be other nodes'
 	}
-	return n.removeStrays(known)
+	return n.removeStrays(hosts)
 }
 
 // recover goes on where the sandbox was left.

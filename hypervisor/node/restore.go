@@ -122,7 +122,7 @@ func (n *Node) freshDisks(r *storev1.Record) error {
 	for i, d := range r.GetSandbox().GetSpec().GetDisks() {
 		switch {
 		case d.GetOverlay() && d.GetOverlayPath() == "":
-			if err := os.Remove(n.ownOverlay(r.GetSandbox().GetName(), i)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := os.Remove(n.ownOverlay(hostName(r), i)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("disk %d: %w", i, err)
 			}
 		case !d.GetReadOnly() && ran:
@@ -133,8 +133,8 @@ func (n *Node) freshDisks(r *storev1.Record) error {
 }
 
 // ownOverlay is where a sandbox has its own overlay of a disk.
-func (n *Node) ownOverlay(name string, disk int) string {
-	return filepath.Join(n.kept(name), fmt.Sprintf("disk%d.overlay", disk))
+func (n *Node) ownOverlay(host string, disk int) string {
+	return filepath.Join(n.kept(host), fmt.Sprintf("disk%d.overlay", disk))
 }
 
 // renewed is who a guest is to be that goes on from a snapshot.

@@ -20,12 +20,12 @@ func (n *Node) removeAll(r *storev1.Record) error {
 	if err := n.removeRun(r); err != nil { // who lives has its files
 		return err
 	}
-	return os.RemoveAll(n.kept(r.GetSandbox().GetName()))
+	return os.RemoveAll(n.kept(hostName(r)))
 }
 
 // leftovers reports whether a run has left a worker, or could have.
 func (n *Node) leftovers(r *storev1.Record) bool {
-	_, err := supervise.OpenBundle(n.config.RuntimeDir, r.GetSandbox().GetName())
+	_, err := supervise.OpenBundle(n.config.RuntimeDir, hostName(r))
 	return r.GetWorker() != nil || !errors.Is(err, fs.ErrNotExist)
 }
 
@@ -33,7 +33,7 @@ func (n *Node) leftovers(r *storev1.Record) bool {
 // worker, bundle, cgroup, vsock's socket and taps. It fails, with the bundle still
 // there, as long as a worker lives: while it does, there must be no other.
 func (n *Node) removeRun(r *storev1.Record) error {
-	name := r.GetSandbox().GetName()
+	name := hostName(r)
 	var errs []error
 	if w := r.GetWorker(); w != nil {
 		errs = append(errs, supervise.Kill(identity(w)))
@@ -51,7 +51,7 @@ func (n *Node) removeRun(r *storev1.Record) error {
 	}
 	if there {
 		if err := b.Remove(); err != nil {
-			return errors.Join(append(errs, fmt.Errorf("a worker of sandbox %q is still there: %w", name, err))...)
+			return errors.Join(append(errs, fmt.Errorf("a worker of sandbox %q is still there: %w", r.GetSandbox().GetName(), err))...)
 		}
 	}
 	if path := r.GetSandbox().GetSpec().GetVsockPath(); path != "" {

@@ -23,6 +23,7 @@ import (
 type sandbox struct {
 	node      *Node
 	name      string
+	host      string               // what it has on the host is called by
 	requestID string               // of the call that created it
 	fork      string               // which it is of; empty: none
 	copyOf    *storev1.ForkRequest // of the call that forked it; nil: none did
@@ -75,7 +76,7 @@ type waiter struct {
 func (n *Node) add(r *storev1.Record, begin func(*sandbox)) (*sandbox, bool) {
 	name := r.GetSandbox().GetName()
 	s := &sandbox{
-		node: n, name: name, requestID: r.GetRequestId(), fork: r.GetFork(), copyOf: r.GetForkRequest(), record: r,
+		node: n, name: name, host: hostName(r), requestID: r.GetRequestId(), fork: r.GetFork(), copyOf: r.GetForkRequest(), record: r,
 		log:   n.config.Log.With(zap.String("sandbox", name), zap.String("uid", r.GetSandbox().GetUid())),
 		calls: make(chan func()), gone: make(chan struct{}),
 		timer: time.NewTimer(0),

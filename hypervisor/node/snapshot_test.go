@@ -102,7 +102,8 @@ func TestSnapshotAndRestore(t *testing.T) {
 func (f *fixture) untilLogged(name, word string) {
 	f.t.Helper()
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		b, _ := os.ReadFile(filepath.Join(f.config.StateDir, "sandboxes", name, "output.log"))
+		path, _, _ := f.Logs(name) // it may be gone
+		b, _ := os.ReadFile(path)
 		if strings.Contains(string(b), word) {
 			return
 		}

@@ -145,7 +145,7 @@ func (n *Node) checkPaths(r *storev1.Record) error {
 // makeRoom makes what a run needs of the host beside a worker.
 func (n *Node) makeRoom(r *storev1.Record) error {
 	s := r.GetSandbox()
-	if err := os.MkdirAll(n.kept(s.GetName()), 0o700); err != nil {
+	if err := os.MkdirAll(n.kept(hostName(r)), 0o700); err != nil {
 		return fmt.Errorf("directory of the sandbox: %w", err)
 	}
 	for i, network := range s.GetSpec().GetNetworks() {
@@ -156,7 +156,7 @@ func (n *Node) makeRoom(r *storev1.Record) error {
 		if n.config.Taps == nil {
 			return errors.New("this node makes no taps: make one and name it in place of the bridge")
 		}
-		if err := n.config.Taps.Add(tap, s.GetName(), network.GetBridge(), int(s.GetSpec().GetCpus()), network.GetMtu()); err != nil {
+		if err := n.config.Taps.Add(tap, hostName(r), network.GetBridge(), int(s.GetSpec().GetCpus()), network.GetMtu()); err != nil {
 			return err
 		}
 	}
@@ -167,7 +167,7 @@ func (n *Node) makeRoom(r *storev1.Record) error {
 func (n *Node) host(r *storev1.Record) instance.Host {
 	h := instance.Host{RuntimeDir: n.config.RuntimeDir, Worker: supervise.Options{Path: n.config.WorkerPath, Tied: n.config.Tied}}
 	if n.config.Cgroups != nil {
-		name, s := r.GetSandbox().GetName(), r.GetSandbox().GetSpec()
+		name, s := hostName(r), r.GetSandbox().GetSpec()
 		h.Worker.Contain = func(pid int) error {
 			return n.config.Cgroups.Add(name, pid, needs(s).Memory+cgroupSlack, int(s.GetCpus()))
 		}

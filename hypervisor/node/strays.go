@@ -15,9 +15,9 @@ import (
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
-// removeStrays removes what belongs to no sandbox: workers and their bundles,
-// taps, cgroups and files.
-func (n *Node) removeStrays(known map[string]bool) error {
+// removeStrays removes what belongs to no sandbox, of which hosts has the names on the
+// host: workers and their bundles, taps, cgroups and files.
+func (n *Node) removeStrays(hosts map[string]bool) error {
 	if err := supervise.SweepEmpty(n.config.RuntimeDir); err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ func (n *Node) removeStrays(known map[string]bool) error {
 		return err
 	}
 	for _, name := range bundles {
-		if !known[name] {
+		if !hosts[name] {
 			n.stray("worker", name, n.endStray(name))
 		}
 	}
@@ -35,14 +35,14 @@ func (n *Node) removeStrays(known map[string]bool) error {
 		return fmt.Errorf("state directory: %w", err)
 	}
 	for _, e := range kept {
-		if !known[e.Name()] {
+		if !hosts[e.Name()] {
 			n.stray("directory", e.Name(), os.RemoveAll(n.kept(e.Name())))
 		}
 	}
-	return n.removeStraysOfHost(known)
+	return n.removeStraysOfHost(hosts)
 }
 
-func (n *Node) removeStraysOfHost(known map[string]bool) error {
+func (n *Node) removeStraysOfHost(hosts map[string]bool) error {
 	if n.config.Taps != nil {
 		taps, err := n.config.Taps.Names()
 		if err != nil {
@@ -50,7 +50,7 @@ func (n *Node) removeStraysOfHost(known map[string]bool) error {
 		}
 		for name, all := range taps {
 			for _, tap := range all {
-				if !known[name] {
+				if !hosts[name] {
 					n.stray("tap "+tap, name, n.config.Taps.Remove(tap))
 				}
 			}
@@ -62,7 +62,7 @@ func (n *Node) removeStraysOfHost(known map[string]bool) error {
 			return err
 		}
 		for _, name := range names {
-			if !known[name] {
+			if !hosts[name] {
 				n.stray("cgroup", name, n.config.Cgroups.Remove(name))
 			}
 		}

@@ -79,10 +79,11 @@ func statsOf(r *vmmv1.StatsResponse) *bulkheadv1.SandboxStats {
 
 // Logs returns the paths of the logs of a sandbox's command and console.
 func (n *Node) Logs(name string) (output, console string, err error) {
-	if _, err := n.find(name); err != nil {
+	s, err := n.find(name)
+	if err != nil {
 		return "", "", err
 	}
-	return filepath.Join(n.kept(name), outputName), filepath.Join(n.kept(name), consoleName), nil
+	return filepath.Join(n.kept(s.host), outputName), filepath.Join(n.kept(s.host), consoleName), nil
 }
 
 // UntilOver waits until a sandbox has stopped for good, or is deleted.

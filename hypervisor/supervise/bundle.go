@@ -52,7 +52,7 @@ func RuntimeDir() string {
 // NewBundle makes a bundle below root. Its owner and its worker have it locked
 // as long as either lives.
 func NewBundle(root, name string) (*Bundle, error) {
-	if err := CheckName(name); err != nil {
+	if err := CheckName(strings.TrimPrefix(name, OwnMark)); err != nil {
 		return nil, err
 	}
 	r, err := makeRoot(root)
@@ -123,6 +123,10 @@ func bundles(r *os.Root) (names []string, err error) {
 
 // maxName leaves room for the sockets' names in the 107 bytes of a socket path.
 const maxName = 48
+
+// OwnMark begins the names of bundles that are of no sandbox called so: CheckName has
+// none that begin with it.
+const OwnMark = "+"
 
 // CheckName fails unless a sandbox may be called name.
 func CheckName(name string) error {
@@ -258,7 +262,7 @@ func SweepEmpty(root string) error {
 		return fmt.Errorf("runtime directory: %w", err)
 	}
 	for _, e := range entries {
-		if e.IsDir() && CheckName(e.Name()) == nil {
+		if e.IsDir() && CheckName(strings.TrimPrefix(e.Name(), OwnMark)) == nil {
 			r.Remove(e.Name()) // which fails for one that isn't empty
 		}
 	}
