@@ -17,6 +17,8 @@ type Memory struct {
 
 	mu       sync.Mutex
 	records  map[string]*storev1.Record
+	pools    map[string]*storev1.Pool
+	members  map[string]*storev1.Record
 	events   []*storev1.Event // the last of them, which is number version
 	size     int              // of events
 	draining bool
@@ -25,7 +27,9 @@ type Memory struct {
 var _ Store = (*Memory)(nil)
 
 // NewMemory returns an empty store.
-func NewMemory() *Memory { return &Memory{records: map[string]*storev1.Record{}} }
+func NewMemory() *Memory {
+	return &Memory{records: map[string]*storev1.Record{}, pools: map[string]*storev1.Pool{}, members: map[string]*storev1.Record{}}
+}
 
 // Records implements Store.
 func (m *Memory) Records() ([]*storev1.Record, error) {

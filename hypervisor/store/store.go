@@ -1,5 +1,6 @@
 // Package store keeps what a node knows: its sandboxes, and the changes that led
-// there, numbered, for those who watch.
+// there, numbered, for those who watch; and its pools with their members, of whose
+// changes nobody hears.
 package store
 
 import (
@@ -52,7 +53,27 @@ type Store interface {
 	// Draining and SetDraining keep whether the node is being drained.
 	Draining() (bool, error)
 	SetDraining(bool) error
+	Pools
 	Close() error
+}
+
+// Pools is what a Store keeps of pools.
+type Pools interface {
+	// Pools returns all pools, and PutPool keeps one, under its name. Pools are Optional
+	// changes.
+	Pools() ([]*storev1.Pool, error)
+	PutPool(*storev1.Pool) error
+	// DeletePool forgets the pool of a name. That there is none is no error.
+	DeletePool(name string) error
+	// Members returns the members of all pools, and PutMember keeps one, under its
+	// sandbox's name. Optional is as in Change.
+	Members() ([]*storev1.Record, error)
+	PutMember(r *storev1.Record, optional bool) error
+	// DeleteMember forgets the member of a name. That there is none is no error.
+	DeleteMember(name string) error
+	// Claim is Put, and DeleteMember of the member that has r's name on the host, in one
+	// step.
+	Claim(r *storev1.Record, change Change) (version uint64, err error)
 }
 
 // Change is what is remembered with a record.

@@ -18,12 +18,14 @@ import (
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
-// Buckets: sandboxes are by name, events by number, most significant byte first;
-// both in pieces.
+// Buckets: sandboxes, pools and their members are by name, events by number, most
+// significant byte first; all in pieces.
 var (
 	bucketNode      = []byte("node")
 	bucketSandboxes = []byte("sandboxes")
 	bucketEvents    = []byte("events")
+	bucketPools     = []byte("pools")
+	bucketMembers   = []byte("members")
 
 	keyFormat   = []byte("format")
 	keyDraining = []byte("draining")
@@ -49,40 +51,52 @@ func (s *Store) Close() error { return s.db.Close() }
 // Records implements store.Store.
 func (s *Store) Records() (all []*storev1.Record, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		return each(tx.Bucket(bucketSandboxes), nil, func(name, b []byte) (bool, error) {
-			r := new(storev1.Record)
-			if err := proto.Unmarshal(b, r); err != nil {
-				return false, fmt.Errorf("sandbox %q: %w", name, err)
-			}
-			all = append(all, r)
-			return true, nil
-		})
+		all, err = records(tx.Bucket(bucketSandboxes), "sandbox")
+		return err
+	})
+	return all, err
+}
+
+// records returns those of a bucket, each of which is a what.
+func records(b *bbolt.Bucket, what string) (all []*storev1.Record, err error) {
+	err = each(b, nil, func(name, value []byte) (bool, error) {
+		r := new(storev1.Record)
+		if err := proto.Unmarshal(value, r); err != nil {
+			return false, fmt.Errorf("%s %q: %w", what, name, err)
+		}
+		all = append(all, r)
+		return true, nil
 	})
 	return all, err
 }
 
 // Put implements store.Store.
 func (s *Store) Put(r *storev1.Record, c store.Change) (uint64, error) {
-	return s.change(store.Event(r, c.Type, c.Message), c.Optional, func(sandboxes *bbolt.Bucket) error {
-		b, err := proto.Marshal(r)
-		if err != nil {
-			return err
-		}
-		return put(sandboxes, []byte(r.GetSandbox().GetName()), b)
+	return s.change(store.Event(r, c.Type, c.Message), c.Optional, func(tx *bbolt.Tx) error {
+		return putRecord(tx.Bucket(bucketSandboxes), r)
 	})
 }
 
 // Delete implements store.Store.
 func (s *Store) Delete(r *storev1.Record, message string) (uint64, error) {
 	e := store.Event(r, bulkheadv1.EventType_EVENT_TYPE_DELETED, message)
-	return s.change(e, false, func(sandboxes *bbolt.Bucket) error {
-		_, err := remove(sandboxes, []byte(r.GetSandbox().GetName()))
+	return s.change(e, false, func(tx *bbolt.Tx) error {
+		_, err := remove(tx.Bucket(bucketSandboxes), []byte(r.GetSandbox().GetName()))
 		return err
 	})
 }
 
+// putRecord keeps a record under its sandbox's name.
+func putRecord(b *bbolt.Bucket, r *storev1.Record) error {
+	value, err := proto.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return put(b, []byte(r.GetSandbox().GetName()), value)
+}
+
 // change numbers and remembers e, and carries do out with it.
-func (s *Store) change(e *storev1.Event, optional bool, do func(sandboxes *bbolt.Bucket) error) (version uint64, err error) {
+func (s *Store) change(e *storev1.Event, optional bool, do func(*bbolt.Tx) error) (version uint64, err error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	var remembered int
@@ -100,7 +114,7 @@ func (s *Store) change(e *storev1.Event, optional bool, do func(sandboxes *bbolt
 		if remembered, err = forget(events, version, s.remembered+len(b)); err != nil {
 			return err
 		}
-		return do(tx.Bucket(bucketSandboxes))
+		return do(tx)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("keep the state of sandbox %q: %w", e.GetSandbox().GetName(), err)

@@ -75,7 +75,7 @@ func TestLaterFormat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	s := open(t, path)
 	err := s.db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketNode).Put(keyFormat, binary.BigEndian.AppendUint64(nil, format+1))
+		return tx.Bucket(bucketNode).Put(keyFormat, binary.BigEndian.AppendUint64(nil, formatPools+1))
 	})
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)

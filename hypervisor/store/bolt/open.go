@@ -14,9 +14,14 @@ import (
 	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
 )
 
-// format is that of the file. A store of a later one isn't opened: who goes back
-// to an older version of the program starts with another file.
-const format = 2
+// Formats of the file. A store of a later one isn't opened: who goes back to an older
+// version of the program starts with another file.
+const (
+	format = 2
+	// formatPools is of a file that has had a pool, from its first one on: whoever knows
+	// nothing of pools would end their members, and sandboxes that were some.
+	formatPools = 3
+)
 
 // lockTime is how long another process may take to let go of the file.
 const lockTime = 5 * time.Second
@@ -98,8 +103,8 @@ func (s *Store) look(tx *bbolt.Tx) error {
 	if node == nil {
 		return errUnprepared
 	}
-	if b := node.Get(keyFormat); len(b) != 8 || number(b) != format {
-		return fmt.Errorf("format %x is unknown to this version, which has format %d: update, or move the file away", b, format)
+	if b := node.Get(keyFormat); len(b) != 8 || number(b) != format && number(b) != formatPools {
+		return fmt.Errorf("format %x is unknown to this version, which has formats %d and %d: update, or move the file away", b, format, formatPools)
 	}
 	events := tx.Bucket(bucketEvents)
 	_, last := bounds(events)

@@ -29,7 +29,7 @@ func Record(name string) *storev1.Record {
 func Test(t *testing.T, open func(t *testing.T) store.Store) {
 	for name, test := range map[string]func(*testing.T, store.Store){
 		"records": testRecords, "events": testEvents, "forgets": testForgets, "changed": testChanged, "draining": testDraining,
-		"sizes": testSizes, "concurrent": testConcurrent, "large": testLarge,
+		"sizes": testSizes, "pools": testPools, "members": testMembers, "concurrent": testConcurrent, "large": testLarge,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
