@@ -46,7 +46,7 @@ func (i *Instance) boot(ctx context.Context) (release string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := i.run(ctx); err != nil {
+	if _, err := i.run(ctx); err != nil {
 		return "", errors.Join(err, listener.Close())
 	}
 	i.Watch()
@@ -70,33 +70,38 @@ func (i *Instance) boot(ctx context.Context) (release string, err error) {
 	return release, i.startCommand(ctx, agent)
 }
 
-// run makes the machine and lets it run, as far as that wasn't done.
-func (i *Instance) run(ctx context.Context) error {
+// run makes the machine and lets it run, as far as that wasn't done, also one that
+// stands still. It returns what the machine did before.
+func (i *Instance) run(ctx context.Context) (before vmmv1.MachineState, err error) {
 	d, err := i.worker.API.Describe(ctx, &vmmv1.DescribeRequest{})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	state := d.GetMachine()
+	before = d.GetMachine()
+	state := before
 	if state == vmmv1.MachineState_MACHINE_STATE_NONE {
 		m, err := i.machine(ctx)
 		if err != nil {
-			return err
+			return before, err
 		}
 		if err := i.keepMachine(m.GetMachine()); err != nil {
-			return err
+			return before, err
 		}
 		i.progress.at("its machine was being made")
 		m.Start = true
 		if _, err := i.worker.API.Create(ctx, m); status.Code(err) != codes.AlreadyExists {
-			return err
+			return before, err
 		}
 		// One that is being made for an owner that is gone is the same.
 		state = vmmv1.MachineState_MACHINE_STATE_CREATED
 	}
-	if state == vmmv1.MachineState_MACHINE_STATE_CREATED {
+	switch state {
+	case vmmv1.MachineState_MACHINE_STATE_CREATED:
 		_, err = i.worker.API.Start(ctx, &vmmv1.StartRequest{})
+	case vmmv1.MachineState_MACHINE_STATE_PAUSED:
+		_, err = i.worker.API.Resume(ctx, &vmmv1.ResumeRequest{})
 	}
-	return err
+	return before, err
 }
 
 // await waits until the agent says that it is ready. One that has said so to an

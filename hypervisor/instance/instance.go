@@ -5,7 +5,8 @@
 //	Attach ─▶ those that are there ─▶ Boot: what is missing
 //
 // A guest that goes on from a snapshot has come so far before: Boot makes it another
-// one.
+// one. So it does with one that stands still, for whoever attaches with another plan
+// than it was launched for.
 //
 // Each step of Boot is done once, whoever does it: an owner that was killed
 // halfway is replaced by another, who goes on.

@@ -21,14 +21,20 @@ const (
 )
 
 // restore is boot for a guest that goes on from a snapshot: all that booting leads
-// to is there, but the guest still takes itself for the one that was saved.
+// to is there, but the guest still takes itself for the one that was saved; or, if its
+// machine stands still, for the one that it was until then.
 func (i *Instance) restore(ctx context.Context) (release string, err error) {
 	i.progress.within(readTime, notRead)
-	if err := i.run(ctx); err != nil {
+	before, err := i.run(ctx)
+	if err != nil {
 		return "", &RestoreError{err}
 	}
 	i.progress.within(i.plan.BootTimeout, notOn)
-	i.Timings.Mark("machine restored")
+	if before == vmmv1.MachineState_MACHINE_STATE_PAUSED {
+		i.Timings.Mark("machine resumed")
+	} else {
+		i.Timings.Mark("machine restored")
+	}
 	i.Watch()
 	ctx, cancel := i.whileRunning(ctx)
 	defer cancel()

@@ -45,11 +45,16 @@ func (n *Node) Start(ctx context.Context, name string) (*bulkheadv1.Sandbox, err
 		case bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING, bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED:
 			return true, nil
 		}
-		if isFull(s.failure) {
-			return false, fault.NoSpace(name, fmt.Sprintf("sandbox %q did not start", name), s.failure)
-		}
-		return false, fault.New(fault.Aborted, fault.ReasonStartFailed, name, "sandbox %q did not start: %s", name, exitText(s.status().GetExit()))
+		return false, s.notStarted()
 	})
+}
+
+// notStarted is the error of a start that has failed.
+func (s *sandbox) notStarted() error {
+	if isFull(s.failure) {
+		return fault.NoSpace(s.name, fmt.Sprintf("sandbox %q did not start", s.name), s.failure)
+	}
+	return fault.New(fault.Aborted, fault.ReasonStartFailed, s.name, "sandbox %q did not start: %s", s.name, exitText(s.status().GetExit()))
 }
 
 func (s *sandbox) startCommand() error {

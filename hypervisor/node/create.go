@@ -29,8 +29,9 @@ func (n *Node) Create(r *bulkheadv1.CreateSandboxRequest, client string) (*bulkh
 	s := spec.WithDefaults(r.GetSpec())
 	n.admission.Lock()
 	defer n.admission.Unlock()
-	if before, err := n.repeated(r, s, client); before != nil || err != nil {
-		return before, err
+	same := func(before *bulkheadv1.SandboxSpec) bool { return sameRequest(before, s) }
+	if before, err := n.repeated(r, client, same); before != nil || err != nil {
+		return before.shown(), err
 	}
 	if n.draining.Load() {
 		return nil, errDraining
@@ -53,6 +54,14 @@ func (n *Node) Create(r *bulkheadv1.CreateSandboxRequest, client string) (*bulkh
 // admit makes a sandbox of a record, and returns it as it is then. The caller holds
 // n.admission.
 func (n *Node) admit(record *storev1.Record) (*bulkheadv1.Sandbox, error) {
+	if _, err := n.admitTo(record, func(*sandbox) {}); err != nil {
+		return nil, err
+	}
+	return proto.CloneOf(record.GetSandbox()), nil
+}
+
+// admitTo is admit for what the sandbox's goroutine begins with.
+func (n *Node) admitTo(record *storev1.Record, begin func(*sandbox)) (*sandbox, error) {
 	name, host := record.GetSandbox().GetName(), hostName(record)
 	if err := n.reserve(host, record.GetSandbox().GetSpec()); err != nil {
 		return nil, err
@@ -62,26 +71,27 @@ func (n *Node) admit(record *storev1.Record) (*bulkheadv1.Sandbox, error) {
 		n.ledger.Release(host)
 		return nil, noSpace(name, "the sandbox is not created", err)
 	}
-	made := proto.CloneOf(record.GetSandbox())
-	if _, ok := n.add(cloneRecord(record), func(*sandbox) {}); !ok {
+	box, ok := n.add(cloneRecord(record), begin)
+	if !ok {
 		return nil, errNodeClosing
 	}
-	return made, nil
+	return box, nil
 }
 
 // errDraining is for who wants something to run on a node that is to be empty.
 var errDraining = fault.New(fault.Unavailable, fault.ReasonDraining, "", "the node is being drained: go to another one")
 
 // repeated returns the sandbox that an earlier call of the same kind made, or
-// the error if it was of another.
-func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, s *bulkheadv1.SandboxSpec, client string) (*bulkheadv1.Sandbox, error) {
+// the error if it was of another. same says whether a sandbox has the specification
+// that is asked for.
+func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, client string, same func(*bulkheadv1.SandboxSpec) bool) (*sandbox, error) {
 	if box := n.lookup(r.GetName()); box != nil {
 		before := box.seen.Load()
 		if err := box.leaving(); err != nil {
 			return nil, err
 		}
-		if box.fork == "" && before.GetClient() == client && sameRequest(before.GetSpec(), s) && box.requestID == r.GetRequestId() {
-			return before, nil
+		if box.fork == "" && before.GetClient() == client && same(before.GetSpec()) && box.requestID == r.GetRequestId() {
+			return box, nil
 		}
 		return nil, fault.New(fault.Exists, fault.ReasonNameTaken, r.GetName(),
 			"sandbox %q: its name is in use: choose another name, or delete that sandbox first", r.GetName())
@@ -97,13 +107,21 @@ func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, s *bulkheadv1.Sandbo
 		if err := box.leaving(); err != nil {
 			return nil, err
 		}
-		if sameRequest(before.GetSpec(), s) && r.GetName() == "" {
-			return before, nil
+		if same(before.GetSpec()) && r.GetName() == "" {
+			return box, nil
 		}
 		return nil, fault.New(fault.Exists, fault.ReasonRequestIDUsed, before.GetName(),
 			"request ID %q made sandbox %q, which is another one: use each ID for one request", r.GetRequestId(), before.GetName())
 	}
 	return nil, nil
+}
+
+// shown returns a sandbox as it was kept last, or nil of none.
+func (s *sandbox) shown() *bulkheadv1.Sandbox {
+	if s == nil {
+		return nil
+	}
+	return s.seen.Load()
 }
 
 // leaving is the error of who asks for a sandbox like one that is being deleted,
@@ -149,8 +167,17 @@ func (n *Node) checkVsockPath(path string) error {
 	return nil
 }
 
-// reserve gives a sandbox its share of the node.
+// reserve gives a sandbox its share of the node, if need be of what pools' members have.
 func (n *Node) reserve(host string, s *bulkheadv1.SandboxSpec) error {
+	err := n.reserveFree(host, s)
+	if err != nil && n.giveWay(host, needs(s)) {
+		return nil
+	}
+	return err
+}
+
+// reserveFree gives it of what nobody has.
+func (n *Node) reserveFree(host string, s *bulkheadv1.SandboxSpec) error {
 	if n.limits.Load().Capacity == nil {
 		n.ledger.Take(host, needs(s))
 		return nil

@@ -9,7 +9,8 @@ import (
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
-// Drain has the node take no more work, and waits until nothing runs. With stop,
+// Drain has the node take no more work, and waits until nothing runs. Members of pools
+// are removed. With stop,
 // what runs is stopped, as Stop does it with grace. It returns how many that were.
 func (n *Node) Drain(ctx context.Context, stop bool, grace time.Duration) (stopped int, err error) {
 	if err := n.setDraining(true); err != nil {
@@ -46,15 +47,16 @@ func (s *sandbox) drain(stop bool, grace time.Duration) bool {
 	return false
 }
 
-// untilIdle waits until no sandbox runs.
+// untilIdle waits until no sandbox runs, and pools have no members.
 func (n *Node) untilIdle(ctx context.Context) error {
 	for {
-		changed := n.config.Store.Changed()
-		if n.count(runs) == 0 {
+		changed, ended := n.config.Store.Changed(), n.memberEnds.Changed()
+		if n.count(runs) == 0 && n.countMembers() == 0 {
 			return nil
 		}
 		select {
 		case <-changed:
+		case <-ended:
 		case <-time.After(time.Second): // what couldn't be kept changes nothing there
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -74,6 +76,7 @@ func (n *Node) setDraining(draining bool) error {
 		return noSpace(n.config.Name, "the node's draining is as it was", err)
 	}
 	n.draining.Store(draining)
+	n.wakePools() // whose members go, or come back
 	return nil
 }
 

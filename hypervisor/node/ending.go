@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
@@ -51,6 +52,10 @@ func (s *sandbox) finish(exit *bulkheadv1.SandboxExit) {
 	s.frozen, s.thaws = false, thaws{}
 	stopping := s.record.GetStopping()
 	s.record.Worker, s.record.Stopping, s.record.GraceUntil, s.record.Killed = nil, 0, nil, false
+	if s.pool != "" {
+		s.memberEnded(exit)
+		return
+	}
 	s.node.observeExit(exit)
 	switch {
 	case s.record.GetDoomed():
@@ -68,7 +73,7 @@ func (s *sandbox) finish(exit *bulkheadv1.SandboxExit) {
 func (s *sandbox) rest(message string) {
 	status := s.status()
 	status.State, status.RestartTime = bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED, nil
-	s.node.ledger.Release(s.host)
+	s.node.release(s.host)
 	s.keep(message)
 }
 
@@ -136,7 +141,7 @@ func (s *sandbox) backOff(ran time.Duration) {
 // remove is DELETING, with nothing of a run left.
 func (s *sandbox) remove(message string) {
 	s.status().State = bulkheadv1.SandboxState_SANDBOX_STATE_DELETING
-	s.node.ledger.Release(s.host)
+	s.node.release(s.host)
 	if err := s.keep(message); err != nil {
 		return // nothing is removed of a sandbox that may be there again; tryAgain goes on
 	}
@@ -156,7 +161,7 @@ func (s *sandbox) removeKept() {
 // removed is how that went. What could not be removed is tried again.
 func (s *sandbox) removed(err error) {
 	if err == nil {
-		_, err = s.node.config.Store.Delete(cloneRecord(s.record), "deleted")
+		err = s.deleteFrom(s.node.config.Store)
 	}
 	if err != nil {
 		s.log.Error("the sandbox could not be deleted", zap.Error(err))
@@ -165,6 +170,15 @@ func (s *sandbox) removed(err error) {
 	}
 	s.log.Info("deleted")
 	s.deleted = true
+}
+
+// deleteFrom has a store forget it.
+func (s *sandbox) deleteFrom(from store.Store) error {
+	if s.pool != "" {
+		return from.DeleteMember(s.name)
+	}
+	_, err := from.Delete(cloneRecord(s.record), "deleted")
+	return err
 }
 
 func cloneRecord(r *storev1.Record) *storev1.Record { return proto.CloneOf(r) }

@@ -20,6 +20,7 @@ type gate struct {
 	most    int
 	inside  int
 	waiting []chan struct{} // closed when it is their turn
+	patient []chan struct{} // likewise, and let all others before them
 }
 
 // set changes how many may be inside. 0: as many as the host has processors.
@@ -34,25 +35,34 @@ func (g *gate) set(most int) {
 
 // admit lets those in who may. The caller holds g.mu.
 func (g *gate) admit() {
-	for g.inside < g.most && len(g.waiting) > 0 {
-		g.inside++
-		close(g.waiting[0])
-		g.waiting = g.waiting[1:]
+	for _, queue := range []*[]chan struct{}{&g.waiting, &g.patient} {
+		for g.inside < g.most && len(*queue) > 0 {
+			g.inside++
+			close((*queue)[0])
+			*queue = (*queue)[1:]
+		}
 	}
 }
 
 // enter waits for a turn. It is over when leave is called, which may be done twice,
 // or after startTurn. When ctx is done before it begins, it fails with ctx's cause.
-func (g *gate) enter(ctx context.Context) (leave func(), err error) {
+func (g *gate) enter(ctx context.Context) (leave func(), err error) { return g.await(ctx, &g.waiting) }
+
+// enterLast is enter for who has nobody waiting: its turn comes when no other waits.
+func (g *gate) enterLast(ctx context.Context) (leave func(), err error) {
+	return g.await(ctx, &g.patient)
+}
+
+func (g *gate) await(ctx context.Context, queue *[]chan struct{}) (leave func(), err error) {
 	turn := make(chan struct{})
 	g.mu.Lock()
-	g.waiting = append(g.waiting, turn)
+	*queue = append(*queue, turn)
 	g.admit()
 	g.mu.Unlock()
 	select {
 	case <-turn:
 	case <-ctx.Done():
-		g.giveUp(turn)
+		g.giveUp(turn, queue)
 		return nil, context.Cause(ctx)
 	}
 	over := sync.OnceFunc(g.leave)
@@ -68,11 +78,11 @@ func (g *gate) leave() {
 }
 
 // giveUp is for who waits no more, whose turn may just have come.
-func (g *gate) giveUp(turn chan struct{}) {
+func (g *gate) giveUp(turn chan struct{}, queue *[]chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if i := slices.Index(g.waiting, turn); i >= 0 {
-		g.waiting = slices.Delete(g.waiting, i, i+1)
+	if i := slices.Index(*queue, turn); i >= 0 {
+		*queue = slices.Delete(*queue, i, i+1)
 		return
 	}
 	g.inside--

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/capacity"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -56,8 +57,12 @@ type Node struct {
 	checked  time.Time
 	checks   []Check
 
+	memberEnds store.Notifier // tells of members that are gone
+
 	mu        sync.Mutex // the rest; not held while anything waits
 	sandboxes map[string]*sandbox
+	members   map[string]*sandbox // of pools, by their names on the host
+	pools     map[string]*pool    // also those that are being deleted, by their UIDs
 	closed    bool
 	// unfinished are what an earlier node left of snapshots, by sandbox.
 	unfinished map[string][]*snapshots.Stage
@@ -72,6 +77,7 @@ func Open(c Config) (*Node, error) {
 	}
 	n := &Node{
 		config: c, started: time.Now(), closing: make(chan struct{}), finding: make(chan struct{}, finders), sandboxes: map[string]*sandbox{},
+		members: map[string]*sandbox{}, pools: map[string]*pool{},
 		savings: map[string]*saving{}, forkings: map[string]*forking{}, mergings: map[string]*merging{}, unfinished: map[string][]*snapshots.Stage{},
 	}
 	n.profile = sync.OnceValue(n.hostProfile)
@@ -133,6 +139,7 @@ func (n *Node) SetLimits(l Limits) error {
 	}
 	n.gate.set(l.StartsAtOnce)
 	n.limits.Store(&l)
+	n.wakePools()
 	return nil
 }
 

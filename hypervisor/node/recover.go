@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -24,9 +25,16 @@ func (n *Node) recover() error {
 	if err != nil {
 		return err
 	}
+	members, err := n.config.Store.Members()
+	if err != nil {
+		return err
+	}
 	known, hosts := map[string]bool{}, map[string]bool{} // by their names, and those on the host
 	for _, r := range records {
-		known[r.GetSandbox().GetName()], hosts[hostName(r)] = true, true
+		known[r.GetSandbox().GetName()] = true
+	}
+	for _, r := range slices.Concat(records, members) {
+		hosts[hostName(r)] = true
 		if state := r.GetSandbox().GetStatus().GetState(); state != bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED &&
 			state != bulkheadv1.SandboxState_SANDBOX_STATE_DELETING {
 			n.ledger.Take(hostName(r), needs(r.GetSandbox().GetSpec()))
@@ -39,6 +47,9 @@ func (n *Node) recover() error {
 	for _, r := range records {
 		setForkRequest(r)
 		n.add(r, (*sandbox).recover)
+	}
+	if err := n.recoverPools(members); err != nil {
+		return err
 	}
 	n.abandon(forks, records)
 	n.abandonMakings(records)
@@ -87,6 +98,9 @@ func (s *sandbox) attached(i *instance.Instance, machine vmmv1.MachineState) {
 	switch s.state() {
 	case bulkheadv1.SandboxState_SANDBOX_STATE_STARTING:
 		s.log.Info("found again while it is starting")
+		if s.timings != nil {
+			i.Timings = s.timings
+		}
 		s.start(func(ctx context.Context) func() { return s.boot(ctx, i) })
 	case bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING:
 		s.log.Info("found again while it is being stopped")
@@ -94,6 +108,10 @@ func (s *sandbox) attached(i *instance.Instance, machine vmmv1.MachineState) {
 		s.stop()
 	default:
 		s.instance = i
+		if s.pool != "" {
+			s.foundReady(machine)
+			return
+		}
 		s.use()
 		stages := s.takeStages()
 		state := bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING
@@ -114,6 +132,7 @@ func (s *sandbox) lost(why error) {
 	s.log.Warn("its worker is lost", zap.Error(why))
 	s.forgetStages()
 	if s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STARTING) {
+		s.forgetClaim()
 		s.launch()
 		return
 	}

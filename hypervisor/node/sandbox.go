@@ -19,7 +19,7 @@ import (
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
-// sandbox is one sandbox: a goroutine, and what it knows.
+// sandbox is one sandbox, or a pool's member: a goroutine, and what it knows.
 type sandbox struct {
 	node      *Node
 	name      string
@@ -27,6 +27,7 @@ type sandbox struct {
 	requestID string               // of the call that created it
 	fork      string               // which it is of; empty: none
 	copyOf    *storev1.ForkRequest // of the call that forked it; nil: none did
+	pool      string               // of which it is a member, by its UID; empty: it is a sandbox
 	log       *zap.Logger
 
 	calls chan func()   // to be called by the goroutine
@@ -49,7 +50,9 @@ type sandbox struct {
 	work     *work              // nil: nothing is being done
 	frozen   bool               // the guest may stand still for a snapshot
 	thaws    thaws
-	boots    bool // this start goes on from no template: that failed
+	boots    bool              // this start goes on from no template: that failed
+	timings  *instance.Timings // that its claim began; nil: none
+	handed   bool              // its worker, and what else it had, is another's
 	waiters  []*waiter
 	deleted  bool
 	timer    *time.Timer
@@ -76,7 +79,7 @@ type waiter struct {
 func (n *Node) add(r *storev1.Record, begin func(*sandbox)) (*sandbox, bool) {
 	name := r.GetSandbox().GetName()
 	s := &sandbox{
-		node: n, name: name, host: hostName(r), requestID: r.GetRequestId(), fork: r.GetFork(), copyOf: r.GetForkRequest(), record: r,
+		node: n, name: name, host: hostName(r), requestID: r.GetRequestId(), fork: r.GetFork(), copyOf: r.GetForkRequest(), pool: r.GetPool(), record: r,
 		log:   n.config.Log.With(zap.String("sandbox", name), zap.String("uid", r.GetSandbox().GetUid())),
 		calls: make(chan func()), gone: make(chan struct{}),
 		timer: time.NewTimer(0),
@@ -89,7 +92,11 @@ func (n *Node) add(r *storev1.Record, begin func(*sandbox)) (*sandbox, bool) {
 	if n.closed {
 		return nil, false
 	}
-	n.sandboxes[name] = s
+	if s.pool != "" {
+		n.members[name] = s
+	} else {
+		n.sandboxes[name] = s
+	}
 	n.running.Go(func() { s.loop(begin) })
 	return s, true
 }
@@ -97,7 +104,7 @@ func (n *Node) add(r *storev1.Record, begin func(*sandbox)) (*sandbox, bool) {
 func (s *sandbox) loop(begin func(*sandbox)) {
 	defer close(s.gone)
 	begin(s)
-	for !s.deleted {
+	for !s.deleted && !s.handed {
 		s.settle()
 		var done chan func()
 		if s.work != nil {
@@ -125,8 +132,12 @@ func (s *sandbox) loop(begin func(*sandbox)) {
 	s.settle()
 }
 
-// forget removes a sandbox that was deleted.
+// forget removes a sandbox that was deleted, or a member that is none any more.
 func (n *Node) forget(s *sandbox) {
+	if s.pool != "" {
+		n.forgetMember(s)
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.sandboxes, s.name)
@@ -211,7 +222,7 @@ func (s *sandbox) put(message string, optional bool) error {
 	clipStatus(s.status())
 	message = clip.Text(message, maxMessage)
 	r := proto.CloneOf(s.record)
-	version, err := s.node.config.Store.Put(r, store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_MODIFIED, Message: message, Optional: optional})
+	version, err := s.putIn(s.node.config.Store, r, store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_MODIFIED, Message: message, Optional: optional})
 	if err != nil {
 		return err
 	}
@@ -222,6 +233,14 @@ func (s *sandbox) put(message string, optional bool) error {
 	s.seen.Store(r.GetSandbox())
 	s.log.Info(message, zap.Stringer("state", s.state()))
 	return nil
+}
+
+// putIn has a store keep the record r, which it has for itself.
+func (s *sandbox) putIn(to store.Store, r *storev1.Record, c store.Change) (version uint64, err error) {
+	if s.pool != "" {
+		return 0, to.PutMember(r, c.Optional)
+	}
+	return to.Put(r, c)
 }
 
 // do has the sandbox's goroutine call act, and waits until look is satisfied or

@@ -98,7 +98,11 @@ func (s *sandbox) launchOne(ctx context.Context, r *storev1.Record, t *instance.
 		return nil, nil, err
 	}
 	t.Mark("images ready")
-	if leave, err = s.node.gate.enter(ctx); err != nil {
+	enter := s.node.gate.enter
+	if s.pool != "" {
+		enter = s.node.gate.enterLast
+	}
+	if leave, err = enter(ctx); err != nil {
 		return nil, nil, err
 	}
 	t.Mark("turn came")
@@ -182,6 +186,9 @@ const cgroupSlack = 64 << 20
 // boot is the second half of a start, also of one that somebody else began.
 func (s *sandbox) boot(ctx context.Context, i *instance.Instance) func() {
 	release, err := i.Boot(ctx)
+	if err == nil && s.pool != "" {
+		err = i.Pause(ctx)
+	}
 	if err != nil {
 		err = s.duringStart(ctx, err)
 		if errors.Is(err, errNodeClosing) && !s.node.config.Tied {
@@ -207,7 +214,7 @@ func (s *sandbox) started(i *instance.Instance, release string, err error) {
 	switch {
 	case errors.Is(err, errNodeClosing):
 		return // the next one goes on
-	case s.bootsInstead(err):
+	case s.startsCold(err), s.bootsInstead(err):
 		return
 	case err != nil:
 		s.failure = err
@@ -221,9 +228,13 @@ func (s *sandbox) started(i *instance.Instance, release string, err error) {
 	}
 	s.record.Worker = worker(i.Worker())
 	status := s.status()
-	status.State = bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING
 	status.ReadyTime, status.KernelRelease = timestamppb.Now(), release
 	status.Phases = phases(i.Timings)
+	if s.pool != "" {
+		s.standReady()
+		return
+	}
+	status.State = bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING
 	s.node.observeStart(status)
 	s.use() // first: whoever sees that it runs may use it at once
 	s.keep("running")

@@ -125,10 +125,15 @@ func (n *Node) listedTemplate(name string) (*bulkheadv1.Template, bool) {
 }
 
 // DeleteTemplate removes the template with an ID, or one that begins so, and returns its
-// ID.
+// ID. It fails while a pool has it.
 func (n *Node) DeleteTemplate(id string) (string, error) {
 	name, err := n.findTemplate(id)
 	if err != nil {
+		return "", err
+	}
+	n.admission.Lock() // no pool comes to have it meanwhile
+	defer n.admission.Unlock()
+	if err := n.checkUnpooled(snapshots.TemplateID(name)); err != nil {
 		return "", err
 	}
 	if err := n.templates.Remove(name, ""); errors.Is(err, snapshots.ErrNone) {

@@ -17,6 +17,8 @@ import (
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
+
+	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
 // Config returns that of a node in a new directory, whose worker is the program
@@ -61,6 +63,7 @@ func Open(t testing.TB, c node.Config) *node.Node {
 // there still.
 func End(t testing.TB, n *node.Node, c node.Config) {
 	t.Helper()
+	endPools(t, n, c)
 	for _, s := range n.All() {
 		if err := n.Delete(context.Background(), s.GetName(), "", true); err != nil && fault.KindOf(err) != fault.NotFound {
 			t.Error(err)
@@ -72,6 +75,22 @@ func End(t testing.TB, n *node.Node, c node.Config) {
 	Empty(t, c.RuntimeDir)
 	if c.StateDir != "" {
 		Empty(t, filepath.Join(c.StateDir, "sandboxes"))
+	}
+}
+
+func endPools(t testing.TB, n *node.Node, c node.Config) {
+	t.Helper()
+	if c.Tied {
+		return
+	}
+	page, err := n.ListPools(&bulkheadv1.ListPoolsRequest{PageSize: 1000})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range page.GetPools() {
+		if err := n.DeletePool(context.Background(), p.GetName(), ""); err != nil && fault.KindOf(err) != fault.NotFound {
+			t.Error(err)
+		}
 	}
 }
 

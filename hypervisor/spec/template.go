@@ -26,14 +26,21 @@ func NamesTemplate(s *bulkheadv1.SandboxSpec) bool {
 // templateID checks what a specification has for one. Whether there is such a template
 // is the node's to say.
 func (c *checker) templateID(s *bulkheadv1.SandboxSpec) {
-	digits := strings.TrimPrefix(s.GetTemplate(), "sha256:")
 	switch {
 	case s.GetTemplate() == "":
 	case s.GetSnapshot() != "":
 		c.wrong("spec.template", "the sandbox goes on from a snapshot: leave it out")
 	case s.GetTemplate() == NoTemplate:
-	case len(digits) < 12 || len(digits) > 64 || strings.Trim(digits, "0123456789abcdef") != "":
-		c.wrong("spec.template", "%.80q is no ID: give 12 to 64 of its digits, or none", s.GetTemplate())
+	default:
+		c.someTemplate("spec.template", s.GetTemplate(), ", or none")
+	}
+}
+
+// someTemplate checks what is to be an ID, or, as more says, something else.
+func (c *checker) someTemplate(field, id, more string) {
+	digits := strings.TrimPrefix(id, "sha256:")
+	if len(digits) < 12 || len(digits) > 64 || strings.Trim(digits, "0123456789abcdef") != "" {
+		c.wrong(field, "%.80q is no ID: give 12 to 64 of its digits%s", id, more)
 	}
 }
 
