@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
@@ -132,5 +133,48 @@ func TestDetachLeavesNoDescriptor(t *testing.T) {
 	}
 	if err := supervise.Kill(id); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestBecomesAnother has a machine that stands still be another's, who has another plan
+// for it: the guest goes on, is renewed, and runs that one's command.
+func TestBecomesAnother(t *testing.T) {
+	h, dir := newHost(t)
+	plan := func(hostname string) instance.Plan {
+		return instance.Plan{
+			Name: "box", Setup: &agentv1.SetupRequest{}, Machine: &vmmv1.MachineConfig{}, Template: true,
+			Identity: &agentv1.RenewRequest{Hostname: hostname, MachineId: strings.Repeat("0", 32)},
+		}
+	}
+	i, err := instance.Launch(h, plan("first"), new(instance.Timings))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = i.Boot(t.Context())
+	if err := errors.Join(err, i.Pause(t.Context()), i.Detach()); err != nil {
+		t.Fatal(err)
+	}
+	second := plan("second")
+	second.Command = &guest.Command{Args: []string{"sh", "-c", "exit 7"}}
+	second.Log = &vmmv1.LogFile{Path: filepath.Join(dir, "log")}
+	if i, err = instance.Attach(t.Context(), h, second); err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	if _, err := i.Boot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if steps := i.Timings.Steps(); steps[0].Name != "machine resumed" {
+		t.Errorf("steps %v", steps)
+	}
+	if state, err := i.Describe(t.Context()); err != nil || state != vmmv1.MachineState_MACHINE_STATE_RUNNING {
+		t.Errorf("%v, %v", state, err)
+	}
+	exit, err := i.AwaitExit(t.Context())
+	if err != nil || exit.GetExitCode() != 7 {
+		t.Errorf("%v, %v", exit, err)
+	}
+	if b, err := os.ReadFile(filepath.Join(h.RuntimeDir, "box", "guest", "renewed.json")); err != nil || !strings.Contains(string(b), `"second"`) {
+		t.Errorf("renewed as %s, %v", b, err)
 	}
 }

@@ -2,17 +2,13 @@ package node
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
@@ -124,55 +120,6 @@ func (n *Node) specFor(p *pool, r *bulkheadv1.ClaimSandboxRequest) (*bulkheadv1.
 	return s, fault.InvalidRequest(wrong)
 }
 
-// claimWarm has the sandbox of a record be a member that is ready, in one step; it
-// returns nil if there is none. The caller holds n.admission.
-func (n *Node) claimWarm(c *claiming, p *pool, record *storev1.Record) (*sandbox, error) {
-	for _, m := range n.membersOf(p.uid) {
-		if !m.isReady() || m.seen.Load().GetSpec().GetTemplate() != record.GetSandbox().GetSpec().GetTemplate() {
-			continue
-		}
-		member, err := m.handOver()
-		if err != nil {
-			continue // it is being removed, and replaced
-		}
-		c.warm = true
-		return n.take(c, p, member, becoming(member, record, p.name))
-	}
-	return nil, nil
-}
-
-// becoming returns the record of a sandbox that a pool's member becomes: it is STARTING,
-// with all that the member has.
-func becoming(member, record *storev1.Record, pool string) *storev1.Record {
-	r := cloneRecord(record)
-	r.HostName, r.Worker, r.Links, r.Template = hostName(member), member.GetWorker(), member.GetLinks(), member.GetTemplate()
-	r.Sandbox.Status = &bulkheadv1.SandboxStatus{
-		State: bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, StartTime: timestamppb.Now(),
-		Origin: &bulkheadv1.SandboxOrigin{Template: member.GetTemplate(), Pool: pool},
-	}
-	return r
-}
-
-// take makes the sandbox of a record of a member that was handed over. If that can't be
-// kept, the member goes on as one.
-func (n *Node) take(c *claiming, p *pool, member, record *storev1.Record) (*sandbox, error) {
-	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: fmt.Sprintf("claimed from pool %q", p.name), Optional: true}
-	if _, err := n.config.Store.Claim(record, change); err != nil {
-		n.add(member, (*sandbox).recover) // or the next node does
-		return nil, noSpace(record.GetSandbox().GetName(), "the sandbox is not created", err)
-	}
-	p.warm.Add(1)
-	box, ok := n.add(cloneRecord(record), func(s *sandbox) {
-		s.timings = c.timings
-		s.await(c)
-		s.attach()
-	})
-	if !ok {
-		return nil, errNodeClosing
-	}
-	return box, nil
-}
-
 // emptyWait is after how long a pool without a member that is ready may have one.
 const emptyWait = time.Second
 
@@ -195,51 +142,4 @@ func (n *Node) claimCold(c *claiming, p *pool, record *storev1.Record) (*sandbox
 	}
 	p.cold.Add(1)
 	return box, nil
-}
-
-// claimedAgain is for a claim that made the sandbox before. One whose first start was
-// begun isn't started once more.
-func (s *sandbox) claimedAgain(c *claiming) {
-	if s.is(bulkheadv1.SandboxState_SANDBOX_STATE_CREATED) {
-		if err := s.startCommand(); err != nil {
-			c.told <- err
-			return
-		}
-	}
-	s.await(c)
-}
-
-// await has a claim hear when the sandbox has started, or that it didn't.
-func (s *sandbox) await(c *claiming) {
-	c.look = func() (bool, error) {
-		c.box = s.seen.Load()
-		switch s.state() {
-		case bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING:
-			return false, nil
-		}
-		if s.failure != nil || s.status().GetExit().GetReason() == bulkheadv1.ExitReason_EXIT_REASON_START_FAILED {
-			return false, s.notStarted()
-		}
-		return true, nil
-	}
-	s.waiters = append(s.waiters, c.waiter)
-}
-
-// forgetClaim has the sandbox not go on from a pool's member any more, and reports
-// whether it did.
-func (s *sandbox) forgetClaim() bool {
-	origin := s.status().GetOrigin()
-	if origin.GetPool() == "" {
-		return false
-	}
-	s.status().Origin = proto.CloneOf(origin)
-	s.status().Origin.Pool, s.timings = "", nil
-	s.keep("its pool's member is lost: starting from the template")
-	return true
-}
-
-// isRestoreError reports whether an error is of a guest that couldn't go on.
-func isRestoreError(err error) bool {
-	var failed *instance.RestoreError
-	return errors.As(err, &failed)
 }

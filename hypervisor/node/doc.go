@@ -24,6 +24,22 @@
 // A sandbox has its share of the node's CPUs and memory in every state but
 // STOPPED and DELETING.
 //
+// A pool's goroutine sees that it has members. Each is a sandbox's goroutine, too, but none
+// that clients can name, in a bucket of the store that watchers don't hear of:
+//
+//	          the pool lacks one                    Boot, then Pause
+//	(nothing) ──────────────────▶ STARTING, as if ─────────────────▶ PAUSED: ready
+//	    ▲                         it named the template                │    │ Claim: handed over
+//	    │                              │ failed                        │    ▼
+//	    └────────── DELETING ◀─────────┴─── ended, too many, ──────────┘   STARTING, as a sandbox,
+//	                                        evicted, drained               of which it is the machine
+//
+// A claim takes a member over in one transaction of the store: before it there is a member
+// that stands still, after it a sandbox that is STARTING, and whoever finds either goes on
+// with it. What it has on the host, and its share of the node, keep the name that they had
+// (hostName). Without a member that is ready, a claim is a sandbox that names the template.
+// Members have only what of the node is free, and give way to sandboxes.
+//
 // A node that opens finds in its store what each sandbox was doing, and on the
 // host what of it is still there, and goes on from both: a worker that lives is
 // attached to, a start is finished, a stop as well, and what belongs to no

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -93,5 +94,47 @@ func TestGateIsGivenUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		leave()
+	})
+}
+
+// TestGateOfThePatient has somebody wait for whom nobody waits: others go first, also who
+// comes later.
+func TestGateOfThePatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g gate
+		g.set(1)
+		leave, err := g.enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, giveUp := context.WithCancel(t.Context())
+		var order []string
+		come := func(name string, enter func(context.Context) (func(), error)) {
+			go func() {
+				leave, err := enter(ctx)
+				order = append(order, name)
+				if err == nil {
+					time.Sleep(time.Second)
+					leave()
+				}
+			}()
+			synctest.Wait()
+		}
+		come("member 1", g.enterLast)
+		come("member 2", g.enterLast)
+		come("client 1", g.enter)
+		come("client 2", g.enter)
+		leave()
+		time.Sleep(2500 * time.Millisecond) // both clients', and half of a member's
+		giveUp()
+		synctest.Wait()
+		if want := []string{"client 1", "client 2", "member 1", "member 2"}; !slices.Equal(order, want) {
+			t.Errorf("in the order %q", order)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if g.inside != 0 || len(g.patient) != 0 {
+			t.Errorf("%d inside, %d wait", g.inside, len(g.patient))
+		}
 	})
 }

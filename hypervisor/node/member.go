@@ -1,11 +1,8 @@
 package node
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -122,89 +119,4 @@ func (n *Node) forgetMember(s *sandbox) {
 	if p != nil {
 		p.wake()
 	}
-}
-
-// errNotReady is of a member that can't be claimed.
-var errNotReady = errors.New("the member isn't ready")
-
-// handOver has a member let go of its worker, and end; its worker, its share of the node,
-// and all that it has on the host are whose record it returns. One that turns out not to
-// stand ready is removed.
-func (s *sandbox) handOver() (r *storev1.Record, err error) {
-	done := make(chan error, 1)
-	call := func() {
-		r, err = s.letGoOfWorker()
-		done <- err
-	}
-	select {
-	case s.calls <- call:
-		return r, <-done
-	case <-s.gone:
-		return nil, errNotReady
-	}
-}
-
-// handTime is how long a member's worker may take to say that its machine stands still:
-// who claims it, and others, wait for that.
-const handTime = 500 * time.Millisecond
-
-func (s *sandbox) letGoOfWorker() (*storev1.Record, error) {
-	if !s.is(bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED) || s.work != nil || s.instance == nil || s.doomed.Load() {
-		return nil, errNotReady
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), handTime)
-	defer cancel()
-	if is, err := s.instance.Describe(ctx); err != nil || is != vmmv1.MachineState_MACHINE_STATE_PAUSED {
-		s.doom("it doesn't answer, or doesn't stand still")
-		return nil, errNotReady
-	}
-	s.usable.Store(nil)
-	if err := s.instance.Detach(); err != nil {
-		s.log.Warn("let go of the member", zap.Error(err))
-	}
-	s.instance, s.handed = nil, true
-	return cloneRecord(s.record), nil
-}
-
-// recoverPools takes the pools of the store up again, with their members. Those whose
-// pool was deleted are removed.
-func (n *Node) recoverPools(members []*storev1.Record) error {
-	records, err := n.config.Store.Pools()
-	if err != nil {
-		return err
-	}
-	known := map[string]bool{}
-	for _, r := range records {
-		known[r.GetPool().GetUid()] = true
-	}
-	for _, r := range members { // first: pools make those that are missing
-		begin := (*sandbox).recover
-		if !known[r.GetPool()] {
-			begin = (*sandbox).recoverStray
-		}
-		n.add(r, begin)
-	}
-	for _, r := range records {
-		if _, err := n.addPool(r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// recoverStray is recover for a member without a pool.
-func (s *sandbox) recoverStray() {
-	s.recover()
-	s.doom("its pool is deleted")
-}
-
-// startsCold has a start go on from the template that couldn't go on from a pool's
-// member. It reports whether it does.
-func (s *sandbox) startsCold(err error) bool {
-	if err == nil || !isRestoreError(err) || !s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STARTING) || !s.forgetClaim() {
-		return false
-	}
-	s.log.Warn("it can't go on from the pool's member, and starts from the template", zap.Error(err))
-	s.launch()
-	return true
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
@@ -34,14 +33,6 @@ type pool struct {
 
 	mu      sync.Mutex // the next one; no other lock is taken under it
 	trouble trouble
-}
-
-// trouble is why a pool has too few members.
-type trouble struct {
-	text  string        // empty: there is none
-	room  bool          // the node has none
-	wait  time.Duration // from the last failure on
-	again time.Time     // when to make the next member
 }
 
 // addPool begins a pool's goroutine, which ends with the node, or when the pool is
