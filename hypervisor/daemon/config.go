@@ -93,6 +93,7 @@ type LimitsConfig struct {
 	CallsPerConnection     int      `toml:"calls_per_connection"`
 	BootTimeout            Duration `toml:"boot_timeout"`
 	StartsAtOnce           int      `toml:"starts_at_once"`
+	PoolMembers            int      `toml:"pool_members"`
 }
 
 // DirsConfig are directories that clients may name files in.
@@ -157,7 +158,7 @@ func Default() Config {
 		},
 		Listen:   ListenConfig{Unix: "/run/bulkheadd/bulkheadd.sock", UnixMode: "0660"},
 		Capacity: CapacityConfig{ReservedMemory: 512 << 20, CPUOvercommit: 4, MemoryOvercommit: 1},
-		Limits:   LimitsConfig{SandboxesPerClient: 1000, SnapshotReserve: 0.05, MessageBytes: 4 << 20, Connections: 1024, CallsPerConnection: 256, BootTimeout: Duration(time.Minute)},
+		Limits:   LimitsConfig{SandboxesPerClient: 1000, SnapshotReserve: 0.05, MessageBytes: 4 << 20, Connections: 1024, CallsPerConnection: 256, BootTimeout: Duration(time.Minute), PoolMembers: 100},
 		Images:   DirsConfig{Directories: []string{"/var/lib/bulkhead/images"}},
 		Cgroups:  CgroupsConfig{Enabled: true},
 		Log:      LogConfig{Level: "info", Format: "auto"},
@@ -217,6 +218,7 @@ func (c Config) nodeLimits() node.Limits {
 		SnapshotReserve: c.Limits.SnapshotReserve,
 		BootTimeout:     time.Duration(c.Limits.BootTimeout),
 		StartsAtOnce:    c.Limits.StartsAtOnce,
+		PoolMembers:     c.Limits.PoolMembers,
 	}
 }
 
