@@ -59,14 +59,23 @@ func (o *specOptions) addOwnFlags(cmd *cobra.Command) {
 
 func (o *specOptions) addFlags(cmd *cobra.Command) {
 	o.addOwnFlags(cmd)
-	f := cmd.Flags()
-	f.StringVar(&o.name, "name", "", "`NAME` of the sandbox (default: made up)")
-	f.StringVar(&o.vsock, "vsock", "", "make a unix socket at `PATH` that reaches the guest's vsock ports")
-	f.StringVar(&o.template, "template", "", "begin as the template with this `ID`, whose machine it is then, or always boot: none (default: begin as one that fits, if there is any)")
+	o.addNameFlags(cmd)
+	cmd.Flags().StringVar(&o.template, "template", "", "begin as the template with this `ID`, whose machine it is then, or always boot: none (default: begin as one that fits, if there is any)")
 	o.addMachineFlags(cmd)
 	o.addProcessFlags(cmd)
-	f.BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
-	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
+	o.addStreamFlags(cmd)
+}
+
+// addNameFlags adds those that name what no other sandbox has.
+func (o *specOptions) addNameFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.name, "name", "", "`NAME` of the sandbox (default: made up)")
+	cmd.Flags().StringVar(&o.vsock, "vsock", "", "make a unix socket at `PATH` that reaches the guest's vsock ports")
+}
+
+// addStreamFlags adds those that say what a command is connected with.
+func (o *specOptions) addStreamFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
+	cmd.Flags().BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
 }
 
 // addMachineFlags adds those that say what boots.

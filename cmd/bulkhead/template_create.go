@@ -33,26 +33,41 @@ func newTemplateCreate(h *templateHost) *cobra.Command {
 		Long:    templateCreateLong,
 		Example: templateCreateExample,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := o.spec(h.hostOptions)
+			r, err := o.templateRequest(h.hostOptions, args)
 			if err != nil {
 				return err
-			}
-			r := &bulkheadv1.CreateTemplateRequest{Spec: s, Labels: s.GetLabels()}
-			s.Labels = nil
-			if len(args) > 0 {
-				r.Prepare = o.command(args)
 			}
 			return h.with(func(c *client.Client) error { return createTemplate(cmd, c, r) })
 		},
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
+	o.addTemplateFlags(cmd)
+	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the template, `KEY=VALUE`; repeatable")
+	return cmd
+}
+
+// addTemplateFlags adds those that say what a template is of.
+func (o *specOptions) addTemplateFlags(cmd *cobra.Command) {
 	o.addMachineFlags(cmd)
 	o.addProcessFlags(cmd)
-	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the template, `KEY=VALUE`; repeatable")
-	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image, `DISK`: PATH:ro[,direct]; repeatable")
-	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME; repeatable")
-	return cmd
+	cmd.Flags().StringArrayVar(&o.disks, "disk", nil, "attach a raw image, `DISK`: PATH:ro[,direct]; repeatable")
+	cmd.Flags().StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME; repeatable")
+}
+
+// templateRequest checks the flags, and turns them and the command that is to be run in
+// it, if any, into what a node is asked for.
+func (o *specOptions) templateRequest(h *hostOptions, prepare []string) (*bulkheadv1.CreateTemplateRequest, error) {
+	s, err := o.spec(h)
+	if err != nil {
+		return nil, err
+	}
+	r := &bulkheadv1.CreateTemplateRequest{Spec: s, Labels: s.GetLabels()}
+	s.Labels = nil
+	if len(prepare) > 0 {
+		r.Prepare = o.command(prepare)
+	}
+	return r, nil
 }
 
 func createTemplate(cmd *cobra.Command, c *client.Client, r *bulkheadv1.CreateTemplateRequest) error {
