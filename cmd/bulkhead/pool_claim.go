@@ -16,7 +16,9 @@ import (
 const poolClaimLong = `Run a command in a guest of a pool, which is a sandbox from then on, as "bulkhead run"
 does on a daemon: it ends with this command, unless --detach is given. Without a guest
 that is ready it begins as the pool's template, which takes longer; a line on standard
-error says which it was. CPUs, memory and root file system are the template's.
+error says which it was. CPUs, memory, root file system and disks are the template's; of
+networks, --net bridge=NAME,ip=ADDRESS/BITS can say the addresses where the template is
+on that bridge.
 
 With --detach and without a command it is a sandbox to exec in, which runs until it is
 stopped.
@@ -50,8 +52,8 @@ func newPoolClaim(h *hostOptions) *cobra.Command {
 			})
 		},
 	}
-	o.specOptions.addNameFlags(cmd)
-	o.addOwnFlags(cmd)
+	cmd.Flags().StringVar(&o.name, "name", "", "`NAME` of the sandbox (default: made up)")
+	o.addLifeFlags(cmd)
 	o.addProcessFlags(cmd)
 	o.addStreamFlags(cmd)
 	o.addSessionFlags(cmd)

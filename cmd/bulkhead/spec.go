@@ -45,12 +45,17 @@ type specOptions struct {
 // addOwnFlags adds those that say what is a sandbox's own also where all else is
 // another's.
 func (o *specOptions) addOwnFlags(cmd *cobra.Command) {
+	o.addLifeFlags(cmd)
+	cmd.Flags().StringArrayVar(&o.disks, "disk", nil, "attach a raw image or a block device, `DISK`: PATH[:OPTION[,OPTION]...] with options ro, direct, overlay and overlay=FILE; repeatable")
+	o.behind.add(cmd)
+}
+
+// addLifeFlags adds those that say what can be another also for a machine that is there.
+func (o *specOptions) addLifeFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the sandbox, `KEY=VALUE`; repeatable")
-	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image or a block device, `DISK`: PATH[:OPTION[,OPTION]...] with options ro, direct, overlay and overlay=FILE; repeatable")
 	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME[,ip=ADDRESS/BITS][,gw=ADDRESS][,mac=MAC][,mtu=N], or none; repeatable")
 	f.StringArrayVar(&o.dns, "dns", nil, "name server for the guest, an `ADDRESS`; repeatable")
-	o.behind.add(cmd)
 	f.DurationVar(&o.ttl, "ttl", 0, "delete the sandbox this long after it was made")
 	f.DurationVar(&o.idle, "idle-timeout", 0, "stop the sandbox when nothing was run in it for this long")
 	f.StringVar(&o.restart, "restart", "no", "`WHEN` to restart the sandbox by itself: no, or on-failure[:MAX]")
@@ -59,17 +64,13 @@ func (o *specOptions) addOwnFlags(cmd *cobra.Command) {
 
 func (o *specOptions) addFlags(cmd *cobra.Command) {
 	o.addOwnFlags(cmd)
-	o.addNameFlags(cmd)
-	cmd.Flags().StringVar(&o.template, "template", "", "begin as the template with this `ID`, whose machine it is then, or always boot: none (default: begin as one that fits, if there is any)")
+	f := cmd.Flags()
+	f.StringVar(&o.name, "name", "", "`NAME` of the sandbox (default: made up)")
+	f.StringVar(&o.vsock, "vsock", "", "make a unix socket at `PATH` that reaches the guest's vsock ports")
+	f.StringVar(&o.template, "template", "", "begin as the template with this `ID`, whose machine it is then, or always boot: none (default: begin as one that fits, if there is any)")
 	o.addMachineFlags(cmd)
 	o.addProcessFlags(cmd)
 	o.addStreamFlags(cmd)
-}
-
-// addNameFlags adds those that name what no other sandbox has.
-func (o *specOptions) addNameFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.name, "name", "", "`NAME` of the sandbox (default: made up)")
-	cmd.Flags().StringVar(&o.vsock, "vsock", "", "make a unix socket at `PATH` that reaches the guest's vsock ports")
 }
 
 // addStreamFlags adds those that say what a command is connected with.

@@ -62,7 +62,8 @@ type Limits struct {
 	Capacity *capacity.Policy
 	// PerClient is how many sandboxes a client may have. 0: any number.
 	PerClient int
-	// PoolMembers is how many members a client's pools may have in all. 0: any number.
+	// PoolMembers is how many members the pools of a client may have in all. 0: any
+	// number.
 	PoolMembers int
 	// StartsAtOnce is how many sandboxes come up at a time; others wait for their
 	// turn. 0: as many as the host has CPUs.
