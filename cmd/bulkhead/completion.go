@@ -76,6 +76,36 @@ func (o *hostOptions) completeSnapshot(cmd *cobra.Command, args []string, _ stri
 	return o.snapshotNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
 }
 
+// poolNames is names for pools.
+func (o *hostOptions) poolNames(ctx context.Context) (names []string) {
+	c, err := o.connect()
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, completeTime)
+	defer cancel()
+	listPools(ctx, c, &bulkheadv1.ListPoolsRequest{}, func(p *bulkheadv1.Pool) error {
+		names = append(names, p.GetName())
+		return nil
+	})
+	return names
+}
+
+// completePools completes the names of pools that aren't there yet.
+func (o *hostOptions) completePools(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names := slices.DeleteFunc(o.poolNames(cmd.Context()), func(name string) bool { return slices.Contains(args, name) })
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completePool completes the name of the one pool that a command takes.
+func (o *hostOptions) completePool(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return o.poolNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
+}
+
 // completeTemplates completes the short IDs of templates that aren't there yet.
 func (o *templateHost) completeTemplates(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	c, end, err := o.open()

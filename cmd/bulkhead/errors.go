@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -34,11 +35,18 @@ func (e *callError) Error() string { return status.Convert(e.err).Message() }
 
 func (e *callError) Unwrap() error { return e.err }
 
-// plain strips a status of its framing.
+// plain strips a status of its framing, once.
 func plain(err error) error {
+	var (
+		called *callError
+		away   *unreachableError
+	)
+	if errors.As(err, &called) || errors.As(err, &away) {
+		return err
+	}
 	if _, ok := status.FromError(err); ok && err != nil {
 		if status.Code(err) == codes.Unavailable && reasonOf(err) == "" {
-			return &unreachableError{err}
+			return &unreachableError{err: err}
 		}
 		return &callError{err}
 	}
@@ -46,10 +54,13 @@ func plain(err error) error {
 }
 
 // unreachableError is for who finds no node.
-type unreachableError struct{ err error }
+type unreachableError struct {
+	err  error
+	hint string // where the node may not be there at all; empty: a usual one
+}
 
 func (e *unreachableError) Error() string {
-	text, hint := unframed(status.Convert(e.err).Message()), "is bulkheadd running, and --host right?"
+	text, hint := unframed(status.Convert(e.err).Message()), cmp.Or(e.hint, "is bulkheadd running, and --host right?")
 	switch {
 	case strings.Contains(text, "permission denied"):
 		hint = "be in the socket's group"

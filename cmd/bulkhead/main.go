@@ -61,9 +61,9 @@ doctor are for sandboxes of a node: of the daemon on this host, unless --host or
 $BULKHEAD_HOST names another. With either, or with --detach and --daemon, run and
 template are for that node, too.
 
-Exit codes: those of run, exec and attach are the command's, and 125 where
-Bulkhead failed; see "bulkhead run --help". All others end with 0, or with 1 and
-one line on standard error that says what failed and what to do about it.`
+Exit codes: those of run, exec, attach and pool claim are the command's, and 125
+where Bulkhead failed; see "bulkhead run --help". All others end with 0, or with 1
+and one line on standard error that says what failed and what to do about it.`
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -76,7 +76,7 @@ func newRoot() *cobra.Command {
 	h := &hostOptions{}
 	h.addFlags(root)
 	root.AddCommand(newRun(h), newCreate(h), newStart(h), newStop(h), newKill(h), newPause(h), newResume(h), newRm(h),
-		newPs(h), newInspect(h), newSnapshot(h), newRestore(h), newFork(h), newTemplate(h), newExec(h), newAttach(h), newLogs(h), newCp(h), newPortForward(h), newStats(h), newEvents(h), newNodeCommand(h),
+		newPs(h), newInspect(h), newSnapshot(h), newRestore(h), newFork(h), newTemplate(h), newPool(h), newExec(h), newAttach(h), newLogs(h), newCp(h), newPortForward(h), newStats(h), newEvents(h), newNodeCommand(h),
 		newDoctor(), newVersion(), newMan())
 	root.SetFlagErrorFunc(flagError)
 	sayUsage(root)

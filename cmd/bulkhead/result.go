@@ -70,6 +70,13 @@ func (r *result) mark(step string) {
 	r.Timings = append(r.Timings, timing{step, milliseconds(time.Since(r.began))})
 }
 
+// phases records the stages of a sandbox's start.
+func (r *result) phases(box *bulkheadv1.Sandbox) {
+	for _, p := range box.GetStatus().GetPhases() {
+		r.Timings = append(r.Timings, timing{p.GetName(), milliseconds(p.GetAfter().AsDuration())})
+	}
+}
+
 // finish records how the command ended.
 func (r *result) finish(e *bulkheadv1.ProcessExit) {
 	r.ExitCode, r.Signal = int(e.GetExitCode()), int(e.GetSignal())

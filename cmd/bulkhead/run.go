@@ -48,13 +48,19 @@ func newRun(h *hostOptions) *cobra.Command {
 	f := cmd.Flags()
 	f.SetInterspersed(false) // flags after the command are the command's
 	o.specOptions.addFlags(cmd)
+	o.addSessionFlags(cmd)
+	return cmd
+}
+
+// addSessionFlags adds those that say how this process and the command go together.
+func (o *runOptions) addSessionFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
 	f.BoolVarP(&o.detach, "detach", "d", false, "print the sandbox's name and leave it to the daemon")
 	f.BoolVar(&o.remove, "rm", false, "with --detach, delete the sandbox when it has stopped; without, it always is")
 	f.DurationVar(&o.timeout, "timeout", 0, "end the command after this long, such as 90s (exit code 124)")
 	f.BoolVar(&o.console, "console", false, "show the guest's console on standard error")
 	f.StringVar(&o.json, "json", "", "print a result object as the last line of standard output, or write it to `FILE` with --json=FILE")
 	f.Lookup("json").NoOptDefVal = jsonToStdout
-	return cmd
 }
 
 const runLong = `Run a command in a microVM of its own: a Linux kernel that nothing else on
@@ -70,10 +76,16 @@ is no such command. The first Ctrl-C goes to the command; a second one ends it.`
 
 // run runs the command in a sandbox made for it, and returns with its exit code.
 func (o *runOptions) run(ctx context.Context, args []string) error {
+	return o.conclude(func(r *result) error {
+		s := &session{options: o, result: r}
+		return s.run(ctx, args)
+	})
+}
+
+// conclude prints what comes of a session, and returns with its exit code.
+func (o *runOptions) conclude(session func(*result) error) error {
 	r := &result{began: time.Now()}
-	s := &session{options: o, result: r}
-	err := s.run(ctx, args)
-	r.conclude(err)
+	r.conclude(session(r))
 	if err := r.print(o.json); err != nil {
 		return &exitError{exitFailure, err}
 	}

@@ -32,6 +32,7 @@ type session struct {
 	options *runOptions
 	result  *result
 	signals *signals
+	claim   *claim // nil: the sandbox is made and started
 
 	client  *client.Client
 	sandbox string
@@ -50,22 +51,27 @@ func (s *session) run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	return s.with(ctx, spec, args)
+}
+
+// with is run for what the flags say, of a sandbox and of what this process is to it.
+func (s *session) with(ctx context.Context, spec *bulkheadv1.SandboxSpec, args []string) error {
 	s.signals = catchSignals()
 	defer s.signals.release()
 	end, err := s.connect()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
-	if o.detach {
-		return s.detach(ctx, spec, args)
+	run := s.attached
+	if s.options.detach {
+		run = s.detach
 	}
-	return s.attached(ctx, spec, args)
+	return errors.Join(run(ctx, spec, args), end())
 }
 
 // connect finds a node: the daemon that is named, or one within this process.
 func (s *session) connect() (end func() error, err error) {
-	if s.options.host != "" || s.options.detach {
+	if s.options.host != "" || s.options.detach || s.claim != nil {
 		s.client, err = s.options.connect()
 		if err != nil {
 			return nil, err
@@ -78,7 +84,10 @@ func (s *session) connect() (end func() error, err error) {
 
 // detach leaves the command to the daemon.
 func (s *session) detach(ctx context.Context, spec *bulkheadv1.SandboxSpec, args []string) error {
-	spec.Command, spec.AutoDelete = s.options.command(args), s.options.remove
+	spec.AutoDelete = s.options.remove
+	if len(args) > 0 {
+		spec.Command = s.options.command(args)
+	}
 	ctx, stop := s.signals.cancelOnFirst(ctx)
 	defer stop()
 	if err := s.create(ctx, spec); err != nil {
@@ -120,6 +129,9 @@ func (s *session) attached(ctx context.Context, spec *bulkheadv1.SandboxSpec, ar
 }
 
 func (s *session) create(ctx context.Context, spec *bulkheadv1.SandboxSpec) error {
+	if s.claim != nil {
+		return s.take(ctx, spec)
+	}
 	// The ID keeps two such commands of one name from sharing a sandbox.
 	box, err := s.client.Create(ctx, &bulkheadv1.CreateSandboxRequest{Name: s.options.name, Spec: spec, RequestId: rand.Text()})
 	if err != nil {
@@ -127,11 +139,14 @@ func (s *session) create(ctx context.Context, spec *bulkheadv1.SandboxSpec) erro
 	}
 	s.sandbox = box.GetName()
 	s.result.Name = s.sandbox
-	s.watch = startWatch(s.client, box)
+	s.watch = startWatch(s.client, s.sandbox, box.GetResourceVersion())
 	return nil
 }
 
 func (s *session) start(ctx context.Context) error {
+	if s.claim != nil {
+		return nil // it runs
+	}
 	r, err := s.client.StartSandbox(ctx, &bulkheadv1.StartSandboxRequest{Name: s.sandbox})
 	if err != nil {
 		return s.explain(ctx, err)
@@ -139,9 +154,7 @@ func (s *session) start(ctx context.Context) error {
 	if id := r.GetSandbox().GetStatus().GetOrigin().GetTemplate(); id != "" && !spec.NamesTemplate(r.GetSandbox().GetSpec()) {
 		notify("restored from template " + shortID(id))
 	}
-	for _, p := range r.GetSandbox().GetStatus().GetPhases() {
-		s.result.Timings = append(s.result.Timings, timing{p.GetName(), milliseconds(p.GetAfter().AsDuration())})
-	}
+	s.result.phases(r.GetSandbox())
 	return nil
 }
 

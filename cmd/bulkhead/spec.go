@@ -33,6 +33,7 @@ type specOptions struct {
 	idle      time.Duration
 	restart   string
 	template  string
+	prepare   time.Duration          // a template's limit
 	given     func(flag string) bool // by the user
 
 	env         []string
@@ -45,12 +46,17 @@ type specOptions struct {
 // addOwnFlags adds those that say what is a sandbox's own also where all else is
 // another's.
 func (o *specOptions) addOwnFlags(cmd *cobra.Command) {
+	o.addLifeFlags(cmd)
+	cmd.Flags().StringArrayVar(&o.disks, "disk", nil, "attach a raw image or a block device, `DISK`: PATH[:OPTION[,OPTION]...] with options ro, direct, overlay and overlay=FILE; repeatable")
+	o.behind.add(cmd)
+}
+
+// addLifeFlags adds those that say what can be another also for a machine that is there.
+func (o *specOptions) addLifeFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the sandbox, `KEY=VALUE`; repeatable")
-	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image or a block device, `DISK`: PATH[:OPTION[,OPTION]...] with options ro, direct, overlay and overlay=FILE; repeatable")
 	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME[,ip=ADDRESS/BITS][,gw=ADDRESS][,mac=MAC][,mtu=N][,any-mac], or none; repeatable")
 	f.StringArrayVar(&o.dns, "dns", nil, "name server for the guest, an `ADDRESS`; repeatable")
-	o.behind.add(cmd)
 	f.DurationVar(&o.ttl, "ttl", 0, "delete the sandbox this long after it was made")
 	f.DurationVar(&o.idle, "idle-timeout", 0, "stop the sandbox when nothing was run in it for this long")
 	f.StringVar(&o.restart, "restart", "no", "`WHEN` to restart the sandbox by itself: no, or on-failure[:MAX]")
@@ -65,8 +71,13 @@ func (o *specOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.template, "template", "", "begin as the template with this `ID`, whose machine it is then, or always boot: none (default: begin as one that fits, if there is any)")
 	o.addMachineFlags(cmd)
 	o.addProcessFlags(cmd)
-	f.BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
-	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
+	o.addStreamFlags(cmd)
+}
+
+// addStreamFlags adds those that say what a command is connected with.
+func (o *specOptions) addStreamFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
+	cmd.Flags().BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
 }
 
 // addMachineFlags adds those that say what boots.

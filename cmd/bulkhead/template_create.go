@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -28,37 +27,52 @@ const templateCreateExample = `  # What "bulkhead run --cpus 2" begins as from t
   bulkhead run --template 3f2a9c04d1b7 -- python3 script.py`
 
 func newTemplateCreate(h *templateHost) *cobra.Command {
-	o, limit := &specOptions{}, time.Duration(0)
+	o := &specOptions{}
 	cmd := &cobra.Command{
 		Use:     "create [flags] [-- COMMAND [ARG...]]",
 		Short:   "Make a template, and print its ID",
 		Long:    templateCreateLong,
 		Example: templateCreateExample,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := o.spec(h.hostOptions)
+			r, err := o.templateRequest(h.hostOptions, args)
 			if err != nil {
 				return err
-			}
-			r := &bulkheadv1.CreateTemplateRequest{Spec: s, Labels: s.GetLabels()}
-			s.Labels = nil
-			if len(args) > 0 {
-				r.Prepare = o.command(args)
-			}
-			if cmd.Flags().Changed("prepare-timeout") {
-				r.PrepareTimeout = durationpb.New(limit)
 			}
 			return h.with(func(c *client.Client) error { return createTemplate(cmd, c, r) })
 		},
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
+	o.addTemplateFlags(cmd)
+	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the template, `KEY=VALUE`; repeatable")
+	return cmd
+}
+
+// addTemplateFlags adds those that say what a template is of.
+func (o *specOptions) addTemplateFlags(cmd *cobra.Command) {
 	o.addMachineFlags(cmd)
 	o.addProcessFlags(cmd)
-	f.DurationVar(&limit, "prepare-timeout", 0, "give up after COMMAND has run for this long, such as 90s (default 10m, or what the node says)")
-	f.StringArrayVarP(&o.labels, "label", "l", nil, "label the template, `KEY=VALUE`; repeatable")
-	f.StringArrayVar(&o.disks, "disk", nil, "attach a raw image, `DISK`: PATH:ro[,direct]; repeatable")
-	f.StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME; repeatable")
-	return cmd
+	cmd.Flags().DurationVar(&o.prepare, "prepare-timeout", 0, "give up after COMMAND has run for this long, such as 90s (default 10m, or what the node says)")
+	cmd.Flags().StringArrayVar(&o.disks, "disk", nil, "attach a raw image, `DISK`: PATH:ro[,direct]; repeatable")
+	cmd.Flags().StringArrayVar(&o.nets, "net", nil, "plug an interface into `NETWORK`: tap=NAME or bridge=NAME; repeatable")
+}
+
+// templateRequest checks the flags, and turns them and the command that is to be run in
+// it, if any, into what a node is asked for.
+func (o *specOptions) templateRequest(h *hostOptions, prepare []string) (*bulkheadv1.CreateTemplateRequest, error) {
+	s, err := o.spec(h)
+	if err != nil {
+		return nil, err
+	}
+	r := &bulkheadv1.CreateTemplateRequest{Spec: s, Labels: s.GetLabels()}
+	s.Labels = nil
+	if len(prepare) > 0 {
+		r.Prepare = o.command(prepare)
+	}
+	if o.given("prepare-timeout") {
+		r.PrepareTimeout = durationpb.New(o.prepare)
+	}
+	return r, nil
 }
 
 func createTemplate(cmd *cobra.Command, c *client.Client, r *bulkheadv1.CreateTemplateRequest) error {

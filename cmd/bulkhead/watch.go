@@ -20,10 +20,11 @@ type watch struct {
 	ended chan *bulkheadv1.SandboxExit
 }
 
-func startWatch(c *client.Client, box *bulkheadv1.Sandbox) *watch {
+// startWatch begins with the changes after a version.
+func startWatch(c *client.Client, sandbox string, version uint64) *watch {
 	ctx, stop := context.WithCancel(context.Background())
 	w := &watch{stop: stop, ended: make(chan *bulkheadv1.SandboxExit, 1)}
-	request := &bulkheadv1.WatchSandboxesRequest{Name: box.GetName(), ResourceVersion: proto.Uint64(box.GetResourceVersion())}
+	request := &bulkheadv1.WatchSandboxesRequest{Name: sandbox, ResourceVersion: proto.Uint64(version)}
 	go c.Watch(ctx, request, func(m *bulkheadv1.WatchSandboxesResponse) error {
 		switch s := m.GetSandbox().GetStatus(); s.GetState() {
 		case bulkheadv1.SandboxState_SANDBOX_STATE_STOPPED, bulkheadv1.SandboxState_SANDBOX_STATE_BACKING_OFF, bulkheadv1.SandboxState_SANDBOX_STATE_DELETING:

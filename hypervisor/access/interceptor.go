@@ -21,6 +21,8 @@ var readOnlyMethods = []string{
 	"/bulkhead.v1.Snapshots/ListSnapshots",
 	"/bulkhead.v1.Templates/GetTemplate",
 	"/bulkhead.v1.Templates/ListTemplates",
+	"/bulkhead.v1.Pools/GetPool",
+	"/bulkhead.v1.Pools/ListPools",
 	"/bulkhead.v1.Processes/GetLogs",
 	"/bulkhead.v1.Node/GetNodeInfo",
 	"/grpc.reflection.v1.ServerReflection/",

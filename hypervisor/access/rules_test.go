@@ -130,7 +130,8 @@ func TestMethods(t *testing.T) {
 		reflect = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 	)
 	full := []string{
-		"/bulkhead.v1.Sandboxes/CreateSandbox", "/bulkhead.v1.Sandboxes/ForkSandbox", "/bulkhead.v1.Snapshots/CreateSnapshot", "/bulkhead.v1.Snapshots/DeleteSnapshot", "/bulkhead.v1.Snapshots/MergeSnapshot", "/bulkhead.v1.Templates/CreateTemplate", "/bulkhead.v1.Templates/DeleteTemplate", "/bulkhead.v1.Sandboxes/DeleteSandbox", "/bulkhead.v1.Processes/Exec",
+		"/bulkhead.v1.Sandboxes/CreateSandbox", "/bulkhead.v1.Sandboxes/ForkSandbox", "/bulkhead.v1.Snapshots/CreateSnapshot", "/bulkhead.v1.Snapshots/DeleteSnapshot", "/bulkhead.v1.Snapshots/MergeSnapshot", "/bulkhead.v1.Templates/CreateTemplate", "/bulkhead.v1.Templates/DeleteTemplate",
+		"/bulkhead.v1.Pools/CreatePool", "/bulkhead.v1.Pools/UpdatePool", "/bulkhead.v1.Pools/DeletePool", "/bulkhead.v1.Pools/ClaimSandbox", "/bulkhead.v1.Sandboxes/DeleteSandbox", "/bulkhead.v1.Processes/Exec",
 		"/bulkhead.v1.Files/ReadFile", "/bulkhead.v1.Node/DrainNode", "/bulkhead.v1.Sandboxes/ListSandboxesAndMore", "/new.v1.Service/Get",
 	}
 	for _, tt := range []struct {
@@ -139,7 +140,7 @@ func TestMethods(t *testing.T) {
 		mustNot []string
 	}{
 		{Full, append(full, look, health, reflect), nil},
-		{ReadOnly, []string{look, health, reflect, "/bulkhead.v1.Templates/ListTemplates", "/bulkhead.v1.Processes/GetLogs", "/bulkhead.v1.Sandboxes/WatchSandboxes"}, full},
+		{ReadOnly, []string{look, health, reflect, "/bulkhead.v1.Templates/ListTemplates", "/bulkhead.v1.Pools/GetPool", "/bulkhead.v1.Pools/ListPools", "/bulkhead.v1.Processes/GetLogs", "/bulkhead.v1.Sandboxes/WatchSandboxes"}, full},
 		{None, []string{health}, append(full, look, reflect)},
 	} {
 		ctx := peer.NewContext(t.Context(), &peer.Peer{AuthInfo: connection{func() Client {

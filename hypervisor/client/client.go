@@ -29,6 +29,7 @@ type Client struct {
 	Ports     bulkheadv1.PortsClient
 	Snapshots bulkheadv1.SnapshotsClient
 	Templates bulkheadv1.TemplatesClient
+	Pools     bulkheadv1.PoolsClient
 	Node      bulkheadv1.NodeClient
 
 	conn *grpc.ClientConn
@@ -82,6 +83,7 @@ func New(conn *grpc.ClientConn) *Client {
 		Ports:           bulkheadv1.NewPortsClient(conn),
 		Snapshots:       bulkheadv1.NewSnapshotsClient(conn),
 		Templates:       bulkheadv1.NewTemplatesClient(conn),
+		Pools:           bulkheadv1.NewPoolsClient(conn),
 		Node:            bulkheadv1.NewNodeClient(conn),
 		conn:            conn,
 	}

@@ -62,7 +62,8 @@ func (s *firstMessage) RecvMsg(m any) error {
 	return err
 }
 
-// subject is the sandbox that a request is about, or the snapshot or template, if any.
+// subject is the sandbox that a request is about, or the snapshot, template or pool, if
+// any.
 func subject(req any) zap.Field {
 	switch r := req.(type) {
 	case *bulkheadv1.ExecRequest:
@@ -83,6 +84,16 @@ func subject(req any) zap.Field {
 		return named("template", r.GetId())
 	case *bulkheadv1.DeleteTemplateRequest:
 		return named("template", r.GetId())
+	case *bulkheadv1.CreatePoolRequest:
+		return named("pool", r.GetName())
+	case *bulkheadv1.GetPoolRequest:
+		return named("pool", r.GetName())
+	case *bulkheadv1.UpdatePoolRequest:
+		return named("pool", r.GetName())
+	case *bulkheadv1.DeletePoolRequest:
+		return named("pool", r.GetName())
+	case *bulkheadv1.ClaimSandboxRequest:
+		return both(named("pool", r.GetPool()), named("sandbox", r.GetName()))
 	case *bulkheadv1.ExportSnapshotRequest:
 		return named("snapshot", r.GetName())
 	case *bulkheadv1.ImportSnapshotRequest:
@@ -100,6 +111,15 @@ func named(what, name string) zap.Field {
 		return zap.Skip()
 	}
 	return zap.String(what, clip.Text(name, maxWord))
+}
+
+// both is two fields in one.
+func both(a, b zap.Field) zap.Field {
+	return zap.Inline(zapcore.ObjectMarshalerFunc(func(e zapcore.ObjectEncoder) error {
+		a.AddTo(e)
+		b.AddTo(e)
+		return nil
+	}))
 }
 
 func (a accessLog) write(ctx context.Context, method string, subject zap.Field, start time.Time, err error) {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"maps"
 	"strings"
 	"testing"
 
@@ -26,6 +27,31 @@ func TestLongWordsInTheLog(t *testing.T) {
 		func(context.Context, any) (any, error) { return nil, status.Error(codes.NotFound, long) })
 	if status.Code(err) != codes.NotFound || out.Len() == 0 || out.Len() > 16<<10 {
 		t.Errorf("%d bytes are logged", out.Len())
+	}
+}
+
+// TestSubjects has calls say what they are about.
+func TestSubjects(t *testing.T) {
+	for _, tt := range []struct {
+		request any
+		want    map[string]any
+	}{
+		{&bulkheadv1.GetSandboxRequest{Name: "box"}, map[string]any{"sandbox": "box"}},
+		{&bulkheadv1.GetSandboxRequest{}, map[string]any{}},
+		{&bulkheadv1.DeleteTemplateRequest{Id: "sha256:1"}, map[string]any{"template": "sha256:1"}},
+		{&bulkheadv1.CreatePoolRequest{Name: "python"}, map[string]any{"pool": "python"}},
+		{&bulkheadv1.GetPoolRequest{Name: "python"}, map[string]any{"pool": "python"}},
+		{&bulkheadv1.UpdatePoolRequest{Name: "python"}, map[string]any{"pool": "python"}},
+		{&bulkheadv1.DeletePoolRequest{Name: "python"}, map[string]any{"pool": "python"}},
+		{&bulkheadv1.ListPoolsRequest{}, map[string]any{}},
+		{&bulkheadv1.ClaimSandboxRequest{Pool: "python", Name: "box"}, map[string]any{"pool": "python", "sandbox": "box"}},
+		{&bulkheadv1.ClaimSandboxRequest{Pool: "python"}, map[string]any{"pool": "python"}},
+	} {
+		e := zapcore.NewMapObjectEncoder()
+		subject(tt.request).AddTo(e)
+		if !maps.Equal(e.Fields, tt.want) {
+			t.Errorf("%T is about %v, not %v", tt.request, e.Fields, tt.want)
+		}
 	}
 }
 

@@ -86,6 +86,7 @@ func (c Config) checkNumbers(wrong func(key, format string, args ...any)) {
 		{"capacity.memory_overcommit", c.Capacity.MemoryOvercommit, false},
 		{"limits.sandboxes_per_client", float64(c.Limits.SandboxesPerClient), true},
 		{"limits.starts_at_once", float64(c.Limits.StartsAtOnce), true},
+		{"limits.pool_members", float64(c.Limits.PoolMembers), true},
 		{"limits.snapshot_reserve", c.Limits.SnapshotReserve, true},
 		{"limits.connections", float64(c.Limits.Connections), false},
 		{"limits.calls_per_connection", float64(c.Limits.CallsPerConnection), false},

@@ -96,6 +96,7 @@ type LimitsConfig struct {
 	PrepareTimeout         Duration `toml:"prepare_timeout"`
 	MaxPrepareTimeout      Duration `toml:"max_prepare_timeout"`
 	StartsAtOnce           int      `toml:"starts_at_once"`
+	PoolMembers            int      `toml:"pool_members"`
 }
 
 // DirsConfig are directories that clients may name files in.
@@ -163,6 +164,7 @@ func Default() Config {
 		Limits: LimitsConfig{
 			SandboxesPerClient: 1000, SnapshotReserve: 0.05, MessageBytes: 4 << 20, Connections: 1024, CallsPerConnection: 256,
 			BootTimeout: Duration(time.Minute), PrepareTimeout: Duration(10 * time.Minute), MaxPrepareTimeout: Duration(time.Hour),
+			PoolMembers: 100,
 		},
 		Images:  DirsConfig{Directories: []string{"/var/lib/bulkhead/images"}},
 		Cgroups: CgroupsConfig{Enabled: true},
@@ -224,6 +226,7 @@ func (c Config) nodeLimits() node.Limits {
 		BootTimeout:     time.Duration(c.Limits.BootTimeout),
 		PrepareTimeout:  time.Duration(c.Limits.PrepareTimeout),
 		StartsAtOnce:    c.Limits.StartsAtOnce,
+		PoolMembers:     c.Limits.PoolMembers,
 	}
 }
 

@@ -71,10 +71,11 @@ message_bytes = "1MiB"
 boot_timeout = "90s"
 prepare_timeout = "5m"
 starts_at_once = 3
+pool_members = 7
 [access.full]
 users = ["root", "1000"]
 `)
-	if err != nil || c.Limits.MessageBytes != 1<<20 || c.nodeLimits().BootTimeout.Seconds() != 90 || c.Listen.Unix != Default().Listen.Unix {
+	if err != nil || c.Limits.MessageBytes != 1<<20 || c.nodeLimits().BootTimeout.Seconds() != 90 || c.nodeLimits().PoolMembers != 7 || c.Listen.Unix != Default().Listen.Unix {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if l := c.nodeLimits(); l.PrepareTimeout != 5*time.Minute || l.Spec.PrepareTimeout != time.Hour {
@@ -96,6 +97,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a time":             {"[limits]\nboot_timeout = \"soon\"", "not a time"},
 		"over the most":      {"[limits]\nmax_prepare_timeout = \"1m\"", "limits.prepare_timeout: 10m0s is more"},
 		"fewer than none":    {"[limits]\nstarts_at_once = -1", "limits.starts_at_once"},
+		"fewer members":      {"[limits]\npool_members = -1", "limits.pool_members"},
 		"a negative number":  {"[limits]\nsandboxes_per_client = -1", "limits.sandboxes_per_client"},
 		"no overcommit":      {"[capacity]\ncpu_overcommit = 0.0", "capacity.cpu_overcommit"},
 		"a large share":      {"[limits]\nsnapshot_reserve = 1.0", "limits.snapshot_reserve"},
@@ -144,7 +146,7 @@ func TestLoadRefusesInOrder(t *testing.T) {
 
 func TestNeedRestart(t *testing.T) {
 	a, b := Default(), Default()
-	b.Capacity.CPUOvercommit, b.Log.Level = 1, "debug"
+	b.Capacity.CPUOvercommit, b.Log.Level, b.Limits.PoolMembers = 1, "debug", 7
 	if tables := a.NeedRestart(b); tables != nil {
 		t.Errorf("%v need a restart", tables)
 	}

@@ -48,7 +48,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sandboxes, snapshots, templates, draining, allocatable, allocated, cpuTime, memory, overhead, requests, sent, received, breaches} {
+	for _, d := range []*prometheus.Desc{sandboxes, snapshots, templates, draining, allocatable, allocated, cpuTime, memory, overhead, requests, sent, received, breaches, poolMembers, poolSize, poolClaims} {
 		out <- d
 	}
 }
@@ -71,6 +71,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	if n, err := c.node.CountTemplates(); err == nil {
 		gauge(templates, float64(n))
 	}
+	reportPools(c.node, out)
 	all := c.node.All()
 	states := map[bulkheadv1.SandboxState]int{}
 	for _, s := range all {

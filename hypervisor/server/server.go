@@ -26,6 +26,7 @@ func Register(r grpc.ServiceRegistrar, n *node.Node) {
 	bulkheadv1.RegisterPortsServer(r, &ports{node: n})
 	bulkheadv1.RegisterSnapshotsServer(r, &snapshots{node: n})
 	bulkheadv1.RegisterTemplatesServer(r, &templates{node: n})
+	bulkheadv1.RegisterPoolsServer(r, &pools{node: n})
 	bulkheadv1.RegisterNodeServer(r, &nodes{node: n})
 }
 

@@ -5,7 +5,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from calls import TIMEOUT, Case
-from hypervisor.api.v1 import files_pb2, node_pb2, processes_pb2, sandboxes_pb2
+from hypervisor.api.v1 import files_pb2, node_pb2, pools_pb2, processes_pb2, sandboxes_pb2, snapshots_pb2, templates_pb2
 
 
 def clear_json_names(message):
@@ -25,7 +25,7 @@ class NodeTest(Case):
     def test_reflection(self):
         """What is served is what the .proto files say."""
         served = ProtoReflectionDescriptorDatabase(self.client.channel)
-        for file in sandboxes_pb2, processes_pb2, files_pb2, node_pb2:
+        for file in sandboxes_pb2, snapshots_pb2, templates_pb2, pools_pb2, processes_pb2, files_pb2, node_pb2:
             for service in file.DESCRIPTOR.services_by_name.values():
                 self.assertIn(service.full_name, served.get_services())
                 got, want = served.FindFileContainingSymbol(service.full_name), descriptor_pb2.FileDescriptorProto()
