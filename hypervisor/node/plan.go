@@ -13,6 +13,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/spec"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 
 	agentv1 "github.com/bulkhead-vm/bulkhead/guestkernel/agentapi/v1"
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -122,8 +123,10 @@ func untold(n *bulkheadv1.Network) bool {
 	return len(n.GetAddresses())+len(n.GetGateways()) == 0 && n.GetMtu() == 0
 }
 
-// hostname is a sandbox's name as a host may have it.
-func hostname(name string) string { return strings.ReplaceAll(name, "_", "-") }
+// hostname is a sandbox's name, or a member's, as a host may have it.
+func hostname(name string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(name, supervise.OwnMark), "_", "-")
+}
 
 // Command is a command as the guest's agent is told of it.
 func Command(c *bulkheadv1.Command) guest.Command {
