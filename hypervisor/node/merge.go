@@ -8,7 +8,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -74,12 +73,7 @@ func (n *Node) merge(name string, m *merging) {
 
 // explainMerge makes an error one that clients can act on.
 func explainMerge(name string, err error) error {
-	var damaged *snapshots.DamagedError
 	switch {
-	case errors.Is(err, snapshots.ErrNone):
-		return noSnapshot(name)
-	case errors.As(err, &damaged):
-		return &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonSnapshotDamaged, Resource: fault.ResourceSnapshot, Subject: name, Err: err}
 	case isFull(err):
 		full := fault.NoSpace(name, fmt.Sprintf("snapshot %q is not merged", name), err)
 		full.Resource = fault.ResourceSnapshot
@@ -87,5 +81,5 @@ func explainMerge(name string, err error) error {
 	case errors.Is(err, errNodeClosing):
 		return errNodeClosing
 	}
-	return err
+	return explainSnapshot(name, err)
 }

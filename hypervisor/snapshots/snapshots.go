@@ -118,7 +118,8 @@ func (d *Dir) Has(name string) bool {
 
 func (d *Dir) named(name string) string { return filepath.Join(d.path, name) }
 
-// Get returns a snapshot. It fails with ErrNone, or with *DamagedError.
+// Get returns a snapshot. It fails with ErrNone, *DamagedError or *snapshot.VersionError,
+// or as the host does.
 func (d *Dir) Get(name string) (*Snapshot, error) {
 	if !d.Has(name) {
 		return nil, ErrNone
@@ -128,10 +129,20 @@ func (d *Dir) Get(name string) (*Snapshot, error) {
 		return nil, ErrNone
 	}
 	if err != nil {
-		return nil, &DamagedError{name, err}
+		return nil, explain(name, err)
 	}
 	s.Record.Snapshot.Name = name
 	return s, nil
+}
+
+// explain says of which snapshot an error is, and whether it is damaged: not where it is
+// the host that can't, nor if a later program has made it.
+func explain(name string, err error) error {
+	var later *snapshot.VersionError
+	if snapshot.IsHost(err) || errors.As(err, &later) {
+		return fmt.Errorf("snapshot %q can't be used: %w", name, err)
+	}
+	return &DamagedError{name, err}
 }
 
 // DamagedError says that a snapshot isn't what was written.

@@ -78,28 +78,28 @@ func decodeManifest(b []byte) (*Manifest, error) {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(b, &v); err != nil {
-		return nil, fmt.Errorf("%s: %w", manifestName, err)
+		return nil, err
 	}
 	switch {
 	case v.Version > Version:
 		return nil, &VersionError{v.Version}
 	case v.Version < 1:
-		return nil, fmt.Errorf("%s: version %d", manifestName, v.Version)
+		return nil, fmt.Errorf("it is of version %d", v.Version)
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("%s: %w", manifestName, err)
+		return nil, err
 	}
 	if _, err := memory.Layout(m.MemoryBytes); err != nil {
-		return nil, fmt.Errorf("%s: %w", manifestName, err)
+		return nil, err
 	}
 	m.Layers = max(m.Layers, 1)
 	if m.Layers > maxLayers || v.Version < 2 && m.Layers > 1 {
-		return nil, fmt.Errorf("%s: version %d with %d layers", manifestName, v.Version, m.Layers)
+		return nil, fmt.Errorf("it is of version %d with %d layers", v.Version, m.Layers)
 	}
 	for _, d := range m.Devices {
 		if d.File != "" && (d.File != d.Name || !isName(d.File) || isMemory(d.File)) {
-			return nil, fmt.Errorf("%s: device %q has a file %q", manifestName, d.Name, d.File)
+			return nil, fmt.Errorf("its device %q has a file %q", d.Name, d.File)
 		}
 	}
 	return m, nil
