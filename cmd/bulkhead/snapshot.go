@@ -47,7 +47,7 @@ func newSnapshotCreate(h *hostOptions) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			defer notifyLate(fmt.Sprintf("sandbox %s is being saved, and stands still meanwhile", args[0]))()
+			defer notifyLate(fmt.Sprintf("sandbox %s is being saved", args[0]))()
 			s, err := c.Snapshot(cmd.Context(), r)
 			if err != nil {
 				return plain(err)

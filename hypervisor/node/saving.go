@@ -55,7 +55,7 @@ func (s *sandbox) beginSave(stage *snapshots.Stage, r *storev1.Snapshot, saved f
 	end := s.usage.begin()
 	s.frozen = true
 	s.start(func(ctx context.Context) func() {
-		_, err := i.Snapshot(ctx, want)
+		err := i.Snapshot(ctx, want)
 		return func() {
 			end()
 			s.saved(stage, err)

@@ -39,11 +39,13 @@ type worker struct {
 	state  vmmv1.MachineState
 	doors  []net.Listener
 	guest  *guest
-	cut    bool                // the next connection to the agent is cut off
-	from   lineage             // of what is saved next
-	saved  string              // the state of a snapshot that the guest goes on from; empty: it boots
-	ended  chan struct{}       // closed once end is set
-	end    *vmmv1.WaitResponse // set before ended is closed
+	cut    bool    // the next connection to the agent is cut off
+	from   lineage // of what is saved next
+	// unpublished is where what was saved last is, or was.
+	unpublished string
+	saved       string              // the state of a snapshot that the guest goes on from; empty: it boots
+	ended       chan struct{}       // closed once end is set
+	end         *vmmv1.WaitResponse // set before ended is closed
 }
 
 func newWorker(socket string) *worker {

@@ -47,7 +47,8 @@ type Manifest struct {
 	// StoredBytes is how much of memory the uppermost layer has: the rest of it are
 	// zeroes.
 	StoredBytes uint64 `json:"storedBytes"`
-	// Pause is how long the guest stood still for it.
+	// Pause is how long the guest stood still for it, as whoever had it do so says, or
+	// else its machine.
 	Pause time.Duration `json:"pauseNs"`
 
 	// Owner is what whoever made the machine wants back. It isn't looked at here.

@@ -38,7 +38,8 @@ const (
 // the sandboxes that they were taken of, and of those that go on from them.
 type SnapshotsClient interface {
 	// CreateSnapshot saves a sandbox that is running: its memory, its processors, and
-	// what was written to its disks. It stands still meanwhile, and answers nobody. A
+	// what was written to its disks. While these are written it stands still and answers
+	// nobody; it goes on before they come to the disk. A
 	// second call with the same request_id, name, sandbox and labels returns the
 	// snapshot that the first one made; without a request_id it is about another
 	// moment, and the name is taken. FAILED_PRECONDITION: it isn't running. ALREADY_EXISTS: another snapshot
@@ -174,7 +175,8 @@ type Snapshots_ImportSnapshotClient = grpc.ClientStreamingClient[ImportSnapshotR
 // the sandboxes that they were taken of, and of those that go on from them.
 type SnapshotsServer interface {
 	// CreateSnapshot saves a sandbox that is running: its memory, its processors, and
-	// what was written to its disks. It stands still meanwhile, and answers nobody. A
+	// what was written to its disks. While these are written it stands still and answers
+	// nobody; it goes on before they come to the disk. A
 	// second call with the same request_id, name, sandbox and labels returns the
 	// snapshot that the first one made; without a request_id it is about another
 	// moment, and the name is taken. FAILED_PRECONDITION: it isn't running. ALREADY_EXISTS: another snapshot
