@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -59,7 +60,11 @@ func (n *Node) beginMerging(name string) (*merging, error) {
 func (n *Node) merge(name string, m *merging) {
 	ctx, end := n.untilClosing(context.Background())
 	defer end()
-	if m.err = explainMerge(name, n.snapshots.Merge(ctx, name)); m.err == nil {
+	err := n.checkMerge(name)
+	if err == nil {
+		err = n.snapshots.Merge(ctx, name)
+	}
+	if m.err = explainMerge(name, err); m.err == nil {
 		m.merged, m.err = n.GetSnapshot(name)
 	}
 	if m.err == nil {
@@ -69,6 +74,31 @@ func (n *Node) merge(name string, m *merging) {
 	delete(n.mergings, name)
 	n.saves.Unlock()
 	close(m.done)
+}
+
+// checkMerge fails unless there is room for all of a snapshot's memory in one file, for
+// its client, too. What its layers hide of each other counts as well.
+func (n *Node) checkMerge(name string) error {
+	s, err := n.GetSnapshot(name)
+	if err != nil || s.GetLayers() < 2 {
+		return err
+	}
+	memory, err := n.snapshots.MemoryBytes(name)
+	if err != nil {
+		return err
+	}
+	if err := n.checkRoom(int64(memory)); err != nil {
+		return err
+	}
+	n.saves.Lock()
+	defer n.saves.Unlock()
+	_, err = n.budget(s.GetClient(), name, func(u *snapshots.Usage) error {
+		alone := new(snapshots.Usage) // what it shares doesn't count less any more
+		err := n.snapshots.Count(alone, name)
+		u.Bytes += alone.Bytes
+		return err
+	})
+	return err
 }
 
 // explainMerge makes an error one that clients can act on.

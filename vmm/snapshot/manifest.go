@@ -99,15 +99,15 @@ func decodeManifest(b []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("it is of version %d with %d layers", v.Version, m.Layers)
 	}
 	for _, d := range m.Devices {
-		if d.File != "" && (d.File != d.Name || !isName(d.File) || isMemory(d.File)) {
+		if d.File != "" && (d.File != d.Name || !isName(d.File) || IsMemory(d.File)) {
 			return nil, fmt.Errorf("its device %q has a file %q", d.Name, d.File)
 		}
 	}
 	return m, nil
 }
 
-// isMemory reports whether a file of that name may be a layer of memory.
-func isMemory(name string) bool { return name == memoryName || strings.HasPrefix(name, memoryName+".") }
+// IsMemory reports whether a file of a snapshot may be a layer of memory, or goes with one.
+func IsMemory(name string) bool { return name == memoryName || strings.HasPrefix(name, memoryName+".") }
 
 // VersionError says that a snapshot is of a later format.
 type VersionError struct{ Version int }

@@ -58,7 +58,7 @@ type SnapshotsClient interface {
 	// digest; of one that has a single layer it stays as it is. It goes on when the call
 	// is given up, and a second call waits for it. FAILED_PRECONDITION: the snapshot is
 	// damaged. NOT_FOUND: it was deleted, maybe meanwhile. RESOURCE_EXHAUSTED: the disk
-	// is full.
+	// is full, or its client may not have as much more.
 	MergeSnapshot(ctx context.Context, in *MergeSnapshotRequest, opts ...grpc.CallOption) (*MergeSnapshotResponse, error)
 	// DeleteSnapshot removes a snapshot. Sandboxes that run from it go on; they can't
 	// be started again.
@@ -195,7 +195,7 @@ type SnapshotsServer interface {
 	// digest; of one that has a single layer it stays as it is. It goes on when the call
 	// is given up, and a second call waits for it. FAILED_PRECONDITION: the snapshot is
 	// damaged. NOT_FOUND: it was deleted, maybe meanwhile. RESOURCE_EXHAUSTED: the disk
-	// is full.
+	// is full, or its client may not have as much more.
 	MergeSnapshot(context.Context, *MergeSnapshotRequest) (*MergeSnapshotResponse, error)
 	// DeleteSnapshot removes a snapshot. Sandboxes that run from it go on; they can't
 	// be started again.
