@@ -68,6 +68,7 @@ func (w *Worker) write(m *machine.Machine, s *save, req *vmmv1.SnapshotRequest) 
 			if err != nil {
 				return err
 			}
+			w.touched.partial.Store(true)
 			if s.rebased, err = s.out.Rebase(m.Memory()); err != nil {
 				m.Stop() // its memory is lost
 			}
