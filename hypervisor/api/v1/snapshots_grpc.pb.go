@@ -40,7 +40,7 @@ type SnapshotsClient interface {
 	// CreateSnapshot saves a sandbox that is running: its memory, its processors, and
 	// what was written to its disks. While these are written it stands still and answers
 	// nobody; it goes on before they come to the disk. A
-	// second call with the same request_id, name, sandbox and labels returns the
+	// second call with the same request_id, name, sandbox, labels and full returns the
 	// snapshot that the first one made; without a request_id it is about another
 	// moment, and the name is taken. FAILED_PRECONDITION: it isn't running. ALREADY_EXISTS: another snapshot
 	// has the name, or was made with the request_id. RESOURCE_EXHAUSTED: the disk is
@@ -177,7 +177,7 @@ type SnapshotsServer interface {
 	// CreateSnapshot saves a sandbox that is running: its memory, its processors, and
 	// what was written to its disks. While these are written it stands still and answers
 	// nobody; it goes on before they come to the disk. A
-	// second call with the same request_id, name, sandbox and labels returns the
+	// second call with the same request_id, name, sandbox, labels and full returns the
 	// snapshot that the first one made; without a request_id it is about another
 	// moment, and the name is taken. FAILED_PRECONDITION: it isn't running. ALREADY_EXISTS: another snapshot
 	// has the name, or was made with the request_id. RESOURCE_EXHAUSTED: the disk is
