@@ -44,18 +44,6 @@ func TestRunsWhileDiskWorks(t *testing.T) {
 	f.nothingUnderWay()
 }
 
-// TestOldWorker has a sandbox be saved whose worker is of an earlier version.
-func TestOldWorker(t *testing.T) {
-	f := open(t)
-	f.start("box", &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordOldSave}})
-	f.save("box", "s")
-	if f.frozen("box") {
-		t.Error("the guest stands still")
-	}
-	f.exec("box", "true")
-	f.nothingUnderWay()
-}
-
 // TestFullDiskAtLast finds no room when the guest has gone on.
 func TestFullDiskAtLast(t *testing.T) {
 	f := open(t)

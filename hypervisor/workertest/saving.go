@@ -21,7 +21,7 @@ func (w *worker) PrepareSnapshot(context.Context, *vmmv1.PrepareSnapshotRequest)
 	c := w.config
 	w.mu.Unlock()
 	switch {
-	case w.has(c, WordOldSave):
+	case w.has(c, WordOld):
 		return nil, status.Error(codes.Unimplemented, "this worker is old")
 	case w.has(c, WordHeldDisk):
 		w.untilThere("prepare")

@@ -107,7 +107,7 @@ func (w *worker) Create(_ context.Context, r *vmmv1.CreateRequest) (*vmmv1.Creat
 		}
 	}
 	w.config, w.state = c, vmmv1.MachineState_MACHINE_STATE_CREATED
-	if r.GetStart() {
+	if r.GetStart() && !w.has(c, WordOld) {
 		if err := w.start(); err != nil {
 			return nil, err
 		}

@@ -40,11 +40,12 @@ const (
 	WordSlowSave = "fake.slowsave"
 	WordHungSave = "fake.hungsave"
 	WordFullSave = "fake.fullsave"
-	// WordOldSave has a worker that does all of a snapshot in one call. WordHeldDisk has
-	// what isn't done while the guest stands still wait until there is a file "prepare",
+	// WordOld has a worker of an earlier version: it does all of a snapshot in one call,
+	// and starts no machine by the call that makes it.
+	WordOld = "fake.old"
+	// WordHeldDisk has what isn't done while the guest stands still wait until there is a file "prepare",
 	// and then "publish", in its directory; "publishing" says that the second waits.
 	// WordLateFull has that find no room on its disk.
-	WordOldSave  = "fake.oldsave"
 	WordHeldDisk = "fake.helddisk"
 	WordLateFull = "fake.latefull"
 	// WordSlowRead has a snapshot that a machine goes on from take a second to be read,
