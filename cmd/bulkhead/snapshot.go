@@ -110,7 +110,7 @@ func (o *snapshotLsOptions) run(cmd *cobra.Command, h *hostOptions) error {
 		case o.format == formatJSON:
 			return printJSON(cmd.OutOrStdout(), s, false)
 		case s.GetProblem() != "":
-			rows = append(rows, []string{s.GetName(), "(damaged)", "-", "-", "-", "-", "-"})
+			rows = append(rows, []string{s.GetName(), "(unusable)", "-", "-", "-", "-", "-"})
 			return nil
 		}
 		rows = append(rows, []string{

@@ -38,7 +38,8 @@ import (
 type Dir struct {
 	path   string
 	isName func(string) bool
-	shared bool // by several nodes
+	shared bool                    // by several nodes
+	sync   func(path string) error // syncDir, but in tests
 	// removing is held while it is decided whether a name is to go, or what it is of
 	// is exchanged.
 	removing sync.Mutex
@@ -65,7 +66,7 @@ func Open(path string) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("directory of snapshots: %w", err)
 	}
-	d := &Dir{path: path, isName: func(name string) bool { return supervise.CheckName(name) == nil }}
+	d := &Dir{path: path, sync: syncDir, isName: func(name string) bool { return supervise.CheckName(name) == nil }}
 	if err := d.checkOwner(); err != nil {
 		return nil, fmt.Errorf("directory of snapshots: %w", err)
 	}
@@ -197,7 +198,7 @@ func (d *Dir) takeAway(name, uid string) (gone string, err error) {
 	return gone, os.Rename(d.named(name), gone)
 }
 
-// put moves a directory to its place, on disk.
+// put moves a directory to its place, on disk. If it fails, all is where it was.
 func (d *Dir) put(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EEXIST) {
@@ -206,7 +207,14 @@ func (d *Dir) put(from, to string) error {
 	if err != nil {
 		return fmt.Errorf("put the snapshot in its place: %w", err)
 	}
-	return syncDir(filepath.Dir(to))
+	if err = d.sync(filepath.Dir(to)); err == nil {
+		return nil
+	}
+	// Whether it stays there nobody knows: it mustn't.
+	if undone := unix.Renameat2(unix.AT_FDCWD, to, unix.AT_FDCWD, from, unix.RENAME_NOREPLACE); undone != nil {
+		return fmt.Errorf("%w; and the snapshot is left at %s: %w", err, to, undone)
+	}
+	return err
 }
 
 func syncDir(path string) error {

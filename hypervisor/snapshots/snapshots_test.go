@@ -206,6 +206,25 @@ func TestStages(t *testing.T) {
 	}
 }
 
+// TestUnsynced has a snapshot not be there whose name may not have come to the disk.
+func TestUnsynced(t *testing.T) {
+	d := open(t)
+	stage, err := d.Stage("box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, stage.Path(), nil)
+	failure := errors.New("the disk is gone")
+	d.sync = func(string) error { return failure }
+	if err := stage.Publish("s"); !errors.Is(err, failure) || d.Has("s") {
+		t.Errorf("published: %v, and is there: %v", err, d.Has("s"))
+	}
+	d.sync = syncDir
+	if err := stage.Publish("s"); err != nil || !d.Has("s") {
+		t.Errorf("published again: %v", err)
+	}
+}
+
 // TestSweepAfterMerge: what a merge was killed at is removed.
 func TestSweepAfterMerge(t *testing.T) {
 	d := open(t)
