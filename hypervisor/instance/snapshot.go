@@ -29,6 +29,8 @@ const (
 	// thawAgain how long after it there is another.
 	thawTime  = 5 * time.Second
 	thawAgain = 100 * time.Millisecond
+	// giveUpTime is how long a worker may take to give a snapshot up.
+	giveUpTime = 10 * time.Second
 )
 
 // ErrFrozen is wrapped by errors of Snapshot after which the guest may be standing
@@ -48,6 +50,7 @@ func (i *Instance) Snapshot(ctx context.Context, want *vmmv1.SnapshotRequest) er
 	}
 	want = proto.CloneOf(want)
 	if want.Unpublished, err = i.prepareSave(ctx, want); err != nil {
+		i.giveUp(ctx)
 		return err
 	}
 	began := time.Now()
@@ -66,9 +69,16 @@ func (i *Instance) Snapshot(ctx context.Context, want *vmmv1.SnapshotRequest) er
 	case err == nil && want.GetUnpublished():
 		err = i.publish(ctx, want.GetPath(), time.Since(began))
 	case err != nil:
-		i.Resume(ctx) // has the worker give up what it has prepared, and changes nothing else
+		i.giveUp(ctx)
 	}
 	return err
+}
+
+// giveUp has the worker give up what it has of a snapshot. It hears of no call's end.
+func (i *Instance) giveUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, giveUpTime)
+	defer cancel()
+	i.Resume(ctx) // which changes nothing else of a machine that runs
 }
 
 // prepareSave has the worker do what can be done while the guest runs. It reports false
