@@ -20,8 +20,8 @@ type workingSet struct {
 	// partial is set once a snapshot has ram be mapped anew: what was touched before
 	// isn't known any more.
 	partial atomic.Bool
-	end  chan struct{}
-	done sync.WaitGroup
+	end     chan struct{}
+	done    sync.WaitGroup
 }
 
 // prefetch has what was written down be read, beside the making of the machine. What
