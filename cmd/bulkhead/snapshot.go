@@ -47,7 +47,7 @@ func newSnapshotCreate(h *hostOptions) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			defer notifyLate(fmt.Sprintf("sandbox %s is being saved, and stands still meanwhile", args[0]))()
+			defer notifyLate(fmt.Sprintf("sandbox %s is being saved", args[0]))()
 			s, err := c.Snapshot(cmd.Context(), r)
 			if err != nil {
 				return plain(err)
@@ -110,7 +110,7 @@ func (o *snapshotLsOptions) run(cmd *cobra.Command, h *hostOptions) error {
 		case o.format == formatJSON:
 			return printJSON(cmd.OutOrStdout(), s, false)
 		case s.GetProblem() != "":
-			rows = append(rows, []string{s.GetName(), "(damaged)", "-", "-", "-", "-", "-"})
+			rows = append(rows, []string{s.GetName(), "(unusable)", "-", "-", "-", "-", "-"})
 			return nil
 		}
 		rows = append(rows, []string{

@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 )
 
@@ -107,7 +105,7 @@ func (u *unpacker) check() error {
 	switch {
 	case errors.As(err, &later):
 		return err
-	case isHost(err):
+	case snapshot.IsHost(err):
 		return fmt.Errorf("import a snapshot: %w", err)
 	case err != nil:
 		return &Error{"what is in it is no whole snapshot", err}
@@ -115,16 +113,6 @@ func (u *unpacker) check() error {
 	err = s.Close()
 	u.target.Reached("opened")
 	return errors.Join(err, syncDir(u.dir))
-}
-
-// isHost reports whether an error is the host's own, and not the archive's.
-func isHost(err error) bool {
-	for _, host := range []error{unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EACCES, unix.EPERM} {
-		if errors.Is(err, host) {
-			return true
-		}
-	}
-	return false
 }
 
 func syncDir(path string) error {

@@ -89,10 +89,12 @@ func (i *Instance) run(ctx context.Context) (before vmmv1.MachineState, err erro
 		}
 		i.progress.at("its machine was being made")
 		m.Start = true
-		if _, err := i.worker.API.Create(ctx, m); status.Code(err) != codes.AlreadyExists {
+		switch _, err := i.worker.API.Create(ctx, m); {
+		case err == nil && !i.late: // a worker that was found may be of a version that doesn't start it
+			return before, nil
+		case err != nil && status.Code(err) != codes.AlreadyExists: // one that is being made for an owner that is gone is the same
 			return before, err
 		}
-		// One that is being made for an owner that is gone is the same.
 		state = vmmv1.MachineState_MACHINE_STATE_CREATED
 	}
 	switch state {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/guest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
@@ -111,6 +112,44 @@ func TestAbandonedSocket(t *testing.T) {
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
+	}
+}
+
+// TestOldWorker finds a worker of an earlier version before it has a machine, has it make
+// one, and saves that.
+func TestOldWorker(t *testing.T) {
+	h, dir := newHost(t)
+	p := instance.Plan{
+		Name: "box", Setup: &agentv1.SetupRequest{}, Machine: &vmmv1.MachineConfig{Cmdline: workertest.WordOld, MemoryBytes: 32 << 20}, BootTimeout: time.Minute,
+	}
+	i, err := instance.Launch(h, p, new(instance.Timings))
+	if err == nil {
+		err = i.Detach()
+	}
+	if err == nil {
+		i, err = instance.Attach(t.Context(), h, p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	if _, err := i.Boot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "snapshot")
+	if err := i.Snapshot(t.Context(), &vmmv1.SnapshotRequest{Path: path, Owner: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+	c, err := i.Exec(t.Context(), guest.Command{Args: []string{"true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if exit, err := i.Wait(t.Context(), c); err != nil || exit.GetExitCode() != 0 {
+		t.Errorf("after that: %v, %v", exit, err)
 	}
 }
 

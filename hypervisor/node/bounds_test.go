@@ -67,6 +67,37 @@ func TestSnapshotReserve(t *testing.T) {
 	f.exec("box", "true")
 }
 
+// TestMergeBounds: what is shared no longer counts.
+func TestMergeBounds(t *testing.T) {
+	f := open(t)
+	f.start("box", nil, "sleep", "1000")
+	f.save("box", "s")
+	f.chain("s")
+	limits := node.Limits{Spec: f.config.Limits.Spec}
+	refused := func(reason string, change func(*node.Limits)) {
+		t.Helper()
+		bound := limits
+		change(&bound)
+		f.must(f.SetLimits(bound))
+		_, err := f.MergeSnapshot(t.Context(), "s", "")
+		f.kindIs(err, fault.Exhausted, reason)
+	}
+	refused(fault.ReasonNoSpace, func(l *node.Limits) { l.SnapshotReserve = 0.9999 })
+	refused(fault.ReasonSnapshotBytes, func(l *node.Limits) { l.SnapshotBytesPerClient = 5 << 10 })
+	refused(fault.ReasonSnapshotBytes, func(l *node.Limits) { l.SnapshotBytes = 5 << 10 })
+	s, err := f.GetSnapshot("s")
+	f.must(err)
+	if s.GetLayers() != 2 {
+		t.Errorf("after it was refused: %v", s)
+	}
+	limits.SnapshotBytesPerClient, limits.SnapshotBytes = 1<<20, 1<<20
+	f.must(f.SetLimits(limits))
+	for range 2 { // and of one layer there is nothing to do
+		_, err = f.MergeSnapshot(t.Context(), "s", "")
+		f.must(err)
+	}
+}
+
 // TestImportsPerClient counts them as snapshots that were taken.
 func TestImportsPerClient(t *testing.T) {
 	f := open(t, func(c *node.Config) { c.PerClient = 2 })

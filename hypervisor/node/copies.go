@@ -63,14 +63,15 @@ func (n *Node) admitCopies(f *forking, box *sandbox, dir *snapshots.Fork) (names
 // copiesAtOnce is how many are started, or deleted, at a time.
 const copiesAtOnce = 16
 
-// eachCopy calls do for each name, several at a time, and returns the first error.
-func eachCopy(names []string, do func(string) error) error {
+// eachCopy calls do for each name and its index, several at a time, and returns the first
+// error.
+func eachCopy(names []string, do func(int, string) error) error {
 	var all sync.WaitGroup
 	errs, places := make([]error, len(names)), make(chan struct{}, copiesAtOnce)
 	for i, name := range names {
 		places <- struct{}{}
 		all.Go(func() {
-			errs[i] = do(name)
+			errs[i] = do(i, name)
 			<-places
 		})
 	}
@@ -83,17 +84,20 @@ func eachCopy(names []string, do func(string) error) error {
 	return nil
 }
 
-func (n *Node) startCopies(names []string) error {
-	return eachCopy(names, func(name string) error {
-		_, err := n.Start(context.Background(), name)
+// startCopies returns them as they were when they came to run.
+func (n *Node) startCopies(names []string) (started []*bulkheadv1.Sandbox, err error) {
+	started = make([]*bulkheadv1.Sandbox, len(names))
+	err = eachCopy(names, func(i int, name string) (err error) {
+		started[i], err = n.Start(context.Background(), name)
 		return err
 	})
+	return started, err
 }
 
 // removeFork removes the copies of a fork that isn't to be, and then the sign that
 // they are bound to each other.
 func (n *Node) removeFork(dir *snapshots.Fork, names []string) {
-	err := eachCopy(names, func(name string) error {
+	err := eachCopy(names, func(_ int, name string) error {
 		err := n.Delete(context.Background(), name, "", true)
 		if fault.KindOf(err) == fault.NotFound {
 			return nil

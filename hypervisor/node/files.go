@@ -44,11 +44,32 @@ func fileAt(path string) (*storev1.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no regular file: nobody could tell whether it has changed since a template was made; boot without one", path)
 	}
+	return fileOf(path, info), nil
+}
+
+func fileOf(path string, info os.FileInfo) *storev1.File {
 	f := &storev1.File{Path: path, Size: uint64(info.Size()), ModifiedNs: info.ModTime().UnixNano()}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		f.Inode = stat.Ino
 	}
-	return f, nil
+	return f
+}
+
+// filesAmong returns those of images that are regular files, as they are now.
+func filesAmong(images []string) (files []*storev1.File, err error) {
+	for _, path := range images {
+		if path == "" {
+			continue // a snapshot has a copy
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("an image that the guest reads: %w: put it back first", err)
+		}
+		if info.Mode().IsRegular() {
+			files = append(files, fileOf(path, info))
+		}
+	}
+	return files, nil
 }
 
 // checkFiles fails if one of the files that a template was made with isn't as it was:

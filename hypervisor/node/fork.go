@@ -123,8 +123,9 @@ func (n *Node) fork(f *forking, box *sandbox) ([]*bulkheadv1.Sandbox, error) {
 		record := &storev1.Snapshot{Snapshot: &bulkheadv1.Snapshot{Client: f.client}}
 		err = n.save(n.snapshots, box, record, func(stage *snapshots.Stage) error { return stage.Hand(dir) })
 	}
+	var made []*bulkheadv1.Sandbox
 	if err == nil {
-		err = n.startCopies(names)
+		made, err = n.startCopies(names)
 	}
 	if n.isClosing() {
 		return nil, errNodeClosing // the next node removes what there is
@@ -138,11 +139,9 @@ func (n *Node) fork(f *forking, box *sandbox) ([]*bulkheadv1.Sandbox, error) {
 		return nil, err
 	}
 	box.log.Info("forked", zap.Strings("copies", names))
-	made := make([]*bulkheadv1.Sandbox, len(names))
 	for i, name := range names {
-		made[i], err = n.Get(name)
-		if err != nil { // it has ended, and been deleted for that
-			return nil, err
+		if now, err := n.Get(name); err == nil { // or it has ended, and been deleted for that
+			made[i] = now
 		}
 	}
 	return made, nil

@@ -27,6 +27,22 @@ func (f *fixture) names() string {
 	return strings.Join(all, " ")
 }
 
+// TestForkOfShortLives has copies end, and be deleted for that, while the fork goes on:
+// it is one all the same.
+func TestForkOfShortLives(t *testing.T) {
+	f := open(t)
+	flag := filepath.Join(t.TempDir(), "flag")
+	f.start("box", nil, "sh", "-c", "[ -e "+flag+" ] || sleep 1000")
+	f.must(os.WriteFile(flag, nil, 0o600))
+	made, err := f.Fork(t.Context(), &bulkheadv1.ForkSandboxRequest{Name: "box", Count: 10, Spec: &bulkheadv1.SandboxSpec{AutoDelete: true}}, "tester")
+	f.must(err)
+	for _, box := range made {
+		if box.GetName() == "" || box.GetStatus().GetOrigin().GetSandbox() != "box" {
+			t.Errorf("a copy is %v", box)
+		}
+	}
+}
+
 func TestFork(t *testing.T) {
 	f := open(t)
 	f.start("box", &bulkheadv1.SandboxSpec{Labels: map[string]string{"of": "box"}}, "sh", "-c", "echo said; sleep 1000")

@@ -60,7 +60,11 @@ func (n *Node) beginMerging(name string) (*merging, error) {
 func (n *Node) merge(name string, m *merging) {
 	ctx, end := n.untilClosing(context.Background())
 	defer end()
-	if m.err = explainMerge(name, n.snapshots.Merge(ctx, name)); m.err == nil {
+	err := n.checkMerge(name)
+	if err == nil {
+		err = n.snapshots.Merge(ctx, name)
+	}
+	if m.err = explainMerge(name, err); m.err == nil {
 		m.merged, m.err = n.GetSnapshot(name)
 	}
 	if m.err == nil {
@@ -72,14 +76,34 @@ func (n *Node) merge(name string, m *merging) {
 	close(m.done)
 }
 
+// checkMerge fails unless there is room for all of a snapshot's memory in one file, for
+// its client, too. What its layers hide of each other counts as well.
+func (n *Node) checkMerge(name string) error {
+	s, err := n.GetSnapshot(name)
+	if err != nil || s.GetLayers() < 2 {
+		return err
+	}
+	memory, err := n.snapshots.MemoryBytes(name)
+	if err != nil {
+		return err
+	}
+	if err := n.checkRoom(int64(memory)); err != nil {
+		return err
+	}
+	n.saves.Lock()
+	defer n.saves.Unlock()
+	_, err = n.budget(s.GetClient(), name, func(u *snapshots.Usage) error {
+		alone := new(snapshots.Usage) // what it shares doesn't count less any more
+		err := n.snapshots.Count(alone, name)
+		u.Bytes += alone.Bytes
+		return err
+	})
+	return err
+}
+
 // explainMerge makes an error one that clients can act on.
 func explainMerge(name string, err error) error {
-	var damaged *snapshots.DamagedError
 	switch {
-	case errors.Is(err, snapshots.ErrNone):
-		return noSnapshot(name)
-	case errors.As(err, &damaged):
-		return &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonSnapshotDamaged, Resource: fault.ResourceSnapshot, Subject: name, Err: err}
 	case isFull(err):
 		full := fault.NoSpace(name, fmt.Sprintf("snapshot %q is not merged", name), err)
 		full.Resource = fault.ResourceSnapshot
@@ -87,5 +111,5 @@ func explainMerge(name string, err error) error {
 	case errors.Is(err, errNodeClosing):
 		return errNodeClosing
 	}
-	return err
+	return explainSnapshot(name, err)
 }

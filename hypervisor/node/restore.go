@@ -97,7 +97,6 @@ func checkUnchanged(ctx context.Context, s *snapshots.Snapshot) error {
 	if s.Imported != nil {
 		return checkImported(ctx, s)
 	}
-	saved := s.Record.GetSnapshot().GetCreateTime().AsTime()
 	for _, image := range s.Record.GetImages() {
 		if image == "" {
 			continue // the snapshot has a copy
@@ -106,12 +105,24 @@ func checkUnchanged(ctx context.Context, s *snapshots.Snapshot) error {
 		if err != nil {
 			return fmt.Errorf("an image that the snapshot needs: %w", err)
 		}
-		if info.Mode().IsRegular() && info.ModTime().After(saved) {
-			return fmt.Errorf("%s was written to at %s, after the snapshot was taken: put it back as it was, or take another snapshot",
+		if info.Mode().IsRegular() && changedSince(s.Record, image, info) {
+			return fmt.Errorf("%s isn't what it was when the snapshot was taken (it was written to at %s): put it back as it was, or take another snapshot",
 				image, info.ModTime().UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
+}
+
+// changedSince reports whether a file is another one than when a snapshot was taken, as
+// far as its size and time tell. A copy in its place is none, though some that copy keep
+// seconds only. Earlier nodes kept neither.
+func changedSince(r *storev1.Snapshot, path string, now os.FileInfo) bool {
+	for _, then := range r.GetFiles() {
+		if then.GetPath() == path {
+			return then.GetSize() != uint64(now.Size()) || time.Unix(0, then.GetModifiedNs()).Unix() != now.ModTime().Unix()
+		}
+	}
+	return now.ModTime().After(r.GetSnapshot().GetCreateTime().AsTime())
 }
 
 // freshDisks has the worker copy what the snapshot has of disks: what an earlier run

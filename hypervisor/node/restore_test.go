@@ -93,11 +93,43 @@ func TestDamaged(t *testing.T) {
 	f.create("stale", &bulkheadv1.SandboxSpec{Snapshot: "image"})
 	_, err = f.Start(t.Context(), "stale")
 	f.kindIs(err, fault.Aborted, fault.ReasonStartFailed)
-	if !strings.Contains(err.Error(), "after the snapshot was taken") {
+	if !strings.Contains(err.Error(), "when the snapshot was taken") {
 		t.Error(err)
 	}
 	_, err = f.Create(&bulkheadv1.CreateSandboxRequest{Spec: &bulkheadv1.SandboxSpec{Snapshot: "none"}}, "tester")
 	f.kindIs(err, fault.NotFound, fault.ReasonNoSnapshot)
+}
+
+// TestImageReplaced has another file be where the guest's root file system was: it may
+// well have been written before the snapshot was taken. A copy of it does.
+func TestImageReplaced(t *testing.T) {
+	f := open(t)
+	f.start("box", nil, "sleep", "1000")
+	f.save("box", "s")
+	path := filepath.Join(f.config.GuestDir, "userland.erofs")
+	was, err := os.Stat(path)
+	f.must(err)
+	content, err := os.ReadFile(path)
+	f.must(err)
+	replace := func(content []byte, at time.Time) {
+		t.Helper()
+		f.must(os.WriteFile(path+".new", content, 0o600))
+		f.must(os.Chtimes(path+".new", at, at))
+		f.must(os.Rename(path+".new", path))
+	}
+	start := func(name string) error {
+		f.create(name, &bulkheadv1.SandboxSpec{Snapshot: "s"})
+		_, err := f.Start(t.Context(), name)
+		return err
+	}
+	replace(content, was.ModTime().Add(-time.Hour))
+	err = start("older")
+	f.kindIs(err, fault.Aborted, fault.ReasonStartFailed)
+	says(t, err, "isn't what it was")
+	replace(append(content, 0), was.ModTime())
+	f.kindIs(start("larger"), fault.Aborted, fault.ReasonStartFailed)
+	replace(content, was.ModTime().Truncate(time.Second))
+	f.must(start("copy"))
 }
 
 // TestAnotherSnapshot of the same name isn't the one that a sandbox was made from.

@@ -82,7 +82,9 @@ func madeBefore(s *snapshots.Snapshot) *saving {
 	done := make(chan struct{})
 	close(done)
 	return &saving{
-		request: &bulkheadv1.CreateSnapshotRequest{Sandbox: made.GetSandbox(), Name: made.GetName(), Labels: made.GetLabels(), RequestId: s.Record.GetRequestId()},
-		client:  made.GetClient(), done: done, made: made,
+		request: &bulkheadv1.CreateSnapshotRequest{
+			Sandbox: made.GetSandbox(), Name: made.GetName(), Labels: made.GetLabels(), RequestId: s.Record.GetRequestId(), Full: s.Record.GetFull(),
+		},
+		client: made.GetClient(), done: done, made: made,
 	}
 }

@@ -47,6 +47,11 @@ func (s *sandbox) beginSave(stage *snapshots.Stage, r *storev1.Snapshot, saved f
 	if r.Images, err = i.Reads(); err != nil {
 		return err
 	}
+	if len(r.GetFiles()) == 0 { // a template has more of them
+		if r.Files, err = filesAmong(r.GetImages()); err != nil {
+			return err
+		}
+	}
 	owner, err := snapshots.Owner(r)
 	if err != nil {
 		return fmt.Errorf("encode what is kept with a snapshot: %w", err)
@@ -55,7 +60,7 @@ func (s *sandbox) beginSave(stage *snapshots.Stage, r *storev1.Snapshot, saved f
 	end := s.usage.begin()
 	s.frozen = true
 	s.start(func(ctx context.Context) func() {
-		_, err := i.Snapshot(ctx, want)
+		err := i.Snapshot(ctx, want)
 		return func() {
 			end()
 			s.saved(stage, err)

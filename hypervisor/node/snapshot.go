@@ -33,7 +33,7 @@ type saving struct {
 func (s *saving) repeats(r *bulkheadv1.CreateSnapshotRequest, client string) bool {
 	return r.GetRequestId() != "" && r.GetRequestId() == s.request.GetRequestId() && client == s.client &&
 		(r.GetName() == "" || r.GetName() == s.request.GetName()) &&
-		r.GetSandbox() == s.request.GetSandbox() && maps.Equal(r.GetLabels(), s.request.GetLabels())
+		r.GetSandbox() == s.request.GetSandbox() && r.GetFull() == s.request.GetFull() && maps.Equal(r.GetLabels(), s.request.GetLabels())
 }
 
 // Snapshot saves a running sandbox for a client. It goes on when ctx ends.

@@ -146,6 +146,9 @@ func TestSnapshotAgain(t *testing.T) {
 	if again.GetUid() != first.GetUid() {
 		t.Errorf("without the name it is %v", again)
 	}
+	r.Full = true
+	_, err = f.Snapshot(t.Context(), r, "tester")
+	f.kindIs(err, fault.Exists, fault.ReasonRequestIDUsed)
 	unnamed, err := f.Snapshot(t.Context(), &bulkheadv1.CreateSnapshotRequest{Sandbox: "box"}, "tester")
 	f.must(err)
 	if unnamed.GetName() == "" || unnamed.GetUid() == first.GetUid() {

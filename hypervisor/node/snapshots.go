@@ -9,6 +9,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -25,12 +26,17 @@ func (n *Node) snapshot(name string) (*snapshots.Snapshot, error) {
 // explainSnapshot makes an error of the directory of snapshots one that clients can
 // act on.
 func explainSnapshot(name string, err error) error {
-	var damaged *snapshots.DamagedError
+	var (
+		damaged *snapshots.DamagedError
+		later   *snapshot.VersionError
+	)
 	switch {
 	case errors.Is(err, snapshots.ErrNone):
 		return noSnapshot(name)
 	case errors.As(err, &damaged):
 		return &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonSnapshotDamaged, Resource: fault.ResourceSnapshot, Subject: name, Err: err}
+	case errors.As(err, &later):
+		return &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonUnfit, Resource: fault.ResourceSnapshot, Subject: name, Err: err}
 	}
 	return err
 }

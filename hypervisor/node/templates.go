@@ -8,6 +8,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/snapshots"
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
@@ -36,13 +37,19 @@ func (n *Node) template(id string) (*snapshots.Snapshot, error) {
 		return nil, err
 	}
 	s, err := n.templates.GetTemplate(name)
-	var damaged *snapshots.DamagedError
+	var (
+		damaged *snapshots.DamagedError
+		later   *snapshot.VersionError
+	)
 	switch {
 	case errors.Is(err, snapshots.ErrNone):
 		return nil, noTemplate(id)
 	case errors.As(err, &damaged):
 		return nil, &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonTemplateDamaged, Resource: fault.ResourceTemplate, Subject: snapshots.TemplateID(name),
 			Message: fmt.Sprintf("template %s is damaged: %v: delete it, and make another", snapshots.Short(name), damaged.Err)}
+	case errors.As(err, &later):
+		return nil, &fault.Error{Kind: fault.Precondition, Reason: fault.ReasonUnfit, Resource: fault.ResourceTemplate, Subject: snapshots.TemplateID(name),
+			Message: fmt.Sprintf("template %s can't be used: %v", snapshots.Short(name), later)}
 	}
 	return s, err
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // Merge makes the layers of a snapshot into one. It fails with ErrNone if there is no
-// such snapshot, or another one meanwhile, with *DamagedError, or as the disk does.
+// such snapshot, or another one meanwhile, with *DamagedError or
+// *snapshot.VersionError, or as the disk does.
 func (d *Dir) Merge(ctx context.Context, name string) error {
 	if !d.Has(name) {
 		return ErrNone
@@ -26,7 +27,7 @@ func (d *Dir) Merge(ctx context.Context, name string) error {
 	case errors.Is(err, snapshot.ErrReplaced), errors.Is(err, fs.ErrNotExist) && !d.Has(name):
 		return ErrNone
 	case errors.As(err, &corrupt), errors.As(err, &version):
-		return &DamagedError{name, err}
+		return explain(name, err)
 	}
 	return fmt.Errorf("merge snapshot %q: %w", name, err)
 }

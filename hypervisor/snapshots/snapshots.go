@@ -38,7 +38,8 @@ import (
 type Dir struct {
 	path   string
 	isName func(string) bool
-	shared bool // by several nodes
+	shared bool                    // by several nodes
+	sync   func(path string) error // syncDir, but in tests
 	// removing is held while it is decided whether a name is to go, or what it is of
 	// is exchanged.
 	removing sync.Mutex
@@ -65,7 +66,7 @@ func Open(path string) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("directory of snapshots: %w", err)
 	}
-	d := &Dir{path: path, isName: func(name string) bool { return supervise.CheckName(name) == nil }}
+	d := &Dir{path: path, sync: syncDir, isName: func(name string) bool { return supervise.CheckName(name) == nil }}
 	if err := d.checkOwner(); err != nil {
 		return nil, fmt.Errorf("directory of snapshots: %w", err)
 	}
@@ -118,7 +119,8 @@ func (d *Dir) Has(name string) bool {
 
 func (d *Dir) named(name string) string { return filepath.Join(d.path, name) }
 
-// Get returns a snapshot. It fails with ErrNone, or with *DamagedError.
+// Get returns a snapshot. It fails with ErrNone, *DamagedError or *snapshot.VersionError,
+// or as the host does.
 func (d *Dir) Get(name string) (*Snapshot, error) {
 	if !d.Has(name) {
 		return nil, ErrNone
@@ -128,10 +130,20 @@ func (d *Dir) Get(name string) (*Snapshot, error) {
 		return nil, ErrNone
 	}
 	if err != nil {
-		return nil, &DamagedError{name, err}
+		return nil, explain(name, err)
 	}
 	s.Record.Snapshot.Name = name
 	return s, nil
+}
+
+// explain says of which snapshot an error is, and whether it is damaged: not where it is
+// the host that can't, nor if a later program has made it.
+func explain(name string, err error) error {
+	var later *snapshot.VersionError
+	if snapshot.IsHost(err) || errors.As(err, &later) {
+		return fmt.Errorf("snapshot %q can't be used: %w", name, err)
+	}
+	return &DamagedError{name, err}
 }
 
 // DamagedError says that a snapshot isn't what was written.
@@ -186,7 +198,7 @@ func (d *Dir) takeAway(name, uid string) (gone string, err error) {
 	return gone, os.Rename(d.named(name), gone)
 }
 
-// put moves a directory to its place, on disk.
+// put moves a directory to its place, on disk. If it fails, all is where it was.
 func (d *Dir) put(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EEXIST) {
@@ -195,7 +207,14 @@ func (d *Dir) put(from, to string) error {
 	if err != nil {
 		return fmt.Errorf("put the snapshot in its place: %w", err)
 	}
-	return syncDir(filepath.Dir(to))
+	if err = d.sync(filepath.Dir(to)); err == nil {
+		return nil
+	}
+	// Whether it stays there nobody knows: it mustn't.
+	if undone := unix.Renameat2(unix.AT_FDCWD, to, unix.AT_FDCWD, from, unix.RENAME_NOREPLACE); undone != nil {
+		return fmt.Errorf("%w; and the snapshot is left at %s: %w", err, to, undone)
+	}
+	return err
 }
 
 func syncDir(path string) error {

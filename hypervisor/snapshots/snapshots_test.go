@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -77,7 +79,6 @@ func TestManifest(t *testing.T) {
 func TestDamaged(t *testing.T) {
 	d := open(t)
 	for name, change := range map[string]func(*snapshot.Manifest){
-		"later":    func(m *snapshot.Manifest) { m.Version = snapshot.Version + 1 },
 		"nobody's": func(m *snapshot.Manifest) { m.Owner = nil },
 		"other":    func(m *snapshot.Manifest) { m.Owner = json.RawMessage(`{"images":1}`) },
 		"nothing":  func(m *snapshot.Manifest) { m.Owner = json.RawMessage(`{"later":1}`) },
@@ -95,6 +96,44 @@ func TestDamaged(t *testing.T) {
 	if err := d.Remove("s", ""); !errors.Is(err, ErrNone) {
 		t.Errorf("removed again: %v", err)
 	}
+}
+
+// TestNotDamaged has errors that aren't the snapshot's fault: nobody is told to delete it.
+func TestNotDamaged(t *testing.T) {
+	d := open(t)
+	write(t, d.named("later"), func(m *snapshot.Manifest) { m.Version = snapshot.Version + 1 })
+	write(t, d.named("s"), nil)
+	_, err := d.Get("later")
+	var (
+		damaged *DamagedError
+		later   *snapshot.VersionError
+	)
+	if !errors.As(err, &later) || errors.As(err, &damaged) || !strings.Contains(err.Error(), "later") {
+		t.Errorf("of a later version: %v", err)
+	}
+	err = withoutDescriptors(t, func() error {
+		_, err := d.Get("s")
+		return err
+	})
+	if !errors.Is(err, unix.EMFILE) || errors.As(err, &damaged) {
+		t.Errorf("without descriptors: %v", err)
+	}
+}
+
+// withoutDescriptors calls do while this process can open nothing.
+func withoutDescriptors(t *testing.T, do func() error) error {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	return do()
 }
 
 // TestNamesOfOthers are those of nothing in the directory, and of work under way.
@@ -164,6 +203,25 @@ func TestStages(t *testing.T) {
 	}
 	if names, err := d.Names(); err != nil || !slices.Equal(names, []string{"s"}) {
 		t.Errorf("names %q, %v", names, err)
+	}
+}
+
+// TestUnsynced has a snapshot not be there whose name may not have come to the disk.
+func TestUnsynced(t *testing.T) {
+	d := open(t)
+	stage, err := d.Stage("box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, stage.Path(), nil)
+	failure := errors.New("the disk is gone")
+	d.sync = func(string) error { return failure }
+	if err := stage.Publish("s"); !errors.Is(err, failure) || d.Has("s") {
+		t.Errorf("published: %v, and is there: %v", err, d.Has("s"))
+	}
+	d.sync = syncDir
+	if err := stage.Publish("s"); err != nil || !d.Has("s") {
+		t.Errorf("published again: %v", err)
 	}
 }
 

@@ -133,7 +133,7 @@ func (d *Dir) OpenFork(name string) (*Snapshot, error) {
 	}
 	s, err := read((&Fork{d, name}).Path())
 	if err != nil {
-		return nil, &DamagedError{name, err}
+		return nil, explain(name, err)
 	}
 	return s, nil
 }

@@ -25,7 +25,9 @@ var errSeveral = errors.New("several templates have an ID that begins so: give m
 
 // OpenTemplates is Open for templates. Nodes may share the directory, which is made when
 // it is needed.
-func OpenTemplates(path string) *Dir { return &Dir{path: path, isName: isID, shared: true} }
+func OpenTemplates(path string) *Dir {
+	return &Dir{path: path, sync: syncDir, isName: isID, shared: true}
+}
 
 // isID reports whether a name is that of a template.
 func isID(name string) bool {

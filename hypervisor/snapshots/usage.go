@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 )
 
 // Usage is how much snapshots take of the disk. Files that several share count once.
@@ -18,16 +20,23 @@ type Usage struct {
 type inode struct{ device, number uint64 }
 
 // Count adds a snapshot to u.
-func (d *Dir) Count(u *Usage, name string) error { return u.add(d.named(name)) }
+func (d *Dir) Count(u *Usage, name string) error { return u.add(d.named(name), nil) }
+
+// MemoryBytes returns how much the layers of a snapshot's memory take of the disk.
+func (d *Dir) MemoryBytes(name string) (uint64, error) {
+	u := new(Usage)
+	err := u.add(d.named(name), snapshot.IsMemory)
+	return u.Bytes, err
+}
 
 // Count adds what is in the stage.
-func (s *Stage) Count(u *Usage) error { return u.add(s.Path()) }
+func (s *Stage) Count(u *Usage) error { return u.add(s.Path(), nil) }
 
 // Count adds what was imported.
-func (i *Import) Count(u *Usage) error { return u.add(i.path()) }
+func (i *Import) Count(u *Usage) error { return u.add(i.path(), nil) }
 
-// add adds the files of a directory, if there is one.
-func (u *Usage) add(dir string) error {
+// add adds the files of a directory, if there is one; nil: all of them.
+func (u *Usage) add(dir string, these func(name string) bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -36,6 +45,9 @@ func (u *Usage) add(dir string) error {
 		u.seen = map[inode]bool{}
 	}
 	for _, e := range entries {
+		if these != nil && !these(e.Name()) {
+			continue
+		}
 		var s unix.Stat_t
 		if err := unix.Lstat(filepath.Join(dir, e.Name()), &s); err != nil {
 			continue // it is gone by now

@@ -17,7 +17,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -75,14 +74,14 @@ func (w *worker) Snapshot(ctx context.Context, r *vmmv1.SnapshotRequest) (*vmmv1
 	if err == nil {
 		err = w.write(work, r, c, from)
 	}
-	if err == nil {
-		err = unix.Renameat2(unix.AT_FDCWD, work, unix.AT_FDCWD, r.GetPath(), unix.RENAME_NOREPLACE)
+	if err == nil && !r.GetUnpublished() {
+		err = publish(work, r.GetPath())
 	}
 	if err != nil {
 		return nil, refuse(errors.Join(err, os.RemoveAll(work)))
 	}
 	w.mu.Lock()
-	w.from = lineage{r.GetUid(), min(from.layers+1, maxLayers-1)}
+	w.from, w.unpublished = lineage{r.GetUid(), min(from.layers+1, maxLayers-1)}, work
 	w.mu.Unlock()
 	return &vmmv1.SnapshotResponse{PauseNs: 1e6, StoredBytes: uint64(len(fakeMemory))}, nil
 }

@@ -39,11 +39,13 @@ type worker struct {
 	state  vmmv1.MachineState
 	doors  []net.Listener
 	guest  *guest
-	cut    bool                // the next connection to the agent is cut off
-	from   lineage             // of what is saved next
-	saved  string              // the state of a snapshot that the guest goes on from; empty: it boots
-	ended  chan struct{}       // closed once end is set
-	end    *vmmv1.WaitResponse // set before ended is closed
+	cut    bool    // the next connection to the agent is cut off
+	from   lineage // of what is saved next
+	// unpublished is where what was saved last is, or was.
+	unpublished string
+	saved       string              // the state of a snapshot that the guest goes on from; empty: it boots
+	ended       chan struct{}       // closed once end is set
+	end         *vmmv1.WaitResponse // set before ended is closed
 }
 
 func newWorker(socket string) *worker {
@@ -105,7 +107,7 @@ func (w *worker) Create(_ context.Context, r *vmmv1.CreateRequest) (*vmmv1.Creat
 		}
 	}
 	w.config, w.state = c, vmmv1.MachineState_MACHINE_STATE_CREATED
-	if r.GetStart() {
+	if r.GetStart() && !w.has(c, WordOld) {
 		if err := w.start(); err != nil {
 			return nil, err
 		}

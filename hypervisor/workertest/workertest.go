@@ -40,6 +40,14 @@ const (
 	WordSlowSave = "fake.slowsave"
 	WordHungSave = "fake.hungsave"
 	WordFullSave = "fake.fullsave"
+	// WordOld has a worker of an earlier version: it does all of a snapshot in one call,
+	// and starts no machine by the call that makes it.
+	WordOld = "fake.old"
+	// WordHeldDisk has what isn't done while the guest stands still wait until there is a file "prepare",
+	// and then "publish", in its directory; "publishing" says that the second waits.
+	// WordLateFull has that find no room on its disk.
+	WordHeldDisk = "fake.helddisk"
+	WordLateFull = "fake.latefull"
 	// WordSlowRead has a snapshot that a machine goes on from take a second to be read,
 	// and WordHungRead never be.
 	WordSlowRead = "fake.slowread"

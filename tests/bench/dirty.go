@@ -119,10 +119,10 @@ const (
 	saveGap = time.Second
 )
 
-// forget deletes the snapshots, the last first: one may need those before it.
+// forget deletes the snapshots.
 func (t *dirtyTimes) forget(ctx context.Context, d *daemon) (err error) {
-	for i := len(t.names) - 1; i >= 0; i-- {
-		_, e := d.Snapshots.DeleteSnapshot(ctx, &bulkheadv1.DeleteSnapshotRequest{Name: t.names[i]})
+	for _, name := range t.names {
+		_, e := d.Snapshots.DeleteSnapshot(ctx, &bulkheadv1.DeleteSnapshotRequest{Name: name})
 		err = errors.Join(err, e)
 	}
 	return err

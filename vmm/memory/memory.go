@@ -14,7 +14,8 @@ type Region struct {
 }
 
 // Memory is the RAM of one machine. Its methods may be called from any
-// goroutine; Close may not overlap any of them.
+// goroutine; Close may not overlap any of them. Layer and Rebase change what a page is
+// from: they, Backed and Own and what is built on it come one after the other.
 type Memory struct {
 	regions []Region // ascending, disjoint; never changed after construction
 	backed  bool     // by a file

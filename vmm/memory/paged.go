@@ -8,7 +8,7 @@ import "errors"
 type Pager interface {
 	// Fetch returns once all is there, and stays: who touches it needs nobody.
 	Fetch(from, to uint64) error
-	// Prefetch is Fetch of what nobody has asked for.
+	// Prefetch is Fetch of what nobody has asked for: if it fails, that ends nothing.
 	Prefetch(from, to uint64) error
 	// Release gives pages back. They are there, and zeroes.
 	Release(from, to uint64) error

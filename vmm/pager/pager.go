@@ -3,6 +3,7 @@ package pager
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -92,7 +93,13 @@ func Start(c Config, all []memory.Region) (*Pager, error) {
 // serve answers faults until the end.
 func (p *Pager) serve() {
 	var buf uffd.Buffer
-	for p.fd.Read(&buf, p.answer) == nil {
+	for {
+		if err := p.fd.Read(&buf, p.answer); err != nil {
+			if !errors.Is(err, os.ErrClosed) { // nobody would be answered any more
+				p.failure.happen(fmt.Errorf("page guest RAM in: %w", err))
+			}
+			return
+		}
 	}
 }
 
@@ -142,10 +149,15 @@ func (p *Pager) bytes(from, to uint64) []byte {
 // Fetch implements memory.Pager.
 func (p *Pager) Fetch(from, to uint64) error {
 	p.wanted.add(from/pageSize, to/pageSize)
-	return p.Prefetch(from, to)
+	err := p.Prefetch(from, to)
+	if err != nil {
+		p.failure.happen(err)
+	}
+	return err
 }
 
-// Prefetch implements memory.Pager.
+// Prefetch implements memory.Pager. That it fails ends nothing: maybe nobody will need
+// what can't be had.
 func (p *Pager) Prefetch(from, to uint64) error {
 	for from < to {
 		if p.there.hasAll(from/pageSize, to/pageSize) {
@@ -153,7 +165,6 @@ func (p *Pager) Prefetch(from, to uint64) error {
 		}
 		end := min(to, from&^(p.Around-1)+p.Around)
 		if err := p.fill(from, end, from); err != nil {
-			p.failure.happen(err)
 			return err
 		}
 		from = end

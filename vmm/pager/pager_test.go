@@ -288,6 +288,35 @@ func TestBroken(t *testing.T) {
 	}
 }
 
+// TestBrokenPrefetch has what nobody has asked for not be had: the machine goes on, and
+// ends only where it needs that.
+func TestBrokenPrefetch(t *testing.T) {
+	c := new(content)
+	m, p := start(t, Config{Content: c})
+	heard := make(chan error, 1)
+	m.OnFailure(func(err error) { heard <- err })
+	c.broken.Store(true)
+	if err := p.Prefetch(0, 1<<20); !errors.Is(err, errBroken) {
+		t.Errorf("prefetched: %v", err)
+	}
+	select {
+	case err := <-heard:
+		t.Errorf("the machine is to end: %v", err)
+	default:
+	}
+	c.broken.Store(false)
+	if got := touch(t, m, pageSize); !bytes.Equal(got, c.page(pageSize)) {
+		t.Errorf("then a page has %.16q", got)
+	}
+	c.broken.Store(true)
+	if err := m.ReadAt(make([]byte, 1), 2<<20); !errors.Is(err, errBroken) {
+		t.Errorf("read: %v", err)
+	}
+	if err := <-heard; !errors.Is(err, errBroken) {
+		t.Error(err)
+	}
+}
+
 // TestCloseWhilePaging closes memory that is being prefetched.
 func TestCloseWhilePaging(t *testing.T) {
 	c := &content{slow: time.Millisecond}

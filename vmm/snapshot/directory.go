@@ -67,7 +67,7 @@ func (d directory) open(name string, flags int) (*os.File, error) {
 	f := os.NewFile(uintptr(fd), d.path(name))
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = &os.PathError{Op: "open", Path: d.path(name), Err: errors.New("it is no regular file")}
+		err = &os.PathError{Op: "open", Path: d.path(name), Err: errIrregular}
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -75,14 +75,28 @@ func (d directory) open(name string, flags int) (*os.File, error) {
 	return f, nil
 }
 
+var errIrregular = errors.New("it is no regular file")
+
+// openWhole opens a file that must be there, for reading. It fails with *CorruptError
+// where that is the snapshot's fault, and not the host's.
+func (d directory) openWhole(name string) (*os.File, error) {
+	f, err := d.open(name, os.O_RDONLY)
+	switch {
+	case err == nil:
+		return f, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &CorruptError{d.path(name), "it isn't there"}
+	case errors.Is(err, errIrregular), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO): // a link; a socket
+		return nil, &CorruptError{d.path(name), errIrregular.Error()}
+	}
+	return nil, fmt.Errorf("open a snapshot: %w", err)
+}
+
 // read reads a file of up to limit bytes.
 func (d directory) read(name string, limit int64) ([]byte, error) {
-	f, err := d.open(name, os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &CorruptError{d.path(name), "it isn't there"}
-	}
+	f, err := d.openWhole(name)
 	if err != nil {
-		return nil, fmt.Errorf("open a snapshot: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))

@@ -47,7 +47,8 @@ type Manifest struct {
 	// StoredBytes is how much of memory the uppermost layer has: the rest of it are
 	// zeroes.
 	StoredBytes uint64 `json:"storedBytes"`
-	// Pause is how long the guest stood still for it.
+	// Pause is how long the guest stood still for it, as whoever had it do so says, or
+	// else its machine.
 	Pause time.Duration `json:"pauseNs"`
 
 	// Owner is what whoever made the machine wants back. It isn't looked at here.
@@ -78,35 +79,35 @@ func decodeManifest(b []byte) (*Manifest, error) {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(b, &v); err != nil {
-		return nil, fmt.Errorf("%s: %w", manifestName, err)
+		return nil, err
 	}
 	switch {
 	case v.Version > Version:
 		return nil, &VersionError{v.Version}
 	case v.Version < 1:
-		return nil, fmt.Errorf("%s: version %d", manifestName, v.Version)
+		return nil, fmt.Errorf("it is of version %d", v.Version)
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("%s: %w", manifestName, err)
+		return nil, err
 	}
 	if _, err := memory.Layout(m.MemoryBytes); err != nil {
-		return nil, fmt.Errorf("%s: %w", manifestName, err)
+		return nil, err
 	}
 	m.Layers = max(m.Layers, 1)
 	if m.Layers > maxLayers || v.Version < 2 && m.Layers > 1 {
-		return nil, fmt.Errorf("%s: version %d with %d layers", manifestName, v.Version, m.Layers)
+		return nil, fmt.Errorf("it is of version %d with %d layers", v.Version, m.Layers)
 	}
 	for _, d := range m.Devices {
-		if d.File != "" && (d.File != d.Name || !isName(d.File) || isMemory(d.File)) {
-			return nil, fmt.Errorf("%s: device %q has a file %q", manifestName, d.Name, d.File)
+		if d.File != "" && (d.File != d.Name || !isName(d.File) || IsMemory(d.File)) {
+			return nil, fmt.Errorf("its device %q has a file %q", d.Name, d.File)
 		}
 	}
 	return m, nil
 }
 
-// isMemory reports whether a file of that name may be a layer of memory.
-func isMemory(name string) bool { return name == memoryName || strings.HasPrefix(name, memoryName+".") }
+// IsMemory reports whether a file of a snapshot may be a layer of memory, or goes with one.
+func IsMemory(name string) bool { return name == memoryName || strings.HasPrefix(name, memoryName+".") }
 
 // VersionError says that a snapshot is of a later format.
 type VersionError struct{ Version int }

@@ -102,7 +102,7 @@ func (w *Writer) takeOver(d directory) error {
 		return fmt.Errorf("merge a snapshot: %w", err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() {
+		if !strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), workingSetTemp) || !e.Type().IsRegular() {
 			continue
 		}
 		if err := os.Link(d.path(e.Name()), w.dir.path(e.Name())); err != nil {

@@ -26,11 +26,15 @@ func TestMerge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.WriteFile(filepath.Join(child, ".kept"), []byte("by somebody"), 0o600), Merge(t.Context(), child, nil)); err != nil {
+	if err := errors.Join(os.WriteFile(filepath.Join(child, ".kept"), []byte("by somebody"), 0o600),
+		os.WriteFile(filepath.Join(child, workingSetTemp+"1"), nil, 0o600), Merge(t.Context(), child, nil)); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(filepath.Join(child, ".kept")); string(b) != "by somebody" {
 		t.Errorf("%q, %v", b, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(child, workingSetTemp+"*")); err != nil || len(left) > 0 {
+		t.Errorf("what is about to be another's is there: %q, %v", left, err)
 	}
 	s, _, err := Read(child)
 	if err != nil || s.Layers != 1 || s.Version != 1 || s.Whole != merged || s.Parent != nil || s.UID != before.UID || !s.Created.Equal(before.Created) {

@@ -59,11 +59,11 @@ func open(d directory, dir string) (*Snapshot, error) {
 		return nil, err
 	}
 	s := &Snapshot{Dir: dir, Digest: digest}
-	if s.Manifest, err = decodeManifest(files[manifestName]); err != nil {
+	if s.Manifest, err = d.manifest(files[manifestName]); err != nil {
 		return nil, err
 	}
 	if s.State, err = decodeState(files[stateName]); err != nil {
-		return nil, err
+		return nil, &CorruptError{d.path(stateName), err.Error()}
 	}
 	for i := range s.Manifest.Layers {
 		if err = s.addLayer(d, i, files); err != nil {
@@ -109,9 +109,9 @@ func openLarge(d directory, name string, size uint64, files small) (*large, erro
 	if want := 4 * countChunks(size); uint64(len(sums)) != want {
 		return nil, &CorruptError{d.path(name + sumsSuffix), fmt.Sprintf("it has %d bytes, not %d", len(sums), want)}
 	}
-	f, err := d.open(name, os.O_RDONLY)
+	f, err := d.openWhole(name)
 	if err != nil {
-		return nil, &CorruptError{d.path(name), err.Error()}
+		return nil, err
 	}
 	l := &large{name: name, file: f, size: size, sums: sums}
 	info, err := f.Stat()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 )
 
@@ -29,8 +30,18 @@ func read(d directory) (m *Manifest, digest string, err error) {
 	if !bytes.Contains(sums, []byte(sumLine(manifestName, b))) {
 		return nil, "", &CorruptError{d.path(manifestName), notListed}
 	}
-	m, err = decodeManifest(b)
+	m, err = d.manifest(b)
 	return m, digestOf(sums), err
+}
+
+// manifest reads the directory's manifest. It fails with *CorruptError or *VersionError.
+func (d directory) manifest(b []byte) (*Manifest, error) {
+	m, err := decodeManifest(b)
+	var later *VersionError
+	if err != nil && !errors.As(err, &later) {
+		err = &CorruptError{d.path(manifestName), err.Error()}
+	}
+	return m, err
 }
 
 // notListed is what is wrong with a file whose line SHA256SUMS doesn't have.

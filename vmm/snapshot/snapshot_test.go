@@ -241,6 +241,49 @@ func copyDir(t *testing.T, dir string) string {
 	return to
 }
 
+// TestHostsFault has what the host can't do be told from damage, which is deleted.
+func TestHostsFault(t *testing.T) {
+	dir, _ := save(t)
+	d, err := openDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	_, small := d.read(manifestName, maxManifest)
+	_, large := openLarge(d, memoryName, 0, nil)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	var corrupt *CorruptError
+	for _, err := range []error{small, large} {
+		if !errors.Is(err, unix.EMFILE) || !IsHost(err) || errors.As(err, &corrupt) {
+			t.Errorf("no descriptors left: %v", err)
+		}
+	}
+	for name, make := range map[string]func(path string) error{
+		"a link":      func(path string) error { return os.Symlink("/dev/null", path) },
+		"a FIFO":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		path := d.path(memoryName)
+		if err := errors.Join(os.RemoveAll(path), make(path)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openLarge(d, memoryName, 0, nil); !errors.As(err, &corrupt) || corrupt.File != path {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestLaterVersion(t *testing.T) {
 	_, err := decodeManifest([]byte(`{"version": 3, "memoryBytes": "another form"}`))
 	var version *VersionError

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -27,11 +28,11 @@ func encodeState(s *statev1.Machine) ([]byte, error) {
 func decodeState(b []byte) (*statev1.Machine, error) {
 	rest, ok := bytes.CutPrefix(b, []byte(stateMagic))
 	if !ok {
-		return nil, fmt.Errorf("%s: this is no machine's state", stateName)
+		return nil, errors.New("it is no machine's state")
 	}
 	s := new(statev1.Machine)
 	if err := proto.Unmarshal(rest, s); err != nil {
-		return nil, fmt.Errorf("%s: %w", stateName, err)
+		return nil, err
 	}
 	return s, nil
 }

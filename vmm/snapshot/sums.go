@@ -2,9 +2,12 @@ package snapshot
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // The files of a snapshot; those of disks are named for their devices.
@@ -39,6 +42,17 @@ type CorruptError struct {
 
 func (e *CorruptError) Error() string {
 	return fmt.Sprintf("snapshot file %s is damaged: %s: delete the snapshot, or restore it from a copy", e.File, e.What)
+}
+
+// IsHost reports whether an error is the host's own, such as that it has no descriptors
+// left, and says nothing of a snapshot.
+func IsHost(err error) bool {
+	for _, host := range []error{unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EACCES, unix.EPERM} {
+		if errors.Is(err, host) {
+			return true
+		}
+	}
+	return false
 }
 
 // small are the files that SHA256SUMS has, by name.

@@ -18,6 +18,10 @@ import (
 // it. It may be garbage, or another snapshot's.
 const workingSetName = "workingset"
 
+// workingSetTemp begins the names of files that are about to be it, or were when their
+// writer was killed.
+const workingSetTemp = "." + workingSetName + "-"
+
 const (
 	// workingSetMagic begins the file; the snapshot's digest and a line's end follow,
 	// then for each run how many pages lie before it and how many it has, as varints,
@@ -57,7 +61,7 @@ const MaxWorkingSet = maxRuns
 // is left out.
 func (s *Snapshot) SetWorkingSet(touched []memory.Run) error {
 	b := encodeWorkingSet(stored(s.Content(), touched), s.Digest)
-	temp, err := os.CreateTemp(s.Dir, "."+workingSetName+"-")
+	temp, err := os.CreateTemp(s.Dir, workingSetTemp)
 	if err != nil {
 		return fmt.Errorf("keep a working set: %w", err)
 	}

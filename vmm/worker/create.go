@@ -114,7 +114,8 @@ func (w *Worker) bury(m *machine.Machine, res resources, log consoleLog) {
 	w.mu.Lock()
 	w.buried = true // nobody looks at its memory any more
 	w.mu.Unlock()
-	w.lifecycle.settle() // a snapshot that is under way gives up
+	w.lifecycle.settle()    // a snapshot that is under way gives up
+	w.dropSave(m, errEnded) // as does one that waits to be gone on with
 	w.recorders.Refuse()
 	w.touched.settle()
 	w.recorders.Settle() // while its devices pass on what they hold

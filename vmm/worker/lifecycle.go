@@ -27,21 +27,23 @@ type lifecycle struct {
 // errCalledOff ends a saving for which there is no use any more.
 var errCalledOff = errors.New("the snapshot was called off")
 
-// saving returns a context for who has the turn to save: it also ends with the
-// machine, or when that is called off. over must be called.
-func (l *lifecycle) saving(ctx context.Context, ended <-chan struct{}) (_ context.Context, over func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
+// saving has cancel be called, until over is, when ctx or the machine ends or the
+// saving is called off. It is for who has the turn to save.
+func (l *lifecycle) saving(ctx context.Context, ended <-chan struct{}, cancel context.CancelCauseFunc) (over func()) {
 	l.save.Store(&cancel)
+	done := make(chan struct{})
 	go func() {
 		select {
 		case <-ended:
 			cancel(errEnded)
 		case <-ctx.Done():
+			cancel(context.Cause(ctx))
+		case <-done:
 		}
 	}()
-	return ctx, func() {
+	return func() {
 		l.save.Store(nil)
-		cancel(nil)
+		close(done)
 	}
 }
 
@@ -120,6 +122,7 @@ func (w *Worker) Resume(context.Context, *vmmv1.ResumeRequest) (*vmmv1.ResumeRes
 	w.lifecycle.callOff()
 	w.lifecycle.turns.Lock()
 	defer w.lifecycle.turns.Unlock()
+	w.dropSave(m, errCalledOff) // who would go on with it is gone
 	w.lifecycle.paused.Store(false)
 	m.Resume()
 	return &vmmv1.ResumeResponse{}, nil

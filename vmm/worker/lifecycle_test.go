@@ -16,7 +16,8 @@ func TestSavingIsCalledOff(t *testing.T) {
 		errEnded:     func(machine chan struct{}) { close(machine) },
 	} {
 		machine := make(chan struct{})
-		ctx, over := l.saving(t.Context(), machine)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		over := l.saving(t.Context(), machine, cancel)
 		if err := context.Cause(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -26,10 +27,18 @@ func TestSavingIsCalledOff(t *testing.T) {
 		}
 		over()
 	}
-	ctx, over := l.saving(t.Context(), nil)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	call, hangUp := context.WithCancel(t.Context())
+	over := l.saving(call, nil, cancel)
 	over()
 	l.callOff()
-	if err := context.Cause(ctx); errors.Is(err, errCalledOff) {
+	hangUp()
+	if err := context.Cause(ctx); err != nil {
 		t.Errorf("it was over, and then: %v", err)
+	}
+	over = l.saving(call, nil, cancel)
+	defer over()
+	if <-ctx.Done(); !errors.Is(context.Cause(ctx), context.Canceled) {
+		t.Errorf("who asked has gone: %v", context.Cause(ctx))
 	}
 }

@@ -218,6 +218,22 @@ func TestWorkingSetIsUsed(t *testing.T) {
 	}
 }
 
+// TestWorkingSetOfSaved has nothing be written down by one that was saved: of what it touched
+// before, nobody knows.
+func TestWorkingSetOfSaved(t *testing.T) {
+	dir, _ := saveAdder(t)
+	w := restore(t, dir)
+	start(t, w)
+	saved(t, w, filepath.Join(t.TempDir(), "next"))
+	if _, err := w.ConnectNetworks(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	w.touched.done.Wait()
+	if _, err := os.Stat(filepath.Join(dir, "workingset")); !os.IsNotExist(err) {
+		t.Errorf("a part of it was written down: %v", err)
+	}
+}
+
 // TestSnapshotGone has the file go that a guest's memory is paged in from: the
 // machine ends and says why.
 func TestSnapshotGone(t *testing.T) {

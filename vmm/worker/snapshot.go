@@ -1,10 +1,8 @@
 package worker
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,78 +23,63 @@ import (
 var errEnded = errors.New("the machine has ended")
 
 // Snapshot implements vmmv1.WorkerService.
-func (w *Worker) Snapshot(ctx context.Context, req *vmmv1.SnapshotRequest) (*vmmv1.SnapshotResponse, error) {
-	m, err := w.current()
+func (w *Worker) Snapshot(ctx context.Context, req *vmmv1.SnapshotRequest) (r *vmmv1.SnapshotResponse, err error) {
+	err = w.saving(req.GetPath(), func(m *machine.Machine) error {
+		s := w.save
+		if s == nil || s.path != req.GetPath() || s.state != nil {
+			if s, err = w.prepare(ctx, m, req.GetPath(), req.GetWhole()); err != nil {
+				return err
+			}
+		}
+		if err := w.step(ctx, m, s, func() error { return w.write(m, s, req) }); err != nil {
+			return err
+		}
+		r = &vmmv1.SnapshotResponse{PauseNs: uint64(s.manifest.Pause), StoredBytes: s.out.Stored()}
+		if req.GetUnpublished() {
+			return nil
+		}
+		return w.publish(ctx, m, s)
+	})
 	if err != nil {
 		return nil, err
-	}
-	if !filepath.IsAbs(req.GetPath()) {
-		return nil, status.Errorf(codes.InvalidArgument, "path %q of a snapshot is not absolute", req.GetPath())
-	}
-	// The machine stays as it is until this is over, and is not buried before.
-	w.lifecycle.turns.Lock()
-	defer w.lifecycle.turns.Unlock()
-	if s := w.lifecycle.state(m); s != vmmv1.MachineState_MACHINE_STATE_RUNNING && s != vmmv1.MachineState_MACHINE_STATE_PAUSED {
-		return nil, status.Error(codes.FailedPrecondition, "the machine hasn't been started, or has ended")
-	}
-	ctx, over := w.lifecycle.saving(ctx, m.Done())
-	defer over()
-	r, err := w.save(ctx, m, req)
-	if err != nil {
-		return nil, snapshotError(cmp.Or(context.Cause(ctx), err))
 	}
 	return r, nil
 }
 
-// save writes the machine down. The caller holds w.lifecycle.turns.
-func (w *Worker) save(ctx context.Context, m *machine.Machine, req *vmmv1.SnapshotRequest) (_ *vmmv1.SnapshotResponse, err error) {
+// write writes the machine down.
+func (w *Worker) write(m *machine.Machine, s *save, req *vmmv1.SnapshotRequest) error {
 	sys, err := kvm.Open("")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer sys.Close()
-	out, err := snapshot.Create(req.GetPath())
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, out.Discard()) }()
-	if err := out.Prepare(ctx, w.base, req.GetWhole()); err != nil {
-		return nil, err
-	}
-	manifest := snapshot.Manifest{
+	s.manifest = snapshot.Manifest{
 		Created: time.Now().UTC(), Program: version.Text(), HostProfile: hostprofile.Detect().String(),
 		MemoryBytes: m.Memory().Size(), UID: req.GetUid(), Owner: req.GetOwner(),
 	}
-	var (
-		state   *statev1.Machine
-		rebased bool
-	)
-	manifest.Pause, err = w.still(m, func() error {
-		return m.Save(sys, func(s *statev1.Machine) error {
-			state = s
-			if err := out.Memory(ctx, m.Memory()); err != nil {
+	var state *statev1.Machine
+	s.manifest.Pause, err = w.still(m, func() error {
+		return m.Save(sys, func(saved *statev1.Machine) error {
+			state = saved
+			if err := s.out.Memory(s.ctx, m.Memory()); err != nil {
 				return err
 			}
-			err := w.copyDisks(ctx, out)
+			err := w.copyDisks(s.ctx, s.out)
 			if err != nil {
 				return err
 			}
-			if rebased, err = out.Rebase(m.Memory()); err != nil {
+			w.touched.partial.Store(true)
+			if s.rebased, err = s.out.Rebase(m.Memory()); err != nil {
 				m.Stop() // its memory is lost
 			}
 			return err
 		})
 	})
-	if err == nil {
-		err = out.Publish(manifest, state)
-	}
-	if rebased {
-		w.rebase(m, out, err)
-	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &vmmv1.SnapshotResponse{PauseNs: uint64(manifest.Pause), StoredBytes: out.Stored()}, nil
+	s.state = state
+	return nil
 }
 
 // rebase has the next snapshot be of what is written from now on. The machine's memory

@@ -46,6 +46,7 @@ type Worker struct {
 	// knows. It is for who has the lifecycle's turn. first is what it was at first, and
 	// the machine's to close.
 	base, first *snapshot.Snapshot
+	save        *save // under way, of one call or between two; likewise
 
 	creating sync.Mutex // held by Create; no other lock is held when it is taken
 

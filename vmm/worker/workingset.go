@@ -2,6 +2,7 @@ package worker
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
@@ -16,8 +17,11 @@ type workingSet struct {
 	of   *snapshot.Snapshot // nil: nothing is to be written down
 	ram  *memory.Memory
 	once sync.Once // begins, or ends before it began
-	end  chan struct{}
-	done sync.WaitGroup
+	// partial is set once a snapshot has ram be mapped anew: what was touched before
+	// isn't known any more.
+	partial atomic.Bool
+	end     chan struct{}
+	done    sync.WaitGroup
 }
 
 // prefetch has what was written down be read, beside the making of the machine. What
@@ -54,6 +58,9 @@ func (s *workingSet) begin(w *Worker) {
 				return
 			}
 			touched, err := s.ram.Touched(snapshot.MaxWorkingSet)
+			if s.partial.Load() {
+				return // it is for the next one
+			}
 			if err == nil {
 				err = s.of.SetWorkingSet(touched)
 			}

@@ -100,7 +100,8 @@ type Snapshot struct {
 	// How much of the memory is stored: the rest are zeroes, or in layers that are
 	// shared with other snapshots.
 	StoredBytes uint64 `protobuf:"varint,11,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
-	// How long the sandbox stood still.
+	// How long the sandbox stood still: from when its processes were told to until they
+	// went on.
 	Pause *durationpb.Duration `protobuf:"bytes,12,opt,name=pause,proto3" json:"pause,omitempty"`
 	// Of the program that made it.
 	Version string `protobuf:"bytes,13,opt,name=version,proto3" json:"version,omitempty"`

@@ -38,8 +38,9 @@ const (
 // the sandboxes that they were taken of, and of those that go on from them.
 type SnapshotsClient interface {
 	// CreateSnapshot saves a sandbox that is running: its memory, its processors, and
-	// what was written to its disks. It stands still meanwhile, and answers nobody. A
-	// second call with the same request_id, name, sandbox and labels returns the
+	// what was written to its disks. While these are written it stands still and answers
+	// nobody; it goes on before they come to the disk. A
+	// second call with the same request_id, name, sandbox, labels and full returns the
 	// snapshot that the first one made; without a request_id it is about another
 	// moment, and the name is taken. FAILED_PRECONDITION: it isn't running. ALREADY_EXISTS: another snapshot
 	// has the name, or was made with the request_id. RESOURCE_EXHAUSTED: the disk is
@@ -57,7 +58,7 @@ type SnapshotsClient interface {
 	// digest; of one that has a single layer it stays as it is. It goes on when the call
 	// is given up, and a second call waits for it. FAILED_PRECONDITION: the snapshot is
 	// damaged. NOT_FOUND: it was deleted, maybe meanwhile. RESOURCE_EXHAUSTED: the disk
-	// is full.
+	// is full, or its client may not have as much more.
 	MergeSnapshot(ctx context.Context, in *MergeSnapshotRequest, opts ...grpc.CallOption) (*MergeSnapshotResponse, error)
 	// DeleteSnapshot removes a snapshot. Sandboxes that run from it go on; they can't
 	// be started again.
@@ -174,8 +175,9 @@ type Snapshots_ImportSnapshotClient = grpc.ClientStreamingClient[ImportSnapshotR
 // the sandboxes that they were taken of, and of those that go on from them.
 type SnapshotsServer interface {
 	// CreateSnapshot saves a sandbox that is running: its memory, its processors, and
-	// what was written to its disks. It stands still meanwhile, and answers nobody. A
-	// second call with the same request_id, name, sandbox and labels returns the
+	// what was written to its disks. While these are written it stands still and answers
+	// nobody; it goes on before they come to the disk. A
+	// second call with the same request_id, name, sandbox, labels and full returns the
 	// snapshot that the first one made; without a request_id it is about another
 	// moment, and the name is taken. FAILED_PRECONDITION: it isn't running. ALREADY_EXISTS: another snapshot
 	// has the name, or was made with the request_id. RESOURCE_EXHAUSTED: the disk is
@@ -193,7 +195,7 @@ type SnapshotsServer interface {
 	// digest; of one that has a single layer it stays as it is. It goes on when the call
 	// is given up, and a second call waits for it. FAILED_PRECONDITION: the snapshot is
 	// damaged. NOT_FOUND: it was deleted, maybe meanwhile. RESOURCE_EXHAUSTED: the disk
-	// is full.
+	// is full, or its client may not have as much more.
 	MergeSnapshot(context.Context, *MergeSnapshotRequest) (*MergeSnapshotResponse, error)
 	// DeleteSnapshot removes a snapshot. Sandboxes that run from it go on; they can't
 	// be started again.

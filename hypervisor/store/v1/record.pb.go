@@ -501,7 +501,8 @@ type Snapshot struct {
 	// Of a template: what was run before it was saved, and what "uname -r" said.
 	Prepare       *v1.Command `protobuf:"bytes,4,opt,name=prepare,proto3" json:"prepare,omitempty"`
 	KernelRelease string      `protobuf:"bytes,5,opt,name=kernel_release,json=kernelRelease,proto3" json:"kernel_release,omitempty"`
-	// Of a template: the files that it was made with, and that must not have changed.
+	// The files that the guest reads, or of a template all that it was made with, which
+	// must not have changed.
 	Files []*File `protobuf:"bytes,6,rep,name=files,proto3" json:"files,omitempty"`
 	// All of the memory was to be stored.
 	Full          bool `protobuf:"varint,10,opt,name=full,proto3" json:"full,omitempty"`

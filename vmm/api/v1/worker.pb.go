@@ -2815,7 +2815,11 @@ type SnapshotRequest struct {
 	// All of the machine's memory is to be in one file. Otherwise it is in files that
 	// are shared with what the machine goes on from, where there is such and that can
 	// be, and what was written since.
-	Whole         bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
+	// Of one that was prepared PrepareSnapshot has said so.
+	Whole bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
+	// Leave it to PublishSnapshot to put the snapshot in its place: the machine has gone
+	// on when this is answered, and its guest needn't stand still for the disk.
+	Unpublished   bool `protobuf:"varint,5,opt,name=unpublished,proto3" json:"unpublished,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2878,9 +2882,194 @@ func (x *SnapshotRequest) GetWhole() bool {
 	return false
 }
 
+func (x *SnapshotRequest) GetUnpublished() bool {
+	if x != nil {
+		return x.Unpublished
+	}
+	return false
+}
+
+type PrepareSnapshotRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`    // as SnapshotRequest's
+	Whole         bool                   `protobuf:"varint,2,opt,name=whole,proto3" json:"whole,omitempty"` // likewise
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrepareSnapshotRequest) Reset() {
+	*x = PrepareSnapshotRequest{}
+	mi := &file_v1_worker_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrepareSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrepareSnapshotRequest) ProtoMessage() {}
+
+func (x *PrepareSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrepareSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*PrepareSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *PrepareSnapshotRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PrepareSnapshotRequest) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+type PrepareSnapshotResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrepareSnapshotResponse) Reset() {
+	*x = PrepareSnapshotResponse{}
+	mi := &file_v1_worker_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrepareSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrepareSnapshotResponse) ProtoMessage() {}
+
+func (x *PrepareSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrepareSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*PrepareSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{47}
+}
+
+type PublishSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // as SnapshotRequest's
+	// How long whoever asks has had the guest stand still, for the snapshot's manifest.
+	// 0: no longer than its machine did.
+	PauseNs       uint64 `protobuf:"varint,2,opt,name=pause_ns,json=pauseNs,proto3" json:"pause_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishSnapshotRequest) Reset() {
+	*x = PublishSnapshotRequest{}
+	mi := &file_v1_worker_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishSnapshotRequest) ProtoMessage() {}
+
+func (x *PublishSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*PublishSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *PublishSnapshotRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PublishSnapshotRequest) GetPauseNs() uint64 {
+	if x != nil {
+		return x.PauseNs
+	}
+	return 0
+}
+
+type PublishSnapshotResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishSnapshotResponse) Reset() {
+	*x = PublishSnapshotResponse{}
+	mi := &file_v1_worker_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishSnapshotResponse) ProtoMessage() {}
+
+func (x *PublishSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_worker_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*PublishSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_v1_worker_proto_rawDescGZIP(), []int{49}
+}
+
 type SnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long the guest stood still.
+	// How long the machine stood still.
 	PauseNs uint64 `protobuf:"varint,1,opt,name=pause_ns,json=pauseNs,proto3" json:"pause_ns,omitempty"`
 	// How much of its memory was stored: the rest are zeroes, or in files that are
 	// shared.
@@ -2891,7 +3080,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_v1_worker_proto_msgTypes[46]
+	mi := &file_v1_worker_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +3092,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_v1_worker_proto_msgTypes[46]
+	mi := &file_v1_worker_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +3105,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_v1_worker_proto_rawDescGZIP(), []int{46}
+	return file_v1_worker_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SnapshotResponse) GetPauseNs() uint64 {
@@ -3081,12 +3270,21 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
 	"\x13AwaitRecordResponse\"\x18\n" +
 	"\x16ConnectNetworksRequest\"\x19\n" +
-	"\x17ConnectNetworksResponse\"c\n" +
+	"\x17ConnectNetworksResponse\"\x85\x01\n" +
 	"\x0fSnapshotRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x10\n" +
 	"\x03uid\x18\x03 \x01(\tR\x03uid\x12\x14\n" +
-	"\x05whole\x18\x04 \x01(\bR\x05whole\"P\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\x12 \n" +
+	"\vunpublished\x18\x05 \x01(\bR\vunpublished\"B\n" +
+	"\x16PrepareSnapshotRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05whole\x18\x02 \x01(\bR\x05whole\"\x19\n" +
+	"\x17PrepareSnapshotResponse\"G\n" +
+	"\x16PublishSnapshotRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
+	"\bpause_ns\x18\x02 \x01(\x04R\apauseNs\"\x19\n" +
+	"\x17PublishSnapshotResponse\"P\n" +
 	"\x10SnapshotResponse\x12\x19\n" +
 	"\bpause_ns\x18\x01 \x01(\x04R\apauseNs\x12!\n" +
 	"\fstored_bytes\x18\x02 \x01(\x04R\vstoredBytes*d\n" +
@@ -3120,8 +3318,7 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x15MACHINE_STATE_CREATED\x10\x02\x12\x19\n" +
 	"\x15MACHINE_STATE_RUNNING\x10\x03\x12\x18\n" +
 	"\x14MACHINE_STATE_PAUSED\x10\x04\x12\x17\n" +
-	"\x13MACHINE_STATE_ENDED\x10\x052\xf5\n" +
-	"\n" +
+	"\x13MACHINE_STATE_ENDED\x10\x052\xc1\f\n" +
 	"\x06Worker\x12I\n" +
 	"\x06Create\x12\x1e.bulkhead.vmm.v1.CreateRequest\x1a\x1f.bulkhead.vmm.v1.CreateResponse\x12F\n" +
 	"\x05Start\x12\x1d.bulkhead.vmm.v1.StartRequest\x1a\x1e.bulkhead.vmm.v1.StartResponse\x12F\n" +
@@ -3140,7 +3337,9 @@ const file_v1_worker_proto_rawDesc = "" +
 	"\x06Record\x12\x1e.bulkhead.vmm.v1.RecordRequest\x1a\x1f.bulkhead.vmm.v1.RecordResponse\x12X\n" +
 	"\vAwaitRecord\x12#.bulkhead.vmm.v1.AwaitRecordRequest\x1a$.bulkhead.vmm.v1.AwaitRecordResponse\x12d\n" +
 	"\x0fConnectNetworks\x12'.bulkhead.vmm.v1.ConnectNetworksRequest\x1a(.bulkhead.vmm.v1.ConnectNetworksResponse\x12O\n" +
-	"\bSnapshot\x12 .bulkhead.vmm.v1.SnapshotRequest\x1a!.bulkhead.vmm.v1.SnapshotResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
+	"\bSnapshot\x12 .bulkhead.vmm.v1.SnapshotRequest\x1a!.bulkhead.vmm.v1.SnapshotResponse\x12d\n" +
+	"\x0fPrepareSnapshot\x12'.bulkhead.vmm.v1.PrepareSnapshotRequest\x1a(.bulkhead.vmm.v1.PrepareSnapshotResponse\x12d\n" +
+	"\x0fPublishSnapshot\x12'.bulkhead.vmm.v1.PublishSnapshotRequest\x1a(.bulkhead.vmm.v1.PublishSnapshotResponseB2Z0github.com/bulkhead-vm/bulkhead/vmm/api/v1;vmmv1b\x06proto3"
 
 var (
 	file_v1_worker_proto_rawDescOnce sync.Once
@@ -3155,7 +3354,7 @@ func file_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_v1_worker_proto_goTypes = []any{
 	(MemoryBacking)(0),               // 0: bulkhead.vmm.v1.MemoryBacking
 	(Prefetch)(0),                    // 1: bulkhead.vmm.v1.Prefetch
@@ -3209,7 +3408,11 @@ var file_v1_worker_proto_goTypes = []any{
 	(*ConnectNetworksRequest)(nil),   // 49: bulkhead.vmm.v1.ConnectNetworksRequest
 	(*ConnectNetworksResponse)(nil),  // 50: bulkhead.vmm.v1.ConnectNetworksResponse
 	(*SnapshotRequest)(nil),          // 51: bulkhead.vmm.v1.SnapshotRequest
-	(*SnapshotResponse)(nil),         // 52: bulkhead.vmm.v1.SnapshotResponse
+	(*PrepareSnapshotRequest)(nil),   // 52: bulkhead.vmm.v1.PrepareSnapshotRequest
+	(*PrepareSnapshotResponse)(nil),  // 53: bulkhead.vmm.v1.PrepareSnapshotResponse
+	(*PublishSnapshotRequest)(nil),   // 54: bulkhead.vmm.v1.PublishSnapshotRequest
+	(*PublishSnapshotResponse)(nil),  // 55: bulkhead.vmm.v1.PublishSnapshotResponse
+	(*SnapshotResponse)(nil),         // 56: bulkhead.vmm.v1.SnapshotResponse
 }
 var file_v1_worker_proto_depIdxs = []int32{
 	8,  // 0: bulkhead.vmm.v1.CreateRequest.machine:type_name -> bulkhead.vmm.v1.MachineConfig
@@ -3252,25 +3455,29 @@ var file_v1_worker_proto_depIdxs = []int32{
 	47, // 37: bulkhead.vmm.v1.Worker.AwaitRecord:input_type -> bulkhead.vmm.v1.AwaitRecordRequest
 	49, // 38: bulkhead.vmm.v1.Worker.ConnectNetworks:input_type -> bulkhead.vmm.v1.ConnectNetworksRequest
 	51, // 39: bulkhead.vmm.v1.Worker.Snapshot:input_type -> bulkhead.vmm.v1.SnapshotRequest
-	15, // 40: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
-	17, // 41: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
-	19, // 42: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
-	21, // 43: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
-	23, // 44: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
-	25, // 45: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
-	27, // 46: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
-	30, // 47: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
-	32, // 48: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
-	36, // 49: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
-	38, // 50: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
-	40, // 51: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
-	43, // 52: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
-	46, // 53: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
-	48, // 54: bulkhead.vmm.v1.Worker.AwaitRecord:output_type -> bulkhead.vmm.v1.AwaitRecordResponse
-	50, // 55: bulkhead.vmm.v1.Worker.ConnectNetworks:output_type -> bulkhead.vmm.v1.ConnectNetworksResponse
-	52, // 56: bulkhead.vmm.v1.Worker.Snapshot:output_type -> bulkhead.vmm.v1.SnapshotResponse
-	40, // [40:57] is the sub-list for method output_type
-	23, // [23:40] is the sub-list for method input_type
+	52, // 40: bulkhead.vmm.v1.Worker.PrepareSnapshot:input_type -> bulkhead.vmm.v1.PrepareSnapshotRequest
+	54, // 41: bulkhead.vmm.v1.Worker.PublishSnapshot:input_type -> bulkhead.vmm.v1.PublishSnapshotRequest
+	15, // 42: bulkhead.vmm.v1.Worker.Create:output_type -> bulkhead.vmm.v1.CreateResponse
+	17, // 43: bulkhead.vmm.v1.Worker.Start:output_type -> bulkhead.vmm.v1.StartResponse
+	19, // 44: bulkhead.vmm.v1.Worker.Pause:output_type -> bulkhead.vmm.v1.PauseResponse
+	21, // 45: bulkhead.vmm.v1.Worker.Resume:output_type -> bulkhead.vmm.v1.ResumeResponse
+	23, // 46: bulkhead.vmm.v1.Worker.Stop:output_type -> bulkhead.vmm.v1.StopResponse
+	25, // 47: bulkhead.vmm.v1.Worker.PressPowerButton:output_type -> bulkhead.vmm.v1.PressPowerButtonResponse
+	27, // 48: bulkhead.vmm.v1.Worker.Wait:output_type -> bulkhead.vmm.v1.WaitResponse
+	30, // 49: bulkhead.vmm.v1.Worker.Shutdown:output_type -> bulkhead.vmm.v1.ShutdownResponse
+	32, // 50: bulkhead.vmm.v1.Worker.Stats:output_type -> bulkhead.vmm.v1.StatsResponse
+	36, // 51: bulkhead.vmm.v1.Worker.SetRateLimit:output_type -> bulkhead.vmm.v1.SetRateLimitResponse
+	38, // 52: bulkhead.vmm.v1.Worker.SetBalloon:output_type -> bulkhead.vmm.v1.SetBalloonResponse
+	40, // 53: bulkhead.vmm.v1.Worker.RefreshDisk:output_type -> bulkhead.vmm.v1.RefreshDiskResponse
+	43, // 54: bulkhead.vmm.v1.Worker.Describe:output_type -> bulkhead.vmm.v1.DescribeResponse
+	46, // 55: bulkhead.vmm.v1.Worker.Record:output_type -> bulkhead.vmm.v1.RecordResponse
+	48, // 56: bulkhead.vmm.v1.Worker.AwaitRecord:output_type -> bulkhead.vmm.v1.AwaitRecordResponse
+	50, // 57: bulkhead.vmm.v1.Worker.ConnectNetworks:output_type -> bulkhead.vmm.v1.ConnectNetworksResponse
+	56, // 58: bulkhead.vmm.v1.Worker.Snapshot:output_type -> bulkhead.vmm.v1.SnapshotResponse
+	53, // 59: bulkhead.vmm.v1.Worker.PrepareSnapshot:output_type -> bulkhead.vmm.v1.PrepareSnapshotResponse
+	55, // 60: bulkhead.vmm.v1.Worker.PublishSnapshot:output_type -> bulkhead.vmm.v1.PublishSnapshotResponse
+	42, // [42:61] is the sub-list for method output_type
+	23, // [23:42] is the sub-list for method input_type
 	23, // [23:23] is the sub-list for extension type_name
 	23, // [23:23] is the sub-list for extension extendee
 	0,  // [0:23] is the sub-list for field type_name
@@ -3287,7 +3494,7 @@ func file_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_worker_proto_rawDesc), len(file_v1_worker_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   47,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

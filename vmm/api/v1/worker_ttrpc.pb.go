@@ -25,6 +25,8 @@ type WorkerService interface {
 	AwaitRecord(context.Context, *AwaitRecordRequest) (*AwaitRecordResponse, error)
 	ConnectNetworks(context.Context, *ConnectNetworksRequest) (*ConnectNetworksResponse, error)
 	Snapshot(context.Context, *SnapshotRequest) (*SnapshotResponse, error)
+	PrepareSnapshot(context.Context, *PrepareSnapshotRequest) (*PrepareSnapshotResponse, error)
+	PublishSnapshot(context.Context, *PublishSnapshotRequest) (*PublishSnapshotResponse, error)
 }
 
 func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
@@ -148,6 +150,20 @@ func RegisterWorkerService(srv *ttrpc.Server, svc WorkerService) {
 					return nil, err
 				}
 				return svc.Snapshot(ctx, &req)
+			},
+			"PrepareSnapshot": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req PrepareSnapshotRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.PrepareSnapshot(ctx, &req)
+			},
+			"PublishSnapshot": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req PublishSnapshotRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.PublishSnapshot(ctx, &req)
 			},
 		},
 	})
@@ -294,6 +310,22 @@ func (c *workerClient) ConnectNetworks(ctx context.Context, req *ConnectNetworks
 func (c *workerClient) Snapshot(ctx context.Context, req *SnapshotRequest) (*SnapshotResponse, error) {
 	var resp SnapshotResponse
 	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "Snapshot", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) PrepareSnapshot(ctx context.Context, req *PrepareSnapshotRequest) (*PrepareSnapshotResponse, error) {
+	var resp PrepareSnapshotResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "PrepareSnapshot", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *workerClient) PublishSnapshot(ctx context.Context, req *PublishSnapshotRequest) (*PublishSnapshotResponse, error) {
+	var resp PublishSnapshotResponse
+	if err := c.client.Call(ctx, "bulkhead.vmm.v1.Worker", "PublishSnapshot", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
