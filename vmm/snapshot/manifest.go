@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -31,7 +32,7 @@ type Manifest struct {
 	MemoryBytes uint64 `json:"memoryBytes"`
 	Transport   string `json:"transport"`
 	// Devices are in the order they are plugged in.
-	Devices []Device `json:"devices"`
+	Devices Devices `json:"devices"`
 
 	// UID is what whoever made it calls the snapshot, for ever.
 	UID string `json:"uid,omitempty"`
@@ -69,6 +70,33 @@ type Device struct {
 	// empty: none.
 	File  string `json:"file,omitempty"`
 	Bytes uint64 `json:"bytes,omitempty"` // its size
+}
+
+// Devices are a machine's.
+type Devices []Device
+
+// UnmarshalJSON implements json.Unmarshaler. A manifest may be anybody's: of as many
+// devices as have room in one nothing is made.
+func (d *Devices) UnmarshalJSON(b []byte) error {
+	*d = nil
+	in := json.NewDecoder(bytes.NewReader(b))
+	switch start, err := in.Token(); {
+	case err != nil || start == nil:
+		return err
+	case start != json.Delim('['):
+		return fmt.Errorf("devices that are no array: %.20s", b)
+	}
+	for in.More() {
+		var one Device
+		if err := in.Decode(&one); err != nil {
+			return err
+		}
+		if len(*d) == maxFiles {
+			return fmt.Errorf("more than %d devices", maxFiles)
+		}
+		*d = append(*d, one)
+	}
+	return nil
 }
 
 // decodeManifest reads a manifest and checks what this package relies on.
