@@ -89,6 +89,28 @@ func TestTemplatePreparedForever(t *testing.T) {
 	}
 }
 
+// TestTemplateIsNobodysMeanwhile: a client can't have others' sandboxes begin as what it
+// has done in the one that a template is made of.
+func TestTemplateIsNobodysMeanwhile(t *testing.T) {
+	f := open(t)
+	begun, done := filepath.Join(f.config.StateDir, "begun"), make(chan error, 1)
+	f.must(unix.Mkfifo(begun, 0o600))
+	go func() {
+		_, _, err := f.CreateTemplate(context.Background(), &bulkheadv1.CreateTemplateRequest{
+			Prepare: &bulkheadv1.Command{Args: []string{"sh", "-c", "echo >" + begun + "; cat " + begun}},
+		}, "tester")
+		done <- err
+	}()
+	_, err := os.ReadFile(begun)
+	f.must(err)
+	name := f.names()
+	_, _, err = f.Use(name)
+	f.kindIs(err, fault.Precondition, fault.ReasonState)
+	says(t, err, "a template is made of sandbox", name)
+	f.must(os.WriteFile(begun, nil, 0))
+	f.must(<-done)
+}
+
 func TestTemplateAgain(t *testing.T) {
 	f := open(t)
 	request := func() *bulkheadv1.CreateTemplateRequest {
