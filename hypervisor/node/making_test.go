@@ -14,6 +14,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/nodetest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -231,6 +232,17 @@ func TestNodeEndsWhileTemplating(t *testing.T) {
 		f.noTemplates()
 	}
 	f.template(nil)
+}
+
+// TestTemplatesOfOthers: what is found there is begun as without being asked for.
+func TestTemplatesOfOthers(t *testing.T) {
+	c := nodetest.Config(t)
+	c.TemplateDir = t.TempDir()
+	if err := os.Chmod(c.TemplateDir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	_, err := node.Open(c)
+	says(t, err, "template directory", "others can write", "chmod go-w")
 }
 
 // TestTemplatesAreShared by nodes of which each has its own sandboxes.

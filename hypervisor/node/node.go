@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -120,6 +121,9 @@ func (n *Node) prepare() (err error) {
 	}
 	if n.config.TemplateDir == "" {
 		n.config.TemplateDir = filepath.Join(n.config.StateDir, templatesName)
+	}
+	if err := checkOwn(n.config.TemplateDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("template directory: %w", err)
 	}
 	n.templates = snapshots.OpenTemplates(n.config.TemplateDir)
 	if err := n.templates.SweepTemplates(); err != nil { // which takes room, and nothing else
