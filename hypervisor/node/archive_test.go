@@ -12,6 +12,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -149,6 +150,33 @@ func TestForged(t *testing.T) {
 			f.nothingUnderWay()
 		})
 	}
+}
+
+// TestTalkative has manifests say much of themselves: every list would carry it, and be
+// more than clients take.
+func TestTalkative(t *testing.T) {
+	f := open(t)
+	f.start("box", nil, "sleep", "1000")
+	long := strings.Repeat("x", 1<<20)
+	for field, change := range map[string]func(*snapshot.Manifest){
+		"whole_reason":  func(m *snapshot.Manifest) { m.Whole = long },
+		"parent_uid":    func(m *snapshot.Manifest) { m.Parent = &snapshot.Parent{UID: long} },
+		"parent_digest": func(m *snapshot.Manifest) { m.Parent = &snapshot.Parent{Digest: long} },
+	} {
+		f.save("box", "forged")
+		f.forgeManifest("forged", change)
+		_, err := f.take("taken", f.forgedArchive("forged"))
+		f.kindIs(err, fault.Precondition, fault.ReasonUnfit)
+		says(t, err, field)
+		f.must(f.DeleteSnapshot("forged", ""))
+	}
+	f.save("box", "forged")
+	s, err := f.take("taken", f.forgedArchiveOf("forged", func(r *record) { r.Snapshot.Problem = long }))
+	f.must(err)
+	if s.GetProblem() != "" {
+		t.Errorf("it has a problem of %d bytes", len(s.GetProblem()))
+	}
+	f.nothingUnderWay()
 }
 
 // TestNobodysArchive is of a snapshot that no node made.
