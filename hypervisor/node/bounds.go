@@ -93,7 +93,8 @@ func (n *Node) budget(client string, more func(*snapshots.Usage) error) (*budget
 	return b, nil
 }
 
-// snapshotUsage returns how much all snapshots take of the disk, and a client's.
+// snapshotUsage returns how much all snapshots take of the disk, and a client's: those that
+// are being merged as much as if they shared nothing. The caller holds n.saves.
 func (n *Node) snapshotUsage(client string) (all, own *snapshots.Usage, err error) {
 	names, err := n.snapshots.Names()
 	if err != nil {
@@ -101,16 +102,26 @@ func (n *Node) snapshotUsage(client string) (all, own *snapshots.Usage, err erro
 	}
 	all, own = new(snapshots.Usage), new(snapshots.Usage)
 	for _, name := range names {
-		if err := n.snapshots.Count(all, name); err != nil {
+		if err := n.countTaken(all, name); err != nil {
 			return nil, nil, err
 		}
 		if s, ok := n.listed(name); ok && s.GetClient() == client {
-			if err := n.snapshots.Count(own, name); err != nil {
+			if err := n.countTaken(own, name); err != nil {
 				return nil, nil, err
 			}
 		}
 	}
 	return all, own, nil
+}
+
+func (n *Node) countTaken(u *snapshots.Usage, name string) error {
+	if n.mergings[name] == nil {
+		return n.snapshots.Count(u, name)
+	}
+	alone := new(snapshots.Usage)
+	err := n.snapshots.Count(alone, name)
+	u.Bytes += alone.Bytes
+	return err
 }
 
 // publish has a snapshot get its name, if the client may have as much more as count
