@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -176,6 +177,33 @@ func TestTalkative(t *testing.T) {
 	if s.GetProblem() != "" {
 		t.Errorf("it has a problem of %d bytes", len(s.GetProblem()))
 	}
+	f.nothingUnderWay()
+}
+
+// TestImportsAtOnce are few of a client's, who may let them wait, and as many of another's.
+func TestImportsAtOnce(t *testing.T) {
+	f := open(t)
+	f.start("box", nil, "sleep", "1000")
+	f.save("box", "golden")
+	b := f.archive("golden")
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 4 {
+		begun, in := io.Pipe()
+		all.Go(func() {
+			f.Import(ctx, &bulkheadv1.ImportSnapshotHeader{}, "tester", begun) // which is given up
+		})
+		_, err := in.Write(b[:512])
+		f.must(err)
+	}
+	_, err := f.take("x", b)
+	f.kindIs(err, fault.Exhausted, fault.ReasonTooManySnapshots)
+	_, err = f.Import(t.Context(), &bulkheadv1.ImportSnapshotHeader{Name: "others"}, "other", bytes.NewReader(b))
+	f.must(err)
+	cancel()
+	all.Wait()
+	_, err = f.take("x", b)
+	f.must(err)
 	f.nothingUnderWay()
 }
 
