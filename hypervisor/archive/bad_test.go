@@ -385,3 +385,11 @@ func TestCut(t *testing.T) {
 	refused(t, nil, "it is empty")
 	refused(t, bytes.Repeat([]byte("no archive"), 1000), "it is no tar archive")
 }
+
+// TestLargeManifest is of one that takes more memory than its reader has.
+func TestLargeManifest(t *testing.T) {
+	all := parts(t, export(t, save(t), Plain))
+	manifest := &all[at(all, snapshot.ManifestName)]
+	manifest.content = append(manifest.content, bytes.Repeat([]byte(" "), maxManifest)...)
+	refused(t, join(t, all), `"manifest.json" has `)
+}

@@ -31,6 +31,10 @@ type unpacker struct {
 // them in memory.
 const maxSmall = 96 << 20
 
+// maxManifest bounds a manifest, whose JSON takes a hundred times the room in memory: a
+// sandbox's specification, of 256 KiB at most, takes less, whatever is in it.
+const maxManifest = 3 << 20
+
 // file makes a file of the snapshot, of size bytes, which are r's.
 func (u *unpacker) file(name string, size int64, r io.Reader) error {
 	if u.listed == nil {
@@ -41,6 +45,9 @@ func (u *unpacker) file(name string, size int64, r io.Reader) error {
 		return err
 	}
 	most := snapshot.MaxSmall(name)
+	if name == snapshot.ManifestName {
+		most = min(most, maxManifest)
+	}
 	if listed.Sum == "" {
 		sums, ok := u.sizes[name+snapshot.SumsSuffix]
 		if !ok {

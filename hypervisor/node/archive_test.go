@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -149,6 +151,60 @@ func TestForged(t *testing.T) {
 			f.nothingUnderWay()
 		})
 	}
+}
+
+// TestTalkative has manifests say much of themselves: every list would carry it, and be
+// more than clients take.
+func TestTalkative(t *testing.T) {
+	f := open(t)
+	f.start("box", nil, "sleep", "1000")
+	long := strings.Repeat("x", 1<<20)
+	for field, change := range map[string]func(*snapshot.Manifest){
+		"whole_reason":  func(m *snapshot.Manifest) { m.Whole = long },
+		"parent_uid":    func(m *snapshot.Manifest) { m.Parent = &snapshot.Parent{UID: long} },
+		"parent_digest": func(m *snapshot.Manifest) { m.Parent = &snapshot.Parent{Digest: long} },
+	} {
+		f.save("box", "forged")
+		f.forgeManifest("forged", change)
+		_, err := f.take("taken", f.forgedArchive("forged"))
+		f.kindIs(err, fault.Precondition, fault.ReasonUnfit)
+		says(t, err, field)
+		f.must(f.DeleteSnapshot("forged", ""))
+	}
+	f.save("box", "forged")
+	s, err := f.take("taken", f.forgedArchiveOf("forged", func(r *record) { r.Snapshot.Problem = long }))
+	f.must(err)
+	if s.GetProblem() != "" {
+		t.Errorf("it has a problem of %d bytes", len(s.GetProblem()))
+	}
+	f.nothingUnderWay()
+}
+
+// TestImportsAtOnce are few of a client's, who may let them wait, and as many of another's.
+func TestImportsAtOnce(t *testing.T) {
+	f := open(t)
+	f.start("box", nil, "sleep", "1000")
+	f.save("box", "golden")
+	b := f.archive("golden")
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 4 {
+		begun, in := io.Pipe()
+		all.Go(func() {
+			f.Import(ctx, &bulkheadv1.ImportSnapshotHeader{}, "tester", begun) // which is given up
+		})
+		_, err := in.Write(b[:512])
+		f.must(err)
+	}
+	_, err := f.take("x", b)
+	f.kindIs(err, fault.Exhausted, fault.ReasonTooManySnapshots)
+	_, err = f.Import(t.Context(), &bulkheadv1.ImportSnapshotHeader{Name: "others"}, "other", bytes.NewReader(b))
+	f.must(err)
+	cancel()
+	all.Wait()
+	_, err = f.take("x", b)
+	f.must(err)
+	f.nothingUnderWay()
 }
 
 // TestNobodysArchive is of a snapshot that no node made.

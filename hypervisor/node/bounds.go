@@ -48,23 +48,22 @@ func (n *Node) snapshotBudget(client string) (*budget, error) {
 	if err := n.checkSnapshotCount(client); err != nil {
 		return nil, err
 	}
-	b, err := n.budget(client, "", nil)
+	b, err := n.budget(client, nil)
 	if err == nil && !b.endless && b.left == 0 {
 		err = b.over
 	}
 	return b, err
 }
 
-// budget returns what a client may have beside all that there is, but for the snapshot
-// called without, and what more counts. It fails if that is too much already. The caller
-// holds n.saves.
-func (n *Node) budget(client, without string, more func(*snapshots.Usage) error) (*budget, error) {
+// budget returns what a client may have beside all that there is, and what more counts. It
+// fails if that is too much already. The caller holds n.saves.
+func (n *Node) budget(client string, more func(*snapshots.Usage) error) (*budget, error) {
 	l := n.limits.Load()
 	b := &budget{endless: true}
 	if l.SnapshotBytes == 0 && l.SnapshotBytesPerClient == 0 {
 		return b, nil
 	}
-	all, own, err := n.snapshotUsage(client, without)
+	all, own, err := n.snapshotUsage(client)
 	if err != nil {
 		return nil, err
 	}
@@ -94,22 +93,20 @@ func (n *Node) budget(client, without string, more func(*snapshots.Usage) error)
 	return b, nil
 }
 
-// snapshotUsage returns how much all snapshots but one take of the disk, and a client's.
-func (n *Node) snapshotUsage(client, without string) (all, own *snapshots.Usage, err error) {
+// snapshotUsage returns how much all snapshots take of the disk, and a client's: those that
+// are being merged as much as if they shared nothing. The caller holds n.saves.
+func (n *Node) snapshotUsage(client string) (all, own *snapshots.Usage, err error) {
 	names, err := n.snapshots.Names()
 	if err != nil {
 		return nil, nil, err
 	}
 	all, own = new(snapshots.Usage), new(snapshots.Usage)
 	for _, name := range names {
-		if name == without {
-			continue
-		}
-		if err := n.snapshots.Count(all, name); err != nil {
+		if err := n.countTaken(all, name); err != nil {
 			return nil, nil, err
 		}
 		if s, ok := n.listed(name); ok && s.GetClient() == client {
-			if err := n.snapshots.Count(own, name); err != nil {
+			if err := n.countTaken(own, name); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -117,12 +114,22 @@ func (n *Node) snapshotUsage(client, without string) (all, own *snapshots.Usage,
 	return all, own, nil
 }
 
+func (n *Node) countTaken(u *snapshots.Usage, name string) error {
+	if n.mergings[name] == nil {
+		return n.snapshots.Count(u, name)
+	}
+	alone := new(snapshots.Usage)
+	err := n.snapshots.Count(alone, name)
+	u.Bytes += alone.Bytes
+	return err
+}
+
 // publish has a snapshot get its name, if the client may have as much more as count
 // counts.
 func (n *Node) publish(client string, count func(*snapshots.Usage) error, do func() error) error {
 	n.saves.Lock() // nobody else's comes in between
 	defer n.saves.Unlock()
-	if _, err := n.budget(client, "", count); err != nil {
+	if _, err := n.budget(client, count); err != nil {
 		return err
 	}
 	return do()

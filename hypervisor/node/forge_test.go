@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/archive"
+	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
@@ -35,9 +36,24 @@ func (f *fixture) forge(name string, change func(*record)) {
 		manifest["owner"], err = protojson.Marshal(r)
 		f.must(err)
 	}
-	b, err = json.Marshal(manifest)
+	f.putManifest(name, manifest)
+}
+
+// forgeManifest changes what else it says.
+func (f *fixture) forgeManifest(name string, change func(*snapshot.Manifest)) {
+	f.t.Helper()
+	m, _, err := snapshot.Read(f.snapshotDir(name))
 	f.must(err)
-	f.must(os.WriteFile(path, b, 0o600))
+	change(m)
+	f.putManifest(name, m)
+}
+
+// putManifest has a snapshot have another one, with its sum.
+func (f *fixture) putManifest(name string, manifest any) {
+	f.t.Helper()
+	b, err := json.Marshal(manifest)
+	f.must(err)
+	f.must(os.WriteFile(filepath.Join(f.snapshotDir(name), "manifest.json"), b, 0o600))
 	sums := filepath.Join(f.snapshotDir(name), "SHA256SUMS")
 	old, err := os.ReadFile(sums)
 	f.must(err)

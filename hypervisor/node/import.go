@@ -31,6 +31,11 @@ func (n *Node) Import(ctx context.Context, r *bulkheadv1.ImportSnapshotHeader, c
 			return nil, nameTaken(r.GetName())
 		}
 	}
+	leave, err := n.enterImports(client)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	ctx, end := n.untilClosing(ctx)
 	defer end()
 	type done struct {
@@ -38,7 +43,7 @@ func (n *Node) Import(ctx context.Context, r *bulkheadv1.ImportSnapshotHeader, c
 		err  error
 	}
 	result := make(chan done, 1)
-	err := n.background(func() {
+	err = n.background(func() {
 		name, err := n.importTo(ctx, r.GetName(), client, readUntil(ctx, in))
 		result <- done{name, err}
 	})
@@ -51,6 +56,28 @@ func (n *Node) Import(ctx context.Context, r *bulkheadv1.ImportSnapshotHeader, c
 	}
 	n.config.Log.Info("imported", zap.String("snapshot", d.name), zap.String("client", client))
 	return n.GetSnapshot(d.name)
+}
+
+// maxImports is how many a client may have at once: what an archive says has to be in
+// memory to be judged, and a short one may unpack to terabytes of zeroes.
+const maxImports = 4
+
+// enterImports counts an import, until leave, and fails if the client has too many.
+func (n *Node) enterImports(client string) (leave func(), err error) {
+	n.saves.Lock()
+	defer n.saves.Unlock()
+	if n.imports[client] >= maxImports {
+		return nil, fault.New(fault.Exhausted, fault.ReasonTooManySnapshots, client,
+			"client %s imports %d snapshots now, the most at once: try again when one is over", client, maxImports)
+	}
+	n.imports[client]++
+	return func() {
+		n.saves.Lock()
+		defer n.saves.Unlock()
+		if n.imports[client]--; n.imports[client] == 0 {
+			delete(n.imports, client)
+		}
+	}, nil
 }
 
 // importTo is an import, to a name or, if that is empty, to the archive's.

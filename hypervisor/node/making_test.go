@@ -14,6 +14,7 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/nodetest"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -87,6 +88,28 @@ func TestTemplatePreparedForever(t *testing.T) {
 			t.Errorf("%v: %v", r.GetPrepareTimeout().AsDuration(), err)
 		}
 	}
+}
+
+// TestTemplateIsNobodysMeanwhile: a client can't have others' sandboxes begin as what it
+// has done in the one that a template is made of.
+func TestTemplateIsNobodysMeanwhile(t *testing.T) {
+	f := open(t)
+	begun, done := filepath.Join(f.config.StateDir, "begun"), make(chan error, 1)
+	f.must(unix.Mkfifo(begun, 0o600))
+	go func() {
+		_, _, err := f.CreateTemplate(context.Background(), &bulkheadv1.CreateTemplateRequest{
+			Prepare: &bulkheadv1.Command{Args: []string{"sh", "-c", "echo >" + begun + "; cat " + begun}},
+		}, "tester")
+		done <- err
+	}()
+	_, err := os.ReadFile(begun)
+	f.must(err)
+	name := f.names()
+	_, _, err = f.Use(name)
+	f.kindIs(err, fault.Precondition, fault.ReasonState)
+	says(t, err, "a template is made of sandbox", name)
+	f.must(os.WriteFile(begun, nil, 0))
+	f.must(<-done)
 }
 
 func TestTemplateAgain(t *testing.T) {
@@ -209,6 +232,17 @@ func TestNodeEndsWhileTemplating(t *testing.T) {
 		f.noTemplates()
 	}
 	f.template(nil)
+}
+
+// TestTemplatesOfOthers: what is found there is begun as without being asked for.
+func TestTemplatesOfOthers(t *testing.T) {
+	c := nodetest.Config(t)
+	c.TemplateDir = t.TempDir()
+	if err := os.Chmod(c.TemplateDir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	_, err := node.Open(c)
+	says(t, err, "template directory", "others can write", "chmod go-w")
 }
 
 // TestTemplatesAreShared by nodes of which each has its own sandboxes.

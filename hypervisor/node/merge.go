@@ -15,6 +15,7 @@ import (
 
 // merging is a merge that is under way.
 type merging struct {
+	bytes  uint64        // that it may write
 	done   chan struct{} // closed when the rest is set
 	merged *bulkheadv1.Snapshot
 	err    error
@@ -30,7 +31,7 @@ func (n *Node) MergeSnapshot(ctx context.Context, name, uid string) (*bulkheadv1
 	if uid != "" && s.GetUid() != uid {
 		return nil, noSnapshot(name)
 	}
-	m, err := n.beginMerging(name)
+	m, err := n.beginMerging(s)
 	if err != nil {
 		return nil, err
 	}
@@ -43,28 +44,53 @@ func (n *Node) MergeSnapshot(ctx context.Context, name, uid string) (*bulkheadv1
 }
 
 // beginMerging begins a merge, or finds the one that is under way.
-func (n *Node) beginMerging(name string) (*merging, error) {
+func (n *Node) beginMerging(s *bulkheadv1.Snapshot) (*merging, error) {
+	name := s.GetName()
 	n.saves.Lock()
 	defer n.saves.Unlock()
 	if m := n.mergings[name]; m != nil {
 		return m, nil
 	}
 	m := &merging{done: make(chan struct{})}
-	if err := n.background(func() { n.merge(name, m) }); err != nil {
-		return nil, err
-	}
 	n.mergings[name] = m
+	err := n.checkMerging(s, m)
+	if err == nil {
+		err = n.background(func() { n.merge(name, m) })
+	}
+	if err != nil {
+		delete(n.mergings, name)
+		return nil, explainMerge(name, err)
+	}
 	return m, nil
+}
+
+// checkMerging fails unless there is room for what m, which is among n.mergings, writes of
+// s, and the client whose it is may have that: the merged snapshot shares no memory with
+// others any more. The caller holds n.saves.
+func (n *Node) checkMerging(s *bulkheadv1.Snapshot, m *merging) error {
+	if s.GetLayers() < 2 {
+		return nil
+	}
+	alone := new(snapshots.Usage)
+	if err := n.snapshots.Count(alone, s.GetName()); err != nil {
+		return err
+	}
+	m.bytes = min(alone.Bytes, s.GetMemoryBytes())
+	total := uint64(0)
+	for _, m := range n.mergings {
+		total += m.bytes
+	}
+	if err := n.checkRoom(int64(total)); err != nil {
+		return err
+	}
+	_, err := n.budget(s.GetClient(), func(*snapshots.Usage) error { return nil })
+	return err
 }
 
 func (n *Node) merge(name string, m *merging) {
 	ctx, end := n.untilClosing(context.Background())
 	defer end()
-	err := n.checkMerge(name)
-	if err == nil {
-		err = n.snapshots.Merge(ctx, name)
-	}
-	if m.err = explainMerge(name, err); m.err == nil {
+	if m.err = explainMerge(name, n.snapshots.Merge(ctx, name)); m.err == nil {
 		m.merged, m.err = n.GetSnapshot(name)
 	}
 	if m.err == nil {
@@ -74,31 +100,6 @@ func (n *Node) merge(name string, m *merging) {
 	delete(n.mergings, name)
 	n.saves.Unlock()
 	close(m.done)
-}
-
-// checkMerge fails unless there is room for all of a snapshot's memory in one file, for
-// its client, too. What its layers hide of each other counts as well.
-func (n *Node) checkMerge(name string) error {
-	s, err := n.GetSnapshot(name)
-	if err != nil || s.GetLayers() < 2 {
-		return err
-	}
-	memory, err := n.snapshots.MemoryBytes(name)
-	if err != nil {
-		return err
-	}
-	if err := n.checkRoom(int64(memory)); err != nil {
-		return err
-	}
-	n.saves.Lock()
-	defer n.saves.Unlock()
-	_, err = n.budget(s.GetClient(), name, func(u *snapshots.Usage) error {
-		alone := new(snapshots.Usage) // what it shares doesn't count less any more
-		err := n.snapshots.Count(alone, name)
-		u.Bytes += alone.Bytes
-		return err
-	})
-	return err
 }
 
 // explainMerge makes an error one that clients can act on.

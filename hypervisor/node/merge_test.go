@@ -6,7 +6,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/vmm/memory"
 	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 
@@ -88,5 +91,59 @@ func TestMergeSnapshot(t *testing.T) {
 	}
 	_, err = f.MergeSnapshot(t.Context(), "none", "")
 	f.kindIs(err, fault.NotFound, fault.ReasonNoSnapshot)
+	f.nothingUnderWay()
+}
+
+// TestMergeWithinBounds: whoever has snapshots that share most of their memory can't have
+// more of the disk by merging them.
+func TestMergeWithinBounds(t *testing.T) {
+	for name, limit := range map[string]func(*node.Limits, uint64){
+		"of a client": func(l *node.Limits, n uint64) { l.SnapshotBytesPerClient = n },
+		"of the node": func(l *node.Limits, n uint64) { l.SnapshotBytes = n },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := open(t)
+			f.start("box", nil)
+			f.save("box", "s")
+			f.chain("s")
+			f.must(os.Mkdir(f.snapshotDir("sibling"), 0o700))
+			files, err := os.ReadDir(f.snapshotDir("s"))
+			f.must(err)
+			taken := uint64(0)
+			for _, file := range files {
+				path := filepath.Join(f.snapshotDir("s"), file.Name())
+				f.must(os.Link(path, filepath.Join(f.snapshotDir("sibling"), file.Name())))
+				var st unix.Stat_t
+				f.must(unix.Stat(path, &st))
+				taken += uint64(st.Blocks) * 512
+			}
+			l := f.config.Limits
+			limit(&l, taken)
+			f.must(f.SetLimits(l))
+			_, err = f.MergeSnapshot(t.Context(), "sibling", "")
+			f.kindIs(err, fault.Exhausted, fault.ReasonSnapshotBytes)
+			if s, err := f.GetSnapshot("sibling"); err != nil || s.GetLayers() != 2 {
+				t.Errorf("%v, %v", s, err)
+			}
+			f.must(snapshot.RemoveAll(f.snapshotDir("s")))
+			_, err = f.MergeSnapshot(t.Context(), "sibling", "") // which takes no more than it did
+			f.must(err)
+			f.nothingUnderWay()
+		})
+	}
+}
+
+// TestMergeWithoutRoom leaves free what is to stay so.
+func TestMergeWithoutRoom(t *testing.T) {
+	f := open(t)
+	f.start("box", nil)
+	f.save("box", "s")
+	f.chain("s")
+	l := f.config.Limits
+	l.SnapshotReserve = 0.9999
+	f.must(f.SetLimits(l))
+	_, err := f.MergeSnapshot(t.Context(), "s", "")
+	f.kindIs(err, fault.Exhausted, fault.ReasonNoSpace)
+	says(t, err, `snapshot "s" is not merged`)
 	f.nothingUnderWay()
 }

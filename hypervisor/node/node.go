@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -43,12 +44,13 @@ type Node struct {
 	draining  atomic.Bool
 
 	// saves is held while it is decided whether a snapshot is taken. It guards the
-	// next four.
+	// next five.
 	saves    sync.Mutex
 	savings  map[string]*saving  // under way, by name
 	forkings map[string]*forking // under way, by client and request ID
 	makings  []*making           // of templates, under way
 	mergings map[string]*merging // under way, by name
+	imports  map[string]int      // under way, by client
 
 	reading sync.Mutex                     // the next one; no other lock is taken under it
 	known   map[string]*snapshots.Snapshot // templates that were read, by name
@@ -78,7 +80,7 @@ func Open(c Config) (*Node, error) {
 	n := &Node{
 		config: c, started: time.Now(), closing: make(chan struct{}), finding: make(chan struct{}, finders), sandboxes: map[string]*sandbox{},
 		members: map[string]*sandbox{}, pools: map[string]*pool{},
-		savings: map[string]*saving{}, forkings: map[string]*forking{}, mergings: map[string]*merging{}, unfinished: map[string][]*snapshots.Stage{},
+		savings: map[string]*saving{}, forkings: map[string]*forking{}, mergings: map[string]*merging{}, imports: map[string]int{}, unfinished: map[string][]*snapshots.Stage{},
 	}
 	n.profile = sync.OnceValue(n.hostProfile)
 	if err := n.prepare(); err != nil {
@@ -120,6 +122,9 @@ func (n *Node) prepare() (err error) {
 	}
 	if n.config.TemplateDir == "" {
 		n.config.TemplateDir = filepath.Join(n.config.StateDir, templatesName)
+	}
+	if err := checkOwn(n.config.TemplateDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("template directory: %w", err)
 	}
 	n.templates = snapshots.OpenTemplates(n.config.TemplateDir)
 	if err := n.templates.SweepTemplates(); err != nil { // which takes room, and nothing else

@@ -52,7 +52,11 @@ func (n *Node) prepareWith(ctx context.Context, sandbox string, r *bulkheadv1.Cr
 // end of its output, also if it fails.
 func (n *Node) runToEnd(ctx context.Context, sandbox string, c guest.Command) (exit *guest.Exit, said *tail, err error) {
 	said = new(tail)
-	i, end, err := n.Use(sandbox)
+	box, err := n.find(sandbox)
+	if err != nil {
+		return nil, said, err
+	}
+	i, end, err := box.hold()
 	if err != nil {
 		return nil, said, err
 	}

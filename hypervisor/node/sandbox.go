@@ -28,6 +28,7 @@ type sandbox struct {
 	fork      string               // which it is of; empty: none
 	copyOf    *storev1.ForkRequest // of the call that forked it; nil: none did
 	pool      string               // of which it is a member, by its UID; empty: it is a sandbox
+	making    bool                 // a template is made of it
 	log       *zap.Logger
 
 	calls chan func()   // to be called by the goroutine
@@ -79,9 +80,10 @@ type waiter struct {
 func (n *Node) add(r *storev1.Record, begin func(*sandbox)) (*sandbox, bool) {
 	name := r.GetSandbox().GetName()
 	s := &sandbox{
-		node: n, name: name, host: hostName(r), requestID: r.GetRequestId(), fork: r.GetFork(), copyOf: r.GetForkRequest(), pool: r.GetPool(), record: r,
-		log:   n.config.Log.With(zap.String("sandbox", name), zap.String("uid", r.GetSandbox().GetUid())),
-		calls: make(chan func()), gone: make(chan struct{}),
+		node: n, name: name, host: hostName(r), requestID: r.GetRequestId(), fork: r.GetFork(), copyOf: r.GetForkRequest(), pool: r.GetPool(), making: r.GetMaking(),
+		record: r,
+		log:    n.config.Log.With(zap.String("sandbox", name), zap.String("uid", r.GetSandbox().GetUid())),
+		calls:  make(chan func()), gone: make(chan struct{}),
 		timer: time.NewTimer(0),
 	}
 	s.seen.Store(proto.CloneOf(r.GetSandbox()))

@@ -18,12 +18,22 @@ import (
 
 // Use returns a running sandbox's instance for a client to do something with that
 // doesn't change the sandbox's state, such as running a command. The caller calls
-// end when it has done so: until then the sandbox isn't idle.
+// end when it has done so: until then the sandbox isn't idle. It fails of one that a
+// template is made of: what is done there would be in every sandbox that begins as it.
 func (n *Node) Use(name string) (i *instance.Instance, end func(), err error) {
 	s, err := n.find(name)
+	if err == nil && s.making {
+		err = fault.New(fault.Precondition, fault.ReasonState, name, "a template is made of sandbox %q, which others may begin as: nobody else may use it", name)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
+	return s.hold()
+}
+
+// hold is Use of s.
+func (s *sandbox) hold() (i *instance.Instance, end func(), err error) {
+	name := s.name
 	i, state := s.usable.Load(), s.seen.Load().GetStatus().GetState()
 	if i == nil || state != bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING {
 		remedy := "start it first"

@@ -55,7 +55,7 @@ func describe(s *bulkheadv1.Snapshot, m *snapshot.Manifest) {
 	if m.Parent != nil {
 		s.ParentUid, s.ParentDigest = m.Parent.UID, m.Parent.Digest
 	}
-	s.Devices = nil
+	s.Devices, s.Problem = nil, "" // which isn't its own to say
 	for _, d := range m.Devices {
 		s.Devices = append(s.Devices, &bulkheadv1.SnapshotDevice{Name: d.Name, Type: d.Type, StoredBytes: d.Bytes})
 	}

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/bulkhead-vm/bulkhead/vmm/snapshot"
 )
 
 // Usage is how much snapshots take of the disk. Files that several share count once.
@@ -20,23 +18,16 @@ type Usage struct {
 type inode struct{ device, number uint64 }
 
 // Count adds a snapshot to u.
-func (d *Dir) Count(u *Usage, name string) error { return u.add(d.named(name), nil) }
-
-// MemoryBytes returns how much the layers of a snapshot's memory take of the disk.
-func (d *Dir) MemoryBytes(name string) (uint64, error) {
-	u := new(Usage)
-	err := u.add(d.named(name), snapshot.IsMemory)
-	return u.Bytes, err
-}
+func (d *Dir) Count(u *Usage, name string) error { return u.add(d.named(name)) }
 
 // Count adds what is in the stage.
-func (s *Stage) Count(u *Usage) error { return u.add(s.Path(), nil) }
+func (s *Stage) Count(u *Usage) error { return u.add(s.Path()) }
 
 // Count adds what was imported.
-func (i *Import) Count(u *Usage) error { return u.add(i.path(), nil) }
+func (i *Import) Count(u *Usage) error { return u.add(i.path()) }
 
-// add adds the files of a directory, if there is one; nil: all of them.
-func (u *Usage) add(dir string, these func(name string) bool) error {
+// add adds the files of a directory, if there is one.
+func (u *Usage) add(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -45,9 +36,6 @@ func (u *Usage) add(dir string, these func(name string) bool) error {
 		u.seen = map[inode]bool{}
 	}
 	for _, e := range entries {
-		if these != nil && !these(e.Name()) {
-			continue
-		}
 		var s unix.Stat_t
 		if err := unix.Lstat(filepath.Join(dir, e.Name()), &s); err != nil {
 			continue // it is gone by now

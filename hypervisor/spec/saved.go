@@ -61,6 +61,7 @@ func CheckDescription(s *bulkheadv1.Snapshot) []fault.Violation {
 	}
 	for field, text := range map[string]string{
 		"uid": s.GetUid(), "sandbox_uid": s.GetSandboxUid(), "version": s.GetVersion(), "host_profile": s.GetHostProfile(), "cpu_vendor": s.GetCpuVendor(),
+		"parent_uid": s.GetParentUid(), "parent_digest": s.GetParentDigest(), "whole_reason": s.GetWholeReason(),
 	} {
 		if len(text) > maxWords {
 			c.wrong(field, "%d bytes, %d is the most", len(text), maxWords)

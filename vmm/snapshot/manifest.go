@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -31,7 +32,7 @@ type Manifest struct {
 	MemoryBytes uint64 `json:"memoryBytes"`
 	Transport   string `json:"transport"`
 	// Devices are in the order they are plugged in.
-	Devices []Device `json:"devices"`
+	Devices Devices `json:"devices"`
 
 	// UID is what whoever made it calls the snapshot, for ever.
 	UID string `json:"uid,omitempty"`
@@ -72,6 +73,33 @@ type Device struct {
 	Bytes uint64 `json:"bytes,omitempty"` // its size
 }
 
+// Devices are a machine's.
+type Devices []Device
+
+// UnmarshalJSON implements json.Unmarshaler. A manifest may be anybody's: of as many
+// devices as have room in one nothing is made.
+func (d *Devices) UnmarshalJSON(b []byte) error {
+	*d = nil
+	in := json.NewDecoder(bytes.NewReader(b))
+	switch start, err := in.Token(); {
+	case err != nil || start == nil:
+		return err
+	case start != json.Delim('['):
+		return fmt.Errorf("devices that are no array: %.20s", b)
+	}
+	for in.More() {
+		var one Device
+		if err := in.Decode(&one); err != nil {
+			return err
+		}
+		if len(*d) == maxFiles {
+			return fmt.Errorf("more than %d devices", maxFiles)
+		}
+		*d = append(*d, one)
+	}
+	return nil
+}
+
 // decodeManifest reads a manifest and checks what this package relies on.
 func decodeManifest(b []byte) (*Manifest, error) {
 	// The version comes first: the rest of a later one may mean anything.
@@ -99,15 +127,15 @@ func decodeManifest(b []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("it is of version %d with %d layers", v.Version, m.Layers)
 	}
 	for _, d := range m.Devices {
-		if d.File != "" && (d.File != d.Name || !isName(d.File) || IsMemory(d.File)) {
+		if d.File != "" && (d.File != d.Name || !isName(d.File) || isMemory(d.File)) {
 			return nil, fmt.Errorf("its device %q has a file %q", d.Name, d.File)
 		}
 	}
 	return m, nil
 }
 
-// IsMemory reports whether a file of a snapshot may be a layer of memory, or goes with one.
-func IsMemory(name string) bool { return name == memoryName || strings.HasPrefix(name, memoryName+".") }
+// isMemory reports whether a file of a snapshot may be a layer of memory, or goes with one.
+func isMemory(name string) bool { return name == memoryName || strings.HasPrefix(name, memoryName+".") }
 
 // VersionError says that a snapshot is of a later format.
 type VersionError struct{ Version int }

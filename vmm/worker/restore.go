@@ -21,6 +21,9 @@ func (p *parts) openSnapshot(path string, c *vmmv1.MachineConfig, o *vmmv1.Memor
 	if err := matches(s.Manifest, c); err != nil {
 		return err
 	}
+	if n := len(s.State.GetCpus()); n != s.Manifest.CPUs { // which its owner goes by, and counts
+		return fmt.Errorf("the snapshot's manifest says that the machine has %d CPUs, its state has %d: take another snapshot", s.Manifest.CPUs, n)
+	}
 	p.machine.State, p.machine.CPUs = s.State, len(s.State.GetCpus())
 	if s.Manifest.Transport == machine.PCI.String() {
 		p.machine.Transport = machine.PCI

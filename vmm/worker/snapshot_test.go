@@ -3,10 +3,14 @@ package worker
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -199,6 +203,34 @@ func TestSnapshotsWhileRunning(t *testing.T) {
 
 // BenchmarkPause is how long a guest of 512 MiB stands still for a snapshot after so
 // much was written, in pages that are apart. "whole" is the first one, of all of it.
+// TestForgedCPUs: who is told of one CPU, and counts it, doesn't get a machine with more.
+func TestForgedCPUs(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s")
+	w := createWith(t, pageWriter, &vmmv1.MachineConfig{MemoryBytes: 32 << 20, Cpus: 2})
+	start(t, w)
+	saved(t, w, dir)
+	path := filepath.Join(dir, snapshot.ManifestName)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := bytes.Replace(before, []byte(`"cpus": 2`), []byte(`"cpus": 1`), 1)
+	sums, err := os.ReadFile(filepath.Join(dir, snapshot.SumsName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums = bytes.Replace(sums, fmt.Appendf(nil, "%x", sha256.Sum256(before)), fmt.Appendf(nil, "%x", sha256.Sum256(after)), 1)
+	if err := errors.Join(os.WriteFile(path, after, 0o600), os.WriteFile(filepath.Join(dir, snapshot.SumsName), sums, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	other := New(Config{Log: slog.New(slog.DiscardHandler), Timeline: new(timeline.Timeline)})
+	t.Cleanup(other.Close)
+	_, err = other.Create(context.Background(), &vmmv1.CreateRequest{Machine: &vmmv1.MachineConfig{Cpus: 1}, Snapshot: dir})
+	if err == nil || !strings.Contains(err.Error(), "its state has 2") {
+		t.Errorf("it is made: %v", err)
+	}
+}
+
 func BenchmarkPause(b *testing.B) {
 	const size = 512 << 20
 	for _, dirty := range []int{0, 1 << 20, 16 << 20, 64 << 20, -1} {
