@@ -1,15 +1,19 @@
 package node_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -63,6 +67,25 @@ func TestSnapshotReserve(t *testing.T) {
 	f.kindIs(err, fault.Exhausted, fault.ReasonNoSpace)
 	_, err = f.take("x", b)
 	f.kindIs(err, fault.Exhausted, fault.ReasonNoSpace)
+	f.nothingUnderWay()
+	f.exec("box", "true")
+}
+
+// TestReserveUsedUp: there was room as the snapshot began, and isn't when it is written.
+func TestReserveUsedUp(t *testing.T) {
+	f := open(t)
+	f.start("box", &bulkheadv1.SandboxSpec{Kernel: &bulkheadv1.Kernel{Cmdline: workertest.WordSlowSave}})
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	r := &bulkheadv1.CreateSnapshotRequest{Sandbox: "box", Name: "large", RequestId: "r"}
+	if _, err := f.Snapshot(short, r, "tester"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("saved in no time: %v", err)
+	}
+	f.must(f.SetLimits(node.Limits{Spec: f.config.Limits.Spec, SnapshotReserve: 0.9999}))
+	_, err := f.Snapshot(t.Context(), r, "tester") // waits for the first
+	f.kindIs(err, fault.Exhausted, fault.ReasonNoSpace)
+	_, err = f.GetSnapshot("large")
+	f.kindIs(err, fault.NotFound, fault.ReasonNoSnapshot)
 	f.nothingUnderWay()
 	f.exec("box", "true")
 }

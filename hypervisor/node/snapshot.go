@@ -122,7 +122,10 @@ func (n *Node) save(dir *snapshots.Dir, box *sandbox, r *storev1.Snapshot, put f
 	if err != nil {
 		return noSpace(box.name, what, err)
 	}
-	if err = box.save(stage, r); err == nil {
+	if err = box.save(stage, r); err == nil { // how large it becomes nobody knows before
+		err = dir.CheckRoom(0, n.limits.Load().SnapshotReserve)
+	}
+	if err == nil {
 		err = put(stage)
 	}
 	switch {
