@@ -91,7 +91,7 @@ func TestPool(t *testing.T) {
 			t.Errorf("member %v", m)
 		}
 		renewed, err := os.ReadFile(filepath.Join(f.config.RuntimeDir, name, "guest", "renewed.json"))
-		if err != nil || !strings.Contains(string(renewed), `"`+name+`"`) {
+		if err != nil || !strings.Contains(string(renewed), `"hostname":"`+name[1:]+`"`) {
 			t.Errorf("renewed as %s, %v", renewed, err)
 		}
 		for what, err := range map[string]error{
