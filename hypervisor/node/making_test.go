@@ -56,13 +56,13 @@ func TestTemplatePrepared(t *testing.T) {
 // back.
 func TestTemplatePreparedForever(t *testing.T) {
 	f := open(t, func(c *node.Config) {
-		c.PrepareTimeout, c.Limits.Spec.PrepareTimeout = 300*time.Millisecond, time.Second
+		c.PrepareTimeout, c.Limits.Spec.PrepareTimeout = 2*time.Second, 3*time.Second
 	})
 	forever := &bulkheadv1.Command{Args: []string{"sh", "-c", "echo begun; sleep 1000"}}
 	for _, r := range []struct {
 		limit time.Duration
 		want  string
-	}{{0, "longer than 300ms, which is its prepare_timeout: begun"}, {700 * time.Millisecond, "longer than 700ms"}} {
+	}{{0, "longer than 2s, which is its prepare_timeout: begun"}, {700 * time.Millisecond, "longer than 700ms"}} {
 		ask := &bulkheadv1.CreateTemplateRequest{Prepare: forever}
 		if r.limit > 0 {
 			ask.PrepareTimeout = durationpb.New(r.limit)
@@ -78,7 +78,7 @@ func TestTemplatePreparedForever(t *testing.T) {
 	}
 	f.noTemplates()
 	for _, r := range []*bulkheadv1.CreateTemplateRequest{
-		{Prepare: forever, PrepareTimeout: durationpb.New(2 * time.Second)},
+		{Prepare: forever, PrepareTimeout: durationpb.New(4 * time.Second)},
 		{Prepare: forever, PrepareTimeout: durationpb.New(0)},
 		{PrepareTimeout: durationpb.New(time.Second)},
 	} {

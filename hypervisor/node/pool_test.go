@@ -33,7 +33,7 @@ func (f *fixture) untilPool(name, what string, is func(*bulkheadv1.Pool) bool) *
 		if is(p) {
 			return p
 		}
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > time.Minute {
 			f.t.Fatalf("pool %s isn't %s: %v", name, what, p)
 		}
 	}

@@ -25,7 +25,7 @@ func (f *fixture) savedWith(word string) {
 func TestSlowRead(t *testing.T) {
 	f := open(t)
 	f.savedWith(workertest.WordSlowRead)
-	f.create("clone", &bulkheadv1.SandboxSpec{Snapshot: "golden", BootTimeout: durationpb.New(700 * time.Millisecond)})
+	f.create("clone", &bulkheadv1.SandboxSpec{Snapshot: "golden", BootTimeout: durationpb.New(3 * time.Second)})
 	_, err := f.Start(t.Context(), "clone")
 	f.must(err)
 	f.exec("clone", "true")

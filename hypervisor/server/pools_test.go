@@ -21,7 +21,7 @@ func (f *fixture) untilReady(pool string, members uint32) {
 		if r.GetPool().GetStatus().GetReady() == members {
 			return
 		}
-		if time.Since(began) > 30*time.Second {
+		if time.Since(began) > time.Minute {
 			f.t.Fatalf("pool %v", r.GetPool())
 		}
 	}

@@ -121,7 +121,7 @@ func (w *worker) read(c *vmmv1.MachineConfig) {
 	defer w.mu.Lock()
 	switch {
 	case w.has(c, WordSlowRead):
-		time.Sleep(time.Second)
+		time.Sleep(4 * time.Second)
 	case w.has(c, WordHungRead):
 		select {} // also when its owner has gone
 	}

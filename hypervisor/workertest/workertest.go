@@ -48,7 +48,7 @@ const (
 	// WordLateFull has that find no room on its disk.
 	WordHeldDisk = "fake.helddisk"
 	WordLateFull = "fake.latefull"
-	// WordSlowRead has a snapshot that a machine goes on from take a second to be read,
+	// WordSlowRead has a snapshot that a machine goes on from take four seconds to be read,
 	// and WordHungRead never be.
 	WordSlowRead = "fake.slowread"
 	WordHungRead = "fake.hungread"

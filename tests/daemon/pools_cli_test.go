@@ -33,7 +33,7 @@ func (h *host) untilReady(pool string, members int) {
 		if strings.Contains(out, want) {
 			return
 		}
-		if time.Since(began) > 30*time.Second {
+		if time.Since(began) > time.Minute {
 			h.t.Fatalf("pool %s has no %d members that are ready: %s", pool, members, out)
 		}
 	}
