@@ -31,17 +31,18 @@ var errCalledOff = errors.New("the snapshot was called off")
 // saving is called off. It is for who has the turn to save.
 func (l *lifecycle) saving(ctx context.Context, ended <-chan struct{}, cancel context.CancelCauseFunc) (over func()) {
 	l.save.Store(&cancel)
+	// ctx ends with its call right after over, which the next call mustn't suffer for.
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	done := make(chan struct{})
 	go func() {
 		select {
 		case <-ended:
 			cancel(errEnded)
-		case <-ctx.Done():
-			cancel(context.Cause(ctx))
 		case <-done:
 		}
 	}()
 	return func() {
+		stop()
 		l.save.Store(nil)
 		close(done)
 	}

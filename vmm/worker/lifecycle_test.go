@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 )
 
 // TestSavingIsCalledOff has who saves hear why there is no use for it, and who comes
@@ -40,5 +41,23 @@ func TestSavingIsCalledOff(t *testing.T) {
 	defer over()
 	if <-ctx.Done(); !errors.Is(context.Cause(ctx), context.Canceled) {
 		t.Errorf("who asked has gone: %v", context.Cause(ctx))
+	}
+}
+
+// TestStepIsOver: that a step's call ends when it is done calls nothing off, which others
+// go on with.
+func TestStepIsOver(t *testing.T) {
+	var l lifecycle
+	for range 1000 {
+		saved, cancel := context.WithCancelCause(context.Background())
+		call, end := context.WithCancel(context.Background())
+		over := l.saving(call, nil, cancel)
+		over()
+		end()
+		time.Sleep(10 * time.Microsecond) // whoever was waiting has its turn
+		if saved.Err() != nil {
+			t.Fatal("the end of a step's call ends the snapshot")
+		}
+		cancel(nil)
 	}
 }
