@@ -2,9 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
-
-	"google.golang.org/protobuf/proto"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -12,26 +9,12 @@ import (
 // Pool makes a pool. As Create, it asks a second time where the connection was lost,
 // which makes no second one.
 func (c *Client) Pool(ctx context.Context, r *bulkheadv1.CreatePoolRequest) (*bulkheadv1.Pool, error) {
-	if r.GetRequestId() == "" {
-		r = proto.CloneOf(r)
-		r.RequestId = rand.Text()
-	}
-	answer, err := c.Pools.CreatePool(ctx, r)
-	if lost(err) {
-		answer, err = c.Pools.CreatePool(ctx, r)
-	}
+	answer, err := twice(ctx, c.Pools.CreatePool, identified(r))
 	return answer.GetPool(), err
 }
 
 // Claim makes a sandbox of a pool's member, and says whether that was ready; likewise.
 func (c *Client) Claim(ctx context.Context, r *bulkheadv1.ClaimSandboxRequest) (box *bulkheadv1.Sandbox, warm bool, err error) {
-	if r.GetRequestId() == "" {
-		r = proto.CloneOf(r)
-		r.RequestId = rand.Text()
-	}
-	answer, err := c.Pools.ClaimSandbox(ctx, r)
-	if lost(err) {
-		answer, err = c.Pools.ClaimSandbox(ctx, r)
-	}
+	answer, err := twice(ctx, c.Pools.ClaimSandbox, identified(r))
 	return answer.GetSandbox(), answer.GetWarm(), err
 }

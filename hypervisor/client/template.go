@@ -2,9 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
-
-	"google.golang.org/protobuf/proto"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
@@ -12,13 +9,6 @@ import (
 // Template makes a template, or returns one that does and existed. As Create, it asks a
 // second time where the connection was lost, which makes no second template.
 func (c *Client) Template(ctx context.Context, r *bulkheadv1.CreateTemplateRequest) (t *bulkheadv1.Template, existed bool, err error) {
-	if r.GetRequestId() == "" {
-		r = proto.CloneOf(r)
-		r.RequestId = rand.Text()
-	}
-	answer, err := c.Templates.CreateTemplate(ctx, r)
-	if lost(err) {
-		answer, err = c.Templates.CreateTemplate(ctx, r)
-	}
+	answer, err := twice(ctx, c.Templates.CreateTemplate, identified(r))
 	return answer.GetTemplate(), answer.GetExisted(), err
 }

@@ -39,7 +39,8 @@ func (p *progress) within(limit time.Duration, format string) {
 		p.late = nil
 	}
 	if limit > 0 {
-		p.late = time.AfterFunc(limit, func() { p.end(fmt.Errorf(format, limit, *p.now.Load())) })
+		end := p.end // a call later has another
+		p.late = time.AfterFunc(limit, func() { end(fmt.Errorf(format, limit, *p.now.Load())) })
 	}
 }
 

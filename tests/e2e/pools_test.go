@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +56,8 @@ func TestPool(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if now := workersIn(n.dir); len(now) != 2 || now[0] == members[0] || now[1] == members[1] {
+	now := workersIn(n.dir)
+	if isBefore := func(pid int) bool { return slices.Contains(members, pid) }; len(now) != 2 || slices.ContainsFunc(now, isBefore) {
 		t.Errorf("workers %v, before the claims %v", now, members)
 	}
 	if _, err := c.Pools.DeletePool(ctx, &bulkheadv1.DeletePoolRequest{Name: name}); err != nil {

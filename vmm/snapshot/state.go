@@ -42,7 +42,7 @@ func decodeState(b []byte) (*statev1.Machine, error) {
 	}
 	s := new(statev1.Machine)
 	if left := maxMessages; len(rest) > maxMachine || !fewMessages(rest, s.ProtoReflect().Descriptor(), &left) {
-		return nil, fmt.Errorf("%s: it has more than any machine's: up to %d bytes and %d messages", stateName, maxMachine, maxMessages)
+		return nil, fmt.Errorf("it has more than any machine's: up to %d bytes and %d messages", maxMachine, maxMessages)
 	}
 	if err := proto.Unmarshal(rest, s); err != nil {
 		return nil, err
