@@ -37,10 +37,10 @@ func backings() []backing {
 // measureBackings times guests that go on from one snapshot by each way, in turns:
 // with the snapshot's memory in the host's page cache, and without.
 func (b *bench) measureBackings() error {
-	_, dir, err := b.saveOne()
-	if err != nil {
+	if err := b.saveOne(); err != nil {
 		return err
 	}
+	dir := b.saved.layered
 	if err := b.recordWorkingSet(dir); err != nil {
 		return err
 	}

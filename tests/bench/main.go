@@ -72,8 +72,9 @@ type bench struct {
 	work     string          // scratch
 	floor    string          // the compiled C programs
 	shim     string
-	node     *daemon // see sharedNode
-	isGolden bool    // it has the golden sandbox
+	node     *daemon     // see sharedNode
+	isGolden bool        // it has the golden sandbox
+	saved    *savedGuest // nil: nobody has saved it yet
 	report   report
 }
 
@@ -101,10 +102,11 @@ func run(o options) error {
 	if err := b.compile(); err != nil {
 		return err
 	}
-	if err := errors.Join(b.measure(chosen), b.closeNode()); err != nil {
+	err = errors.Join(b.measure(chosen), b.closeNode())
+	if ctx.Err() != nil {
 		return err
 	}
-	return b.write()
+	return errors.Join(b.write(), err)
 }
 
 // compile builds the C programs with the host's compiler.

@@ -67,18 +67,22 @@ func (b *bench) chosen() (chosen []part, err error) {
 	return chosen, nil
 }
 
-// measure has them measured, one after the other.
-func (b *bench) measure(chosen []part) error {
+// measure has them measured, one after the other. What fails keeps none of the others
+// from it.
+func (b *bench) measure(chosen []part) (failed error) {
 	for _, p := range chosen {
 		began := time.Now()
 		err := p.measure(b)
 		if b.ctx.Err() != nil {
-			return errors.Join(context.Cause(b.ctx), err)
+			return errors.Join(context.Cause(b.ctx), failed, err)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			err = fmt.Errorf("%s: %w", p.name, err)
+			fmt.Fprintln(os.Stderr, err)
+			failed = errors.Join(failed, err)
+			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s took %v\n", p.name, time.Since(began).Round(time.Second))
 	}
-	return nil
+	return failed
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -30,5 +33,23 @@ func TestChosen(t *testing.T) {
 	all.only = "forks,spoons"
 	if _, err := (&bench{options: all}).chosen(); err == nil {
 		t.Error("a part that there isn't")
+	}
+}
+
+// TestPartFails has the others go on, and the run fail.
+func TestPartFails(t *testing.T) {
+	measured := 0
+	parts := []part{
+		{name: "bad", measure: func(*bench) error { return errors.New("no luck") }},
+		{name: "good", measure: func(*bench) error { measured++; return nil }},
+	}
+	err := (&bench{ctx: t.Context()}).measure(parts)
+	if err == nil || !strings.Contains(err.Error(), "bad: no luck") || measured != 1 {
+		t.Errorf("%v, the other one %d times", err, measured)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := (&bench{ctx: ctx}).measure(parts); !errors.Is(err, context.Canceled) || measured != 1 {
+		t.Errorf("ended: %v, the other one %d times", err, measured)
 	}
 }

@@ -17,10 +17,10 @@ import (
 // turns with the floor, which maps one file: so is the memory of the first snapshot.
 // That of the last one is of several.
 func (b *bench) measureRestores() error {
-	whole, layered, err := b.saveOne()
-	if err != nil {
+	if err := b.saveOne(); err != nil {
 		return err
 	}
+	whole, layered := b.saved.whole, b.saved.layered
 	state, err := b.floorState(whole)
 	if err != nil {
 		return err
@@ -51,36 +51,44 @@ func (b *bench) measureRestores() error {
 	return nil
 }
 
-// saveOne boots a guest and returns the first of its snapshots, which has all of its
-// memory, and the last one.
-func (b *bench) saveOne() (whole, layered string, err error) {
+// savedGuest has the paths of a guest's snapshots: of the first, which has all of its
+// memory, and of the last one.
+type savedGuest struct{ whole, layered string }
+
+// saveOne boots a guest and saves it, once for all parts that go on from it.
+func (b *bench) saveOne() error {
+	if b.saved != nil {
+		return nil
+	}
 	v, err := b.launch(b.agentMachine())
 	if err != nil {
-		return "", "", err
+		return err
 	}
 	defer v.close()
 	if _, err := waitReady(v.console, v.launched); err != nil {
-		return "", "", err
+		return err
 	}
+	saved := &savedGuest{}
 	pause, written, size := series{Name: "bulkhead-vmm"}, series{Name: "bulkhead-vmm"}, series{Name: "bulkhead-vmm"}
 	for i := range max(b.restores, 1) {
 		dir := filepath.Join(b.work, fmt.Sprintf("snapshot%d", i))
 		start := now()
 		s, err := v.worker.API.Snapshot(context.Background(), &vmmv1.SnapshotRequest{Path: dir})
 		if err != nil {
-			return "", "", err
+			return err
 		}
 		written.Samples = append(written.Samples, ms(now()-start))
 		pause.Samples = append(pause.Samples, float64(s.GetPauseNs())/1e6)
-		if layered = dir; i == 0 {
-			whole = dir
+		if saved.layered = dir; i == 0 {
+			saved.whole = dir
 		}
 		size.Samples = append(size.Samples, float64(s.GetStoredBytes())/(1<<20))
 	}
 	b.report.add(result{Name: "snapshot of 128 MiB: the guest's pause", Unit: "ms", Series: []series{pause}})
 	b.report.add(result{Name: "snapshot of 128 MiB: until it is on disk", Unit: "ms", Series: []series{written}})
 	b.report.add(result{Name: "snapshot of 128 MiB: memory stored", Unit: "MiB", Series: []series{size}})
-	return whole, layered, nil
+	b.saved = saved
+	return nil
 }
 
 // restoreOne times one guest that goes on from a snapshot.
