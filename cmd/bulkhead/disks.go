@@ -10,10 +10,14 @@ import (
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 )
 
-// parseDisks reads the values of --disk.
-func parseDisks(args []string, h *hostOptions) (disks []*bulkheadv1.Disk, err error) {
+// parseDisks reads the values of --disk. Those that a copy writes in place are made at
+// paths at which nothing is.
+func parseDisks(args []string, h *hostOptions, copied bool) (disks []*bulkheadv1.Disk, err error) {
 	for _, arg := range args {
 		d, err := parseDisk(arg, h.local())
+		if err == nil && h.local() {
+			err = checkDisk(d, copied)
+		}
 		if err == nil {
 			d.Path, err = h.path(d.Path)
 		}
@@ -29,7 +33,7 @@ func parseDisks(args []string, h *hostOptions) (disks []*bulkheadv1.Disk, err er
 }
 
 // parseDisk reads PATH[:OPTION[,OPTION]...]. What follows the last colon is
-// part of the path if it isn't options. Images that are here must be there.
+// part of the path if it isn't options.
 func parseDisk(arg string, here bool) (*bulkheadv1.Disk, error) {
 	d := &bulkheadv1.Disk{Path: arg}
 	path, options, found := cutLast(arg, ":")
@@ -47,17 +51,23 @@ func parseDisk(arg string, here bool) (*bulkheadv1.Disk, error) {
 		return nil, errors.New("an overlay is for writing: leave \"ro\" out, the image itself is only read")
 	case overlay && d.Direct:
 		return nil, errors.New("an overlay is in the host's page cache: leave \"direct\" out")
-	case !here:
-		return d, nil
 	}
-	switch _, err := os.Stat(d.Path); {
-	case err == nil:
-		return d, nil
-	case d.ReadOnly || overlay || !errors.Is(err, fs.ErrNotExist):
-		return nil, err
-	default:
-		return nil, fmt.Errorf("%w (make one with \"truncate -s 1G %s\")", err, d.Path)
+	return d, nil
+}
+
+// checkDisk looks for a disk that is to be here.
+func checkDisk(d *bulkheadv1.Disk, copied bool) error {
+	info, err := os.Stat(d.GetPath())
+	inPlace := !d.GetReadOnly() && !d.GetOverlay() && d.GetOverlayPath() == ""
+	switch {
+	case inPlace && copied && err == nil && info.Mode().IsRegular():
+		return errors.New("there is a file already: name a path at which nothing is, for a copy of what was saved")
+	case inPlace && copied && errors.Is(err, fs.ErrNotExist), err == nil:
+		return nil
+	case inPlace && errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w (make one with \"truncate -s 1G %s\")", err, d.GetPath())
 	}
+	return err
 }
 
 func exists(path string) bool {

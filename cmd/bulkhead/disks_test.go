@@ -41,8 +41,39 @@ func TestParseDisk(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got, err := parseDisk(tt.arg, true)
+		if err == nil {
+			err = checkDisk(got, false)
+		}
 		if (err == nil) != tt.ok || tt.ok && !proto.Equal(got, tt.want) {
 			t.Errorf("parseDisk(%q) = %+v, %v", tt.arg, got, err)
+		}
+	}
+}
+
+// TestCheckDisk is about disks that are here: a copy's, and others.
+func TestCheckDisk(t *testing.T) {
+	there := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(there, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	absent := there + "-absent"
+	tests := []struct {
+		disk       *bulkheadv1.Disk
+		made, copy bool // whether it is taken
+	}{
+		{&bulkheadv1.Disk{Path: there}, true, false},
+		{&bulkheadv1.Disk{Path: absent}, false, true},
+		{&bulkheadv1.Disk{Path: "/dev/null"}, true, true}, // what a device has is for its owner to know
+		{&bulkheadv1.Disk{Path: there, ReadOnly: true}, true, true},
+		{&bulkheadv1.Disk{Path: absent, ReadOnly: true}, false, false},
+		{&bulkheadv1.Disk{Path: there, Overlay: true}, true, true},
+		{&bulkheadv1.Disk{Path: absent, OverlayPath: there}, false, false},
+	}
+	for _, tt := range tests {
+		for copied, want := range map[bool]bool{false: tt.made, true: tt.copy} {
+			if err := checkDisk(tt.disk, copied); (err == nil) != want {
+				t.Errorf("%v, of a copy: %v: %v", tt.disk, copied, err)
+			}
 		}
 	}
 }

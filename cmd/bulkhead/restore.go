@@ -14,10 +14,13 @@ import (
 const restoreLong = `Make a sandbox that goes on from a snapshot in place of booting, and wait until it
 does. Its CPUs, memory, root file system and command are the snapshot's; what can
 be said of it by flags is its own. It is another machine than the one that was
-saved: with a host name, a machine ID, random numbers and MAC addresses of its own.`
+saved: with a host name, a machine ID, random numbers and MAC addresses of its own.
+
+It goes on from the snapshot at each start, with its disks as they were saved. A disk
+that is written in place takes --disk with a path at which nothing is, for the copy.`
 
 func newRestore(h *hostOptions) *cobra.Command {
-	o, remove := &specOptions{}, false
+	o, remove := &specOptions{copied: true}, false
 	cmd := &cobra.Command{
 		Use: "restore SNAPSHOT", Short: "Make a sandbox that goes on from a snapshot, and print its name", Long: restoreLong,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: h.completeSnapshot,
@@ -61,7 +64,7 @@ numbers and MAC addresses of its own. Once stopped, it starts as the sandbox its
 does.`
 
 func newFork(h *hostOptions) *cobra.Command {
-	o, r, remove := &specOptions{}, &bulkheadv1.ForkSandboxRequest{}, false
+	o, r, remove := &specOptions{copied: true}, &bulkheadv1.ForkSandboxRequest{}, false
 	cmd := &cobra.Command{
 		Use: "fork SANDBOX", Short: "Make running copies of a running sandbox, and print their names", Long: forkLong,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: h.completeFirst,

@@ -35,6 +35,7 @@ type specOptions struct {
 	template  string
 	prepare   time.Duration          // a template's limit
 	given     func(flag string) bool // by the user
+	copied    bool                   // the sandbox goes on from another's disks
 
 	env         []string
 	workdir     string
@@ -109,7 +110,7 @@ func (o *specOptions) ownSpec(h *hostOptions) (s *bulkheadv1.SandboxSpec, err er
 	if s.Labels, err = parseLabels(o.labels); err != nil {
 		return nil, err
 	}
-	if s.Disks, err = parseDisks(o.disks, h); err != nil {
+	if s.Disks, err = parseDisks(o.disks, h, o.copied); err != nil {
 		return nil, err
 	}
 	if s.Networks, err = parseNets(o.nets); err != nil {

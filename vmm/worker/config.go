@@ -132,7 +132,7 @@ func (p *parts) openDisks(c *vmmv1.MachineConfig) error {
 		if err := p.fetchDisk(i, disk); err != nil {
 			return err
 		}
-		backend, err := openDisk(disk)
+		backend, image, err := openDisk(disk)
 		if err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (p *parts) openDisks(c *vmmv1.MachineConfig) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", disk.GetPath(), err)
 		}
-		p.disks = append(p.disks, attachedDisk{backend, dev})
+		p.disks = append(p.disks, attachedDisk{backend, dev, image})
 		p.add(name, dev)
 	}
 	return nil
@@ -156,22 +156,28 @@ type diskBackend interface {
 	io.Closer
 }
 
-func openDisk(d *vmmv1.Disk) (diskBackend, error) {
+// openDisk opens a disk, and says which file is at its path.
+func openDisk(d *vmmv1.Disk) (diskBackend, os.FileInfo, error) {
 	if d.GetDirect() && d.GetOverlay() != "" {
-		return nil, errors.New("an overlay is in the host's page cache: leave direct I/O out")
+		return nil, nil, errors.New("an overlay is in the host's page cache: leave direct I/O out")
 	}
 	readOnly := d.GetReadOnly() || d.GetOverlay() != ""
 	image, err := file.Open(d.GetPath(), file.Options{ReadOnly: readOnly, Direct: d.GetDirect()})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	info, err := image.Stat()
+	if err != nil {
+		return nil, nil, errors.Join(err, image.Close())
 	}
 	if d.GetOverlay() == "" {
-		return image, nil
+		return image, info, nil
 	}
 	if err := overlay.Create(d.GetOverlay(), image.Size()); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, errors.Join(err, image.Close())
+		return nil, nil, errors.Join(err, image.Close())
 	}
-	return overlay.Open(d.GetOverlay(), image)
+	disk, err := overlay.Open(d.GetOverlay(), image)
+	return disk, info, err
 }
 
 func (p *parts) openNetworks(c *vmmv1.MachineConfig) error {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"os"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -26,6 +27,7 @@ type controls struct {
 type attachedDisk struct {
 	backend diskBackend
 	device  *blk.Device
+	image   os.FileInfo // of the file at the disk's path, when it was opened
 }
 
 // limit makes the limiter of the device called name.

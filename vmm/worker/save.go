@@ -62,6 +62,9 @@ func (w *Worker) PrepareSnapshot(ctx context.Context, req *vmmv1.PrepareSnapshot
 // prepare begins a snapshot, in place of any that somebody has left.
 func (w *Worker) prepare(ctx context.Context, m *machine.Machine, path string, whole bool) (*save, error) {
 	w.dropSave(m, errCalledOff)
+	if err := w.checkImages(); err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
 	out, err := snapshot.Create(path)
 	if err != nil {
 		return nil, snapshotError(err)

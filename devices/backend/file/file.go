@@ -107,6 +107,9 @@ func (d *File) Flush() error {
 	return d.sync.do(func() error { return unix.Fdatasync(d.fd()) })
 }
 
+// Stat tells which file it is, whatever is at its path by now.
+func (d *File) Stat() (os.FileInfo, error) { return d.f.Stat() }
+
 // Close releases the image.
 func (d *File) Close() error { return d.f.Close() }
 

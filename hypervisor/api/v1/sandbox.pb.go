@@ -543,8 +543,10 @@ type SandboxSpec struct {
 	// many networks as the snapshot's sandbox has; none: the same, each with a MAC
 	// address and a tap of its own, which takes bridges, and no addresses. disks are as
 	// many as well, and each must be read-only, an overlay, or written in place as it
-	// was; none: the same, which takes that none is written in place. A path of a disk,
-	// or of an overlay, at which nothing is, gets a copy of what the snapshot has.
+	// was; none: the same, which takes that none is written in place. A path of a disk
+	// that is written, or of an overlay, at which nothing is, gets a copy of what the
+	// snapshot has; there must be no file. A block device is used as it is: it must have
+	// what the disk had at that moment.
 	Snapshot string `protobuf:"bytes,17,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	// Whether a start goes on from a template, in place of booting, where the command
 	// isn't begun yet. Empty: from one that fits, if there is any, and by a boot where
