@@ -33,6 +33,22 @@ func TestLedger(t *testing.T) {
 	if err := l.Reserve("d", Resources{0, 1}); !errors.As(err, &short) || short.Free != (Resources{}) {
 		t.Errorf("less than nothing is free: %v", err)
 	}
+	for _, tt := range []struct {
+		want   Resources
+		others []string
+		fits   bool
+	}{
+		{Resources{0, 1}, nil, false},
+		{Resources{0, 1}, []string{"a", "never"}, false}, // of twelve CPUs nine are left, of which there are four
+		{Resources{0, 100}, []string{"c", "a"}, true},
+		{Resources{3, 101}, []string{"c", "a"}, false},
+		{Resources{4, 1000}, []string{"a", "b", "c"}, true},
+		{Resources{5, 1}, []string{"a", "b", "c"}, false},
+	} {
+		if got := l.FitsWithout(tt.want, tt.others); got != tt.fits {
+			t.Errorf("%v without %v: %v", tt.want, tt.others, got)
+		}
+	}
 	for _, name := range []string{"a", "b", "c", "c", "never"} {
 		l.Release(name)
 	}

@@ -59,6 +59,18 @@ func (l *Ledger) Reserve(name string, r Resources) error {
 	return nil
 }
 
+// FitsWithout reports whether r could be given if the others had nothing.
+func (l *Ledger) FitsWithout(r Resources, others []string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := l.sum
+	for _, name := range others {
+		left.CPUs -= l.given[name].CPUs
+		left.Memory -= l.given[name].Memory
+	}
+	return left.CPUs+r.CPUs <= l.total.CPUs && left.Memory+r.Memory <= l.total.Memory
+}
+
 // Take is Reserve for who has it already, whatever is left: the node may have
 // been made smaller meanwhile.
 func (l *Ledger) Take(name string, r Resources) {

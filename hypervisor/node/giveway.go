@@ -7,17 +7,16 @@ import (
 )
 
 // giveWay gives a sandbox its share of the node of what members of pools have, for whom
-// nobody has asked yet: those that aren't ready first, then the youngest. It reports
-// whether that was enough; if it can't be, no member goes. A member's memory may be in
-// use for the moment that it takes to end.
+// nobody has asked yet: those that are going anyhow first, then those that aren't ready,
+// then the youngest. It reports whether that was enough; if it can't be, no member goes. A
+// member's memory may be in use for the moment that it takes to end.
 func (n *Node) giveWay(host string, need capacity.Resources) bool {
 	members := n.membersThatMayGo()
-	total, given := n.ledger.Totals()
+	var hosts []string
 	for _, m := range members {
-		share := needs(m.seen.Load().GetSpec())
-		given.CPUs, given.Memory = given.CPUs-share.CPUs, given.Memory-share.Memory
+		hosts = append(hosts, m.host)
 	}
-	if given.CPUs+need.CPUs > total.CPUs || given.Memory+need.Memory > total.Memory {
+	if !n.ledger.FitsWithout(need, hosts) {
 		return false
 	}
 	for _, m := range members {
@@ -29,17 +28,18 @@ func (n *Node) giveWay(host string, need capacity.Resources) bool {
 	return false
 }
 
-// membersThatMayGo returns all that aren't going already, in the order in which they give
-// way.
+// membersThatMayGo returns all in the order in which they give way.
 func (n *Node) membersThatMayGo() []*sandbox {
 	n.mu.Lock()
-	var ready, coming []*sandbox
+	var going, ready, coming []*sandbox
 	for _, m := range n.members {
 		switch {
 		case m.isReady():
 			ready = append(ready, m)
 		case m.isComing():
 			coming = append(coming, m)
+		default:
+			going = append(going, m)
 		}
 	}
 	n.mu.Unlock()
@@ -47,19 +47,21 @@ func (n *Node) membersThatMayGo() []*sandbox {
 	slices.SortFunc(coming, older)
 	slices.Reverse(ready)
 	slices.Reverse(coming)
-	return append(coming, ready...)
+	return slices.Concat(going, coming, ready)
 }
 
-// evict has a member give its share back, and go; unless it is claimed, or goes, already.
+// evict has a member give its share back, and go; unless it is claimed already.
 func (s *sandbox) evict() {
 	done := make(chan struct{})
 	call := func() {
 		defer close(done)
-		if s.doomed.Swap(true) {
+		if s.handed {
 			return
 		}
-		s.node.ledger.Release(s.host)
-		s.doom("it gives way to a sandbox")
+		s.node.ledger.Release(s.host) // which nobody else has under this name: it can't be claimed any more
+		if !s.doomed.Swap(true) {
+			s.doom("it gives way to a sandbox")
+		}
 	}
 	select {
 	case s.calls <- call:

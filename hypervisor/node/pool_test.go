@@ -194,6 +194,11 @@ func TestPoolRefused(t *testing.T) {
 	f.must(err)
 	_, err = f.UpdatePool(&bulkheadv1.UpdatePoolRequest{Name: "p", Size: proto.Uint32(6)}, "tester")
 	f.kindIs(err, fault.Exhausted, fault.ReasonTooManyMembers)
+	f.must(ask(&bulkheadv1.CreatePoolRequest{Name: "empty", Template: made.GetId()}))
+	f.must(ask(&bulkheadv1.CreatePoolRequest{Name: "empty2", Template: made.GetId()}))
+	f.kindIs(ask(&bulkheadv1.CreatePoolRequest{Name: "empty3", Template: made.GetId()}), fault.Exhausted, fault.ReasonTooManyMembers)
+	_, err = f.UpdatePool(&bulkheadv1.UpdatePoolRequest{Name: "empty", Size: proto.Uint32(1)}, "tester")
+	f.must(err)                                      // it counted as one before
 	f.must(f.SetLimits(node.Limits{PoolMembers: 1})) // smaller is always right
 	_, err = f.UpdatePool(&bulkheadv1.UpdatePoolRequest{Name: "p", Size: proto.Uint32(2)}, "tester")
 	f.must(err)

@@ -42,7 +42,7 @@ func (n *Node) CreatePool(r *bulkheadv1.CreatePoolRequest, client string) (*bulk
 		},
 		RequestId: r.GetRequestId(),
 	}
-	if err := n.checkMemberCount(record, 0); err != nil {
+	if err := n.checkMemberCount(record, nil); err != nil {
 		return nil, err
 	}
 	if err := n.config.Store.PutPool(record); err != nil {
@@ -112,19 +112,21 @@ func (n *Node) pooledSpec(t *snapshots.Snapshot) (*bulkheadv1.SandboxSpec, error
 }
 
 // checkMemberCount fails if the pools of a pool's client would have too many members
-// with it, which had size before. The caller holds n.admission.
-func (n *Node) checkMemberCount(record *storev1.Pool, before uint32) error {
+// with it, which is new, or was another before. One without members counts as one: it
+// takes room, too. The caller holds n.admission.
+func (n *Node) checkMemberCount(record, before *storev1.Pool) error {
+	counted := func(p *storev1.Pool) int { return max(1, int(p.GetPool().GetSize())) }
 	most, wanted := n.limits.Load().PoolMembers, record.GetPool()
-	if most == 0 || wanted.GetSize() <= before {
+	if most == 0 || before != nil && counted(record) <= counted(before) {
 		return nil
 	}
 	others := 0
 	for _, p := range n.allPools() {
-		if have := p.record.Load().GetPool(); have.GetClient() == wanted.GetClient() && have.GetUid() != wanted.GetUid() {
-			others += int(have.GetSize())
+		if r := p.record.Load(); r.GetPool().GetClient() == wanted.GetClient() && r.GetPool().GetUid() != wanted.GetUid() {
+			others += counted(r)
 		}
 	}
-	if others+int(wanted.GetSize()) <= most {
+	if others+counted(record) <= most {
 		return nil
 	}
 	e := fault.New(fault.Exhausted, fault.ReasonTooManyMembers, wanted.GetClient(),
@@ -157,7 +159,7 @@ func (n *Node) UpdatePool(r *bulkheadv1.UpdatePoolRequest, client string) (*bulk
 			return nil, err
 		}
 	}
-	if err := n.checkMemberCount(record, before.GetPool().GetSize()); err != nil {
+	if err := n.checkMemberCount(record, before); err != nil {
 		return nil, err
 	}
 	if proto.Equal(record, before) {

@@ -16,6 +16,7 @@ import (
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
+	"github.com/bulkhead-vm/bulkhead/hypervisor/supervise"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
@@ -253,6 +254,32 @@ func TestRoomForPools(t *testing.T) {
 	noRoom(4)
 	f.must(f.Delete(t.Context(), "a", "", true))
 	f.untilFull("p")
+}
+
+// TestRoomOfThoseThatGo has a node whose room is all that of members which have been told
+// to go, and take their time.
+func TestRoomOfThoseThatGo(t *testing.T) {
+	f := open(t)
+	made := f.template(nil)
+	f.must(f.SetLimits(ofCPUs(2)))
+	p := f.pool("p", 2, made)
+	for _, m := range f.membersOf(p) {
+		f.freeze(supervise.Identity{PID: int(m.GetWorker().GetPid()), StartTicks: m.GetWorker().GetStartTicks(), BootID: m.GetWorker().GetBootId()})
+	}
+	_, err := f.UpdatePool(&bulkheadv1.UpdatePoolRequest{Name: "p", Size: proto.Uint32(0)}, "tester")
+	f.must(err)
+	f.untilPool("p", "empty", func(p *bulkheadv1.Pool) bool { return p.GetStatus().GetReady() == 0 })
+	f.create("box", &bulkheadv1.SandboxSpec{Cpus: 2})
+	if n := len(f.workers()); n != 2 {
+		t.Errorf("%d workers: the members have not taken their time", n)
+	}
+	_, err = f.Create(&bulkheadv1.CreateSandboxRequest{Name: "another"}, "tester")
+	f.kindIs(err, fault.Exhausted, fault.ReasonNoRoom)
+	_, given, _, err := f.Share()
+	f.must(err)
+	if given.GetCpus() != 2 {
+		t.Errorf("%v of 2 CPUs are given", given)
+	}
 }
 
 // TestPoolWithoutItsTemplate has somebody else remove it, and a member fail for that.

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/bulkhead-vm/bulkhead/hypervisor/clip"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 )
 
@@ -28,6 +29,7 @@ func (p *pool) couldNotMake(err error) time.Duration {
 // failed has the pool wait before it makes another member, the longer the more often.
 // Failures of members that came up together count once.
 func (p *pool) failed(why string, room bool) {
+	why = clip.Text(why, maxMessage) // workers have a say in it
 	p.mu.Lock()
 	t := &p.trouble
 	if !t.again.After(time.Now()) {
