@@ -21,7 +21,8 @@ another node. The archive is an OCI image layout, which tools for registries pus
 it is, or with --format tar a tar archive of the snapshot's files.
 
 It has all that the guest's memory had when it was saved, keys and passwords among
-it. Images that the guest only reads aren't in it: the other node must have the same.`
+it. Images that the guest only reads aren't in it: the other node must have the same,
+KVM of the same kind, and a processor of the same vendor that has all that this one has.`
 
 // stdio stands for standard input or output.
 const stdio = "-"

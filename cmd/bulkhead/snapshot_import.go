@@ -14,7 +14,8 @@ const snapshotImportLong = `Make a snapshot of an archive that "bulkhead snapsho
 its name. It is read from a file, or from standard input.
 
 The node must have the same images that the snapshot's guest reads: its root file
-system's, and those of disks that are read-only or have overlays.`
+system's, and those of disks that are read-only or have overlays. It must have the same
+kind of KVM, and a processor of the same vendor with all that the other node's has.`
 
 func newSnapshotImport(h *hostOptions) *cobra.Command {
 	var name string

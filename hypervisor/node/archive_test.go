@@ -207,6 +207,18 @@ func TestImportsAtOnce(t *testing.T) {
 	f.nothingUnderWay()
 }
 
+// TestArchiveOfAnotherKVM is of a snapshot that no guest could go on from here.
+func TestArchiveOfAnotherKVM(t *testing.T) {
+	f := open(t)
+	f.start("box", nil, "sleep", "1000")
+	f.save("box", "golden")
+	f.forgeManifest("golden", func(m *snapshot.Manifest) { m.HostProfile = "of another kind" })
+	_, err := f.take("x", f.forgedArchive("golden"))
+	f.kindIs(err, fault.Precondition, fault.ReasonUnfit)
+	says(t, err, "host_profile", "of another kind")
+	f.nothingUnderWay()
+}
+
 // TestNobodysArchive is of a snapshot that no node made.
 func TestNobodysArchive(t *testing.T) {
 	f := open(t)

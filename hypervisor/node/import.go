@@ -139,6 +139,10 @@ func (n *Node) acceptImport(ctx context.Context, i *snapshots.Import, info *arch
 	if len(wrong) == 0 {
 		wrong = spec.CheckSaved(about.GetSpec(), n.limits.Load().Spec)
 	}
+	if here := n.profile(); here != "" && here != about.GetHostProfile() {
+		wrong = append(wrong, fault.Violation{Field: "host_profile", Description: fmt.Sprintf(
+			"it was taken where KVM is %s, here it is %s: import it on a node like that", about.GetHostProfile(), here)})
+	}
 	if len(wrong) > 0 {
 		return nil, unfit(wrong)
 	}
