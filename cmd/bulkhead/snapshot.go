@@ -23,10 +23,14 @@ func newSnapshot(h *hostOptions) *cobra.Command {
 	return cmd
 }
 
-const snapshotCreateLong = `Save a running sandbox, and print the snapshot's name. Only the memory is stored that
-was written to since the sandbox went on from a snapshot, or was saved before, where
-that can be; the rest are files that snapshots share. Each of them can be deleted:
-those that are left have all that they need.`
+const snapshotCreateLong = `Save a running sandbox, and print the snapshot's name. The sandbox stands still while
+its memory is written and its disks are copied, and then goes on.
+
+Only the memory is stored that was written to since the sandbox went on from a
+snapshot, or was saved before, where that can be; the rest are files that snapshots
+share. Each of them can be deleted: those that are left have all that they need. Disks
+that the sandbox writes are copied whole each time: at once on a file system that clones
+files, such as XFS or btrfs.`
 
 func newSnapshotCreate(h *hostOptions) *cobra.Command {
 	var labels []string
@@ -187,7 +191,7 @@ func newSnapshotMerge(h *hostOptions) *cobra.Command {
 func newSnapshotRm(h *hostOptions) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "rm SNAPSHOT...", Short: "Delete snapshots; sandboxes that run from them go on", Args: cobra.MinimumNArgs(1), ValidArgsFunction: h.completeSnapshots,
+		Use: "rm SNAPSHOT...", Short: "Delete snapshots; sandboxes that run from them go on, but can't be started again", Args: cobra.MinimumNArgs(1), ValidArgsFunction: h.completeSnapshots,
 		RunE: each(h, func(ctx context.Context, c *client.Client, name string) error {
 			_, err := c.Snapshots.DeleteSnapshot(ctx, &bulkheadv1.DeleteSnapshotRequest{Name: name})
 			if force && status.Code(err) == codes.NotFound {

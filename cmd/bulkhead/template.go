@@ -20,8 +20,8 @@ What run and create ask for begins as a template of the same machine by itself; 
 one in which a command was run, with --template.
 
 Without --host, $BULKHEAD_HOST and --daemon they are this user's, for "bulkhead
-run" without a daemon, and in ~/.cache/bulkhead or $BULKHEAD_TEMPLATES. With one of
-them they are the node's.`
+run" without a daemon, in ~/.cache/bulkhead/templates: below $BULKHEAD_CACHE, or
+where $BULKHEAD_TEMPLATES says. With one of them they are the node's.`
 
 // templateHost says whose templates a command is for.
 type templateHost struct {
@@ -35,7 +35,7 @@ func newTemplate(h *hostOptions) *cobra.Command {
 		Use: "template", Short: "Make guests that have booted, for sandboxes to begin as, and look after them", Long: templateLong, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.PersistentFlags().BoolVarP(&o.daemon, "daemon", "d", false, "of the daemon on this host, or of --host")
+	cmd.PersistentFlags().BoolVar(&o.daemon, "daemon", false, "of the daemon on this host, or of --host")
 	cmd.AddCommand(newTemplateCreate(o), newTemplateLs(o), newTemplateInspect(o), newTemplateRm(o))
 	return cmd
 }
@@ -88,7 +88,7 @@ func newTemplateInspect(o *templateHost) *cobra.Command {
 func newTemplateRm(o *templateHost) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "rm TEMPLATE...", Short: "Delete templates; sandboxes that run from them go on", Args: cobra.MinimumNArgs(1), ValidArgsFunction: o.completeTemplates,
+		Use: "rm TEMPLATE...", Short: "Delete templates; sandboxes that run from them go on, but not from their next start", Args: cobra.MinimumNArgs(1), ValidArgsFunction: o.completeTemplates,
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return o.with(func(c *client.Client) error {
 				return eachOf(cmd, c, ids, func(ctx context.Context, c *client.Client, id string) error {

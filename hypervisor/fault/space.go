@@ -9,6 +9,6 @@ const ReasonNoSpace = "NO_SPACE"
 func NoSpace(subject, what string, err error) *Error {
 	return &Error{
 		Kind: Exhausted, Reason: ReasonNoSpace, Subject: subject, Err: err,
-		Message: what + ": a disk of the node is full: delete sandboxes that nobody needs, or have its operator make room, and try again",
+		Message: what + ": a disk of the node is full: delete sandboxes and snapshots that nobody needs, or have its operator make room, and try again",
 	}
 }

@@ -80,7 +80,7 @@ func mustBeNoSpace(t testing.TB, what string, err error) {
 			reason = info.GetReason()
 		}
 	}
-	if status.Code(err) != codes.ResourceExhausted || reason != "NO_SPACE" || !strings.Contains(err.Error(), "delete sandboxes that nobody needs") {
+	if status.Code(err) != codes.ResourceExhausted || reason != "NO_SPACE" || !strings.Contains(err.Error(), "delete sandboxes and snapshots that nobody needs") {
 		t.Errorf("%s: reason %q, %v", what, reason, err)
 	}
 }
