@@ -27,6 +27,7 @@ func TestCommandLine(t *testing.T) {
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("PATH", filepath.Dir(h.cli)+":"+os.Getenv("PATH"))
 					env.Setenv("BULKHEAD_HOST", "unix://"+h.socket())
+					env.Setenv("IMAGES", h.path("images"))
 					return nil
 				},
 				RequireExplicitExec: true,
