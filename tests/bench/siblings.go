@@ -12,8 +12,13 @@ import (
 	"github.com/bulkhead-vm/bulkhead/tests/bench/chart"
 )
 
-// idleTime is how long sandboxes are watched that have nothing to do.
-const idleTime = 10 * time.Second
+const (
+	// restTime is how long guests have until the last of what they did is over.
+	restTime = 15 * time.Second
+	// idleTime is how long sandboxes are watched that have nothing to do. What wakes them
+	// comes once a minute, or less often.
+	idleTime = 2 * time.Minute
+)
 
 // measureSiblings has sandboxes idle that went on from one snapshot, more and more of
 // them, looks at what they take, and says how many of them a host like this has room
@@ -91,30 +96,43 @@ func (s *family) grow(ctx context.Context, most int) error {
 	return err
 }
 
-// watchCPU looks at what each uses while nothing happens.
+// watchCPU looks at what each uses while nothing happens: from outside, as the node asks
+// the guest for its stats, which takes more of it than a minute of rest.
 func (s *family) watchCPU(ctx context.Context) error {
-	time.Sleep(settle)
-	before := map[string]*bulkheadv1.SandboxStats{}
-	for _, after := range []bool{false, true} {
-		for _, name := range s.names {
-			now, err := s.stats(ctx, name)
-			if err != nil {
-				return err
-			}
-			if after {
-				s.cpu.Samples = append(s.cpu.Samples, 100*float64(cpuTime(now)-cpuTime(before[name]))/float64(now.GetTime().AsTime().Sub(before[name].GetTime().AsTime())))
-			}
-			before[name] = now
+	var pids []int
+	for _, name := range s.names {
+		pid, err := s.workerPID(ctx, name)
+		if err != nil {
+			return err
 		}
-		if !after {
-			time.Sleep(idleTime)
+		pids = append(pids, pid)
+	}
+	time.Sleep(restTime)
+	before, began := make([]usage, len(pids)), make([]time.Duration, len(pids))
+	for i, pid := range pids {
+		var err error
+		if before[i], err = usageOf(pid); err != nil {
+			return err
 		}
+		began[i] = now()
+	}
+	time.Sleep(idleTime)
+	for i, pid := range pids {
+		after, err := usageOf(pid)
+		if err != nil {
+			return err
+		}
+		s.cpu.Samples = append(s.cpu.Samples, 100*float64(after.since(before[i]).process)/float64(now()-began[i]))
 	}
 	return nil
 }
 
-func cpuTime(s *bulkheadv1.SandboxStats) time.Duration {
-	return s.GetUserTime().AsDuration() + s.GetSystemTime().AsDuration()
+func (s *family) workerPID(ctx context.Context, sandbox string) (int, error) {
+	w, err := s.worker(ctx, sandbox)
+	if err != nil {
+		return 0, err
+	}
+	return w.Identity().PID, w.Detach()
 }
 
 // slope returns by how many bytes a quantity grows with each of them.
@@ -133,7 +151,7 @@ func (s *family) report(r *report) {
 	r.add(result{Name: fmt.Sprintf("restore beside up to %d idle: → exec's answer", last.count-1), Unit: "ms", Series: []series{s.answered}})
 	r.add(result{Name: "idle, restored: guest's memory, each (PSS)", Unit: "MiB", Series: one(float64(last.memory.guests) / mib / float64(last.count))})
 	r.add(result{Name: "idle, restored: worker's memory, each (PSS)", Unit: "MiB", Series: one(float64(last.memory.workers) / mib / float64(last.count))})
-	r.add(result{Name: "idle, restored: CPU over 10 s, each", Unit: "% of a core", Series: []series{s.cpu}})
+	r.add(result{Name: "idle, restored: CPU over two minutes, each", Unit: "% of a core", Series: []series{s.cpu}})
 	pss := s.slope(func(at step) float64 { return float64(at.memory.sum()) })
 	taken := s.slope(func(at step) float64 { return at.taken })
 	measured := fmt.Sprintf("extrapolated from %d", last.count)
