@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/instance"
@@ -123,19 +124,18 @@ func (n *Node) specFor(p *pool, r *bulkheadv1.ClaimSandboxRequest) (*bulkheadv1.
 // emptyWait is after how long a pool without a member that is ready may have one.
 const emptyWait = time.Second
 
-// claimCold has the sandbox of a record start as one that names the template.
+// claimCold has the sandbox of a record start as one that names the template: from the
+// first, for nobody else starts it if this node can't.
 func (n *Node) claimCold(c *claiming, p *pool, record *storev1.Record) (*sandbox, error) {
 	if c.request.GetMustBeWarm() {
 		e := poolFault(fault.Unavailable, fault.ReasonPoolEmpty, p.name, "pool %q has no member that is ready: try again, or without must_be_warm", p.name)
 		e.RetryAfter = emptyWait
 		return nil, e
 	}
-	box, err := n.admitTo(record, func(s *sandbox) {
-		if err := s.startCommand(); err != nil {
-			c.told <- err
-			return
-		}
+	record.Sandbox.Status.State, record.Sandbox.Status.StartTime = bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, timestamppb.Now()
+	box, err := n.admitTo(record, claimMessage(p), func(s *sandbox) {
 		s.await(c)
+		s.launch()
 	})
 	if err != nil {
 		return nil, err

@@ -27,16 +27,21 @@ func (s *sandbox) claimedAgain(c *claiming) {
 func (s *sandbox) await(c *claiming) {
 	c.look = func() (bool, error) {
 		c.box = s.seen.Load()
-		switch s.state() {
-		case bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING:
+		switch {
+		case s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING):
 			return false, nil
+		case s.hasStarted():
+			return true, nil
 		}
-		if s.failure != nil || s.status().GetExit().GetReason() == bulkheadv1.ExitReason_EXIT_REASON_START_FAILED {
-			return false, s.notStarted()
-		}
-		return true, nil
+		return false, s.notStarted()
 	}
 	s.waiters = append(s.waiters, c.waiter)
+}
+
+// hasStarted reports whether the last start succeeded, also of a sandbox that has ended
+// since: each start begins without phases, and has them when it did.
+func (s *sandbox) hasStarted() bool {
+	return s.is(bulkheadv1.SandboxState_SANDBOX_STATE_RUNNING, bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED) || len(s.status().GetPhases()) > 0
 }
 
 // startsCold has a start go on from the template that couldn't go on from a pool's

@@ -40,10 +40,13 @@ func becoming(member, record *storev1.Record, pool string) *storev1.Record {
 	return r
 }
 
+// claimMessage is what watchers read of a sandbox that is claimed.
+func claimMessage(p *pool) string { return fmt.Sprintf("claimed from pool %q", p.name) }
+
 // take makes the sandbox of a record of a member that was handed over. If that can't be
 // kept, the member goes on as one.
 func (n *Node) take(c *claiming, p *pool, member, record *storev1.Record) (*sandbox, error) {
-	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: fmt.Sprintf("claimed from pool %q", p.name), Optional: true}
+	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: claimMessage(p), Optional: true}
 	if _, err := n.config.Store.Claim(record, change); err != nil {
 		n.add(member, (*sandbox).recover) // or the next node does
 		return nil, noSpace(record.GetSandbox().GetName(), "the sandbox is not created", err)

@@ -54,19 +54,19 @@ func (n *Node) Create(r *bulkheadv1.CreateSandboxRequest, client string) (*bulkh
 // admit makes a sandbox of a record, and returns it as it is then. The caller holds
 // n.admission.
 func (n *Node) admit(record *storev1.Record) (*bulkheadv1.Sandbox, error) {
-	if _, err := n.admitTo(record, func(*sandbox) {}); err != nil {
+	if _, err := n.admitTo(record, "created", func(*sandbox) {}); err != nil {
 		return nil, err
 	}
 	return proto.CloneOf(record.GetSandbox()), nil
 }
 
-// admitTo is admit for what the sandbox's goroutine begins with.
-func (n *Node) admitTo(record *storev1.Record, begin func(*sandbox)) (*sandbox, error) {
+// admitTo is admit for what the sandbox's goroutine begins with. Watchers read the message.
+func (n *Node) admitTo(record *storev1.Record, message string, begin func(*sandbox)) (*sandbox, error) {
 	name, host := record.GetSandbox().GetName(), hostName(record)
 	if err := n.reserve(host, record.GetSandbox().GetSpec()); err != nil {
 		return nil, err
 	}
-	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: "created", Optional: true}
+	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: message, Optional: true}
 	if _, err := n.config.Store.Put(record, change); err != nil {
 		n.ledger.Release(host)
 		return nil, noSpace(name, "the sandbox is not created", err)
