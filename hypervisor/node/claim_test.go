@@ -306,7 +306,7 @@ func TestClaimRefused(t *testing.T) {
 // TestClaimDead claims a member whose worker is gone, has gone silent, or whose guest
 // ends as it is to go on.
 func TestClaimDead(t *testing.T) {
-	f := open(t)
+	f := open(t, impatient)
 	made := f.template(nil)
 	p := f.pool("p", 2, made)
 	for _, m := range f.membersOf(p) {

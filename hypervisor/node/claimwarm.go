@@ -1,7 +1,9 @@
 package node
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -11,21 +13,36 @@ import (
 	storev1 "github.com/bulkhead-vm/bulkhead/hypervisor/store/v1"
 )
 
+const (
+	// searchTime is how long a claim looks for a member that is ready, while others wait
+	// for it to be admitted.
+	searchTime = 500 * time.Millisecond
+	// handTime is how much of that a member's worker may take to say that its machine
+	// stands still: where one hangs, there is time for another.
+	handTime = searchTime / 2
+)
+
 // claimWarm has the sandbox of a record be a member that is ready, in one step; it
-// returns nil if there is none. The caller holds n.admission.
+// returns nil if there is none that says so in time. It fails if nobody waits for the
+// claim any more, of which nothing has begun. The caller holds n.admission.
 func (n *Node) claimWarm(c *claiming, p *pool, record *storev1.Record) (*sandbox, error) {
+	end := time.Now().Add(searchTime)
 	for _, m := range n.membersOf(p.uid) {
 		if !m.isReady() || m.seen.Load().GetSpec().GetTemplate() != record.GetSandbox().GetSpec().GetTemplate() {
 			continue
 		}
-		member, err := m.handOver()
+		left := time.Until(end)
+		if left <= 0 || c.ctx.Err() != nil {
+			break
+		}
+		member, err := m.handOver(min(left, handTime))
 		if err != nil {
-			continue // it is being removed, and replaced
+			continue // it is set aside, or going
 		}
 		c.warm = true
 		return n.take(c, p, member, becoming(member, record, p.name))
 	}
-	return nil, nil
+	return nil, context.Cause(c.ctx)
 }
 
 // becoming returns the record of a sandbox that a pool's member becomes: it is STARTING,

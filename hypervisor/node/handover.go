@@ -16,34 +16,33 @@ import (
 var errNotReady = errors.New("the member isn't ready")
 
 // handOver has a member let go of its worker, and end; its worker, its share of the node,
-// and all that it has on the host are whose record it returns. One that turns out not to
-// stand ready is removed.
-func (s *sandbox) handOver() (r *storev1.Record, err error) {
-	done := make(chan error, 1)
+// and all that it has on the host are whose record it returns. One that doesn't say soon
+// enough that it stands ready is set aside.
+func (s *sandbox) handOver(within time.Duration) (r *storev1.Record, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	done := make(chan struct{})
 	call := func() {
-		r, err = s.letGoOfWorker()
-		done <- err
+		defer close(done)
+		r, err = s.letGoOfWorker(ctx)
 	}
 	select {
 	case s.calls <- call:
-		return r, <-done
+		<-done
+		return r, err
 	case <-s.gone:
+		return nil, errNotReady
+	case <-ctx.Done():
 		return nil, errNotReady
 	}
 }
 
-// handTime is how long a member's worker may take to say that its machine stands still:
-// who claims it, and others, wait for that.
-const handTime = 500 * time.Millisecond
-
-func (s *sandbox) letGoOfWorker() (*storev1.Record, error) {
+func (s *sandbox) letGoOfWorker(ctx context.Context) (*storev1.Record, error) {
 	if !s.is(bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED) || s.work != nil || s.instance == nil || s.doomed.Load() {
 		return nil, errNotReady
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), handTime)
-	defer cancel()
-	if is, err := s.instance.Describe(ctx); err != nil || is != vmmv1.MachineState_MACHINE_STATE_PAUSED {
-		s.doom("it doesn't answer, or doesn't stand still")
+	if machine, err := s.instance.Describe(ctx); err != nil || machine != vmmv1.MachineState_MACHINE_STATE_PAUSED {
+		s.setAside()
 		return nil, errNotReady
 	}
 	s.usable.Store(nil)

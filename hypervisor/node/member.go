@@ -56,8 +56,8 @@ func (s *sandbox) isReady() bool {
 	return s.usable.Load() != nil && !s.doomed.Load() && s.seen.Load().GetStatus().GetState() == bulkheadv1.SandboxState_SANDBOX_STATE_PAUSED
 }
 
-// isComing reports whether a member that isn't ready is on its way to that: it starts, or
-// is found again.
+// isComing reports whether a member that isn't ready is on its way to that: it starts, or is
+// found or asked again.
 func (s *sandbox) isComing() bool {
 	if s.doomed.Load() || s.isReady() {
 		return false

@@ -365,17 +365,21 @@ func TestClaimOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestClaimGivenUp goes on.
+// TestClaimGivenUp goes on, once it has begun.
 func TestClaimGivenUp(t *testing.T) {
 	f := open(t)
 	f.pool("p", 1, f.template(nil))
 	for _, name := range []string{"warm", "cold"} {
 		ctx, cancel := context.WithCancel(t.Context())
+		answer := f.beginClaim(ctx, &bulkheadv1.ClaimSandboxRequest{Pool: "p", Name: name})
 		cancel()
-		_, _, err := f.Claim(ctx, &bulkheadv1.ClaimSandboxRequest{Pool: "p", Name: name}, "tester")
-		if err != nil && !errors.Is(err, context.Canceled) {
+		if err := <-answer; err != nil && !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		f.until(name, running)
+		_, _, err := f.Claim(ctx, &bulkheadv1.ClaimSandboxRequest{Pool: "p", Name: name + "-late"}, "tester")
+		if _, there := f.Get(name + "-late"); !errors.Is(err, context.Canceled) || fault.KindOf(there) != fault.NotFound {
+			t.Errorf("begun, though nobody waits: %v, %v", err, there)
+		}
 	}
 }
