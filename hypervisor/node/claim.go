@@ -62,13 +62,9 @@ func (n *Node) beginClaim(c *claiming) (*sandbox, error) {
 	n.admission.Lock()
 	defer n.admission.Unlock()
 	r := &bulkheadv1.CreateSandboxRequest{Name: c.request.GetName(), RequestId: c.request.GetRequestId()}
-	same := func(before *bulkheadv1.SandboxSpec) bool {
-		return spec.NamesTemplate(before) && sameRequest(before, claimedSpec(c.request, before.GetTemplate()))
-	}
-	if before, err := n.repeated(r, c.client, same); err != nil {
+	if before, err := n.repeated(r, c.client, c.made); err != nil {
 		return nil, err
 	} else if before != nil {
-		c.warm = before.host != before.name
 		before.post(func() { before.claimedAgain(c) })
 		return before, nil
 	}
@@ -87,10 +83,27 @@ func (n *Node) beginClaim(c *claiming) (*sandbox, error) {
 		return nil, err
 	}
 	record := newRecord(r, s, c.client)
+	record.Claim = &storev1.Claim{Pool: p.name, MustBeWarm: c.request.GetMustBeWarm()}
 	if box, err := n.claimWarm(c, p, record); box != nil || err != nil {
 		return box, err
 	}
 	return n.claimCold(c, p, record)
+}
+
+// made reports whether a sandbox is what the call asks for. One of which it isn't known
+// from which pool it was claimed may be of any.
+func (c *claiming) made(box *sandbox) bool {
+	s := box.seen.Load().GetSpec()
+	return spec.NamesTemplate(s) && (box.claimed == "" || box.claimed == c.request.GetPool()) && sameRequest(s, claimedSpec(c.request, s.GetTemplate()))
+}
+
+// claimedFrom returns the name of the pool that a sandbox was claimed from. A node that
+// didn't keep that has left it where a member was ready.
+func claimedFrom(r *storev1.Record) string {
+	if c := r.GetClaim(); c != nil {
+		return c.GetPool()
+	}
+	return r.GetSandbox().GetStatus().GetOrigin().GetPool()
 }
 
 // claimedSpec is what a claim asks for, of a pool with a template.
@@ -124,22 +137,23 @@ func (n *Node) specFor(p *pool, r *bulkheadv1.ClaimSandboxRequest) (*bulkheadv1.
 // emptyWait is after how long a pool without a member that is ready may have one.
 const emptyWait = time.Second
 
+// poolEmpty is the error of a claim that must be warm.
+func poolEmpty(pool, why string) error {
+	e := poolFault(fault.Unavailable, fault.ReasonPoolEmpty, pool, "pool %q has no member that is ready%s: try again, or without must_be_warm", pool, why)
+	e.RetryAfter = emptyWait
+	return e
+}
+
 // claimCold has the sandbox of a record start as one that names the template: from the
 // first, for nobody else starts it if this node can't.
 func (n *Node) claimCold(c *claiming, p *pool, record *storev1.Record) (*sandbox, error) {
 	if c.request.GetMustBeWarm() {
-		e := poolFault(fault.Unavailable, fault.ReasonPoolEmpty, p.name, "pool %q has no member that is ready: try again, or without must_be_warm", p.name)
-		e.RetryAfter = emptyWait
-		return nil, e
+		return nil, poolEmpty(p.name, "")
 	}
 	record.Sandbox.Status.State, record.Sandbox.Status.StartTime = bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, timestamppb.Now()
-	box, err := n.admitTo(record, claimMessage(p), func(s *sandbox) {
+	return n.admitTo(record, claimMessage(p), func(s *sandbox) {
+		s.counts = p
 		s.await(c)
 		s.launch()
 	})
-	if err != nil {
-		return nil, err
-	}
-	p.cold.Add(1)
-	return box, nil
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
-	"github.com/bulkhead-vm/bulkhead/hypervisor/store"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
 
 	bulkheadv1 "github.com/bulkhead-vm/bulkhead/hypervisor/api/v1"
@@ -336,44 +335,6 @@ func TestClaimDead(t *testing.T) {
 	}
 }
 
-// TestClaimCantGoOn has a member be gone between its being taken and its going on: the
-// sandbox starts from the template, by itself.
-func TestClaimCantGoOn(t *testing.T) {
-	for name, ruin := range map[string]func(*fixture, *storev1.Record){
-		"the guest is gone": func(f *fixture, m *storev1.Record) {
-			f.must(os.RemoveAll(filepath.Join(f.config.RuntimeDir, m.GetHostName(), "guest")))
-		},
-		"the worker is gone": func(f *fixture, m *storev1.Record) {
-			proc, err := os.FindProcess(int(m.GetWorker().GetPid()))
-			f.must(err)
-			f.must(proc.Kill())
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := open(t, func(c *node.Config) { c.BootTimeout = 10 * time.Second })
-			made := f.template(nil)
-			p := f.pool("p", 1, made)
-			f.must(f.Close())
-			m := f.membersOf(p)[0]
-			r := &storev1.Record{
-				Sandbox: &bulkheadv1.Sandbox{Name: "box", Uid: "uid", Spec: m.GetSandbox().GetSpec(), Client: "tester", Status: &bulkheadv1.SandboxStatus{
-					State: starting, Origin: &bulkheadv1.SandboxOrigin{Template: made.GetId(), Pool: "p"},
-				}},
-				HostName: m.GetSandbox().GetName(), Worker: m.GetWorker(), Template: made.GetId(), Links: m.GetLinks(),
-			}
-			f.claimedByAnother(r)
-			ruin(f, r)
-			f.reopen()
-			box := f.until("box", running)
-			if o := box.GetStatus().GetOrigin(); o.GetPool() != "" || f.restored(box) != made.GetId() {
-				t.Errorf("from %v", o)
-			}
-			f.exec("box", "true")
-			f.untilFull("p")
-		})
-	}
-}
-
 // TestClaimFromSlowTemplate claims what takes its time to come up.
 func TestClaimFromSlowTemplate(t *testing.T) {
 	f := open(t)
@@ -383,11 +344,4 @@ func TestClaimFromSlowTemplate(t *testing.T) {
 	if phases := box.GetStatus().GetPhases(); !warm || len(phases) < 2 || phases[1].GetName() != "machine resumed" {
 		t.Errorf("warm: %v, by %v", warm, phases)
 	}
-}
-
-// claimedByAnother has a member be a sandbox, as a node left it that was killed then.
-func (f *fixture) claimedByAnother(r *storev1.Record) {
-	f.t.Helper()
-	_, err := f.config.Store.Claim(r, store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: "claimed"})
-	f.must(err)
 }

@@ -39,20 +39,20 @@ func (n *Node) claimWarm(c *claiming, p *pool, record *storev1.Record) (*sandbox
 		if err != nil {
 			continue // it is set aside, or going
 		}
-		c.warm = true
-		return n.take(c, p, member, becoming(member, record, p.name))
+		return n.take(c, p, member, becoming(member, record))
 	}
 	return nil, context.Cause(c.ctx)
 }
 
 // becoming returns the record of a sandbox that a pool's member becomes: it is STARTING,
 // with all that the member has.
-func becoming(member, record *storev1.Record, pool string) *storev1.Record {
+func becoming(member, record *storev1.Record) *storev1.Record {
 	r := cloneRecord(record)
+	r.Claim.Warm = true
 	r.HostName, r.Worker, r.Links, r.Template = hostName(member), member.GetWorker(), member.GetLinks(), member.GetTemplate()
 	r.Sandbox.Status = &bulkheadv1.SandboxStatus{
 		State: bulkheadv1.SandboxState_SANDBOX_STATE_STARTING, StartTime: timestamppb.Now(),
-		Origin: &bulkheadv1.SandboxOrigin{Template: member.GetTemplate(), Pool: pool},
+		Origin: &bulkheadv1.SandboxOrigin{Template: member.GetTemplate(), Pool: r.GetClaim().GetPool()},
 	}
 	return r
 }
@@ -68,9 +68,8 @@ func (n *Node) take(c *claiming, p *pool, member, record *storev1.Record) (*sand
 		n.add(member, (*sandbox).recover) // or the next node does
 		return nil, noSpace(record.GetSandbox().GetName(), "the sandbox is not created", err)
 	}
-	p.warm.Add(1)
 	box, ok := n.add(cloneRecord(record), func(s *sandbox) {
-		s.timings = c.timings
+		s.timings, s.counts = c.timings, p
 		s.await(c)
 		s.attach()
 	})

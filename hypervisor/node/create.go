@@ -29,7 +29,7 @@ func (n *Node) Create(r *bulkheadv1.CreateSandboxRequest, client string) (*bulkh
 	s := spec.WithDefaults(r.GetSpec())
 	n.admission.Lock()
 	defer n.admission.Unlock()
-	same := func(before *bulkheadv1.SandboxSpec) bool { return sameRequest(before, s) }
+	same := func(box *sandbox) bool { return box.claimed == "" && sameRequest(box.seen.Load().GetSpec(), s) }
 	if before, err := n.repeated(r, client, same); before != nil || err != nil {
 		return before.shown(), err
 	}
@@ -82,15 +82,14 @@ func (n *Node) admitTo(record *storev1.Record, message string, begin func(*sandb
 var errDraining = fault.New(fault.Unavailable, fault.ReasonDraining, "", "the node is being drained: go to another one")
 
 // repeated returns the sandbox that an earlier call of the same kind made, or
-// the error if it was of another. same says whether a sandbox has the specification
-// that is asked for.
-func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, client string, same func(*bulkheadv1.SandboxSpec) bool) (*sandbox, error) {
+// the error if it was of another. same says whether a sandbox is what is asked for.
+func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, client string, same func(*sandbox) bool) (*sandbox, error) {
 	if box := n.lookup(r.GetName()); box != nil {
 		before := box.seen.Load()
 		if err := box.leaving(); err != nil {
 			return nil, err
 		}
-		if box.fork == "" && before.GetClient() == client && same(before.GetSpec()) && box.requestID == r.GetRequestId() {
+		if box.fork == "" && before.GetClient() == client && same(box) && box.requestID == r.GetRequestId() {
 			return box, nil
 		}
 		return nil, fault.New(fault.Exists, fault.ReasonNameTaken, r.GetName(),
@@ -107,7 +106,7 @@ func (n *Node) repeated(r *bulkheadv1.CreateSandboxRequest, client string, same 
 		if err := box.leaving(); err != nil {
 			return nil, err
 		}
-		if same(before.GetSpec()) && r.GetName() == "" {
+		if same(box) && r.GetName() == "" {
 			return box, nil
 		}
 		return nil, fault.New(fault.Exists, fault.ReasonRequestIDUsed, before.GetName(),

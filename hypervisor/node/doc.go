@@ -37,7 +37,10 @@
 // A claim takes a member over in one transaction of the store: before it there is a member
 // that stands still, after it a sandbox that is STARTING, and whoever finds either goes on
 // with it. What it has on the host, and its share of the node, keep the name that they had
-// (hostName). Without a member that is ready, a claim is a sandbox that names the template.
+// (hostName). Without a member that is ready, a claim is a sandbox that names the template,
+// STARTING from its first change on; so is one whose member turns out to be lost, unless it
+// was claimed to be of a ready member or not to be. A member that doesn't say in time that
+// it is ready is set aside, and asked again.
 // Members have only what of the node is free, and give way to sandboxes.
 //
 // A node that opens finds in its store what each sandbox was doing, and on the

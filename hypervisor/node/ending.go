@@ -43,6 +43,7 @@ func endReason(e instance.End) bulkheadv1.ExitReason {
 // finish is the end of a run: nothing of it is left but this. What comes next was
 // asked for, or follows from the specification.
 func (s *sandbox) finish(exit *bulkheadv1.SandboxExit) {
+	s.countClaim()
 	if err := s.removeRun(); err != nil {
 		s.log.Warn("clear away the sandbox's run", zap.Error(err))
 	}

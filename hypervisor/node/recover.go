@@ -132,9 +132,10 @@ func (s *sandbox) lost(why error) {
 	s.log.Warn("its worker is lost", zap.Error(why))
 	s.forgetStages()
 	if s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STARTING) {
-		s.forgetClaim()
-		s.launch()
-		return
+		if s.loseMember(); !s.record.GetDoomed() {
+			s.launch()
+			return
+		}
 	}
 	exit := &bulkheadv1.SandboxExit{
 		Reason: bulkheadv1.ExitReason_EXIT_REASON_WORKER_LOST, ExitCode: exitFailure,

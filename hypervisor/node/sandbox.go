@@ -27,6 +27,7 @@ type sandbox struct {
 	requestID string               // of the call that created it
 	fork      string               // which it is of; empty: none
 	copyOf    *storev1.ForkRequest // of the call that forked it; nil: none did
+	claimed   string               // from which pool it was, by the name; empty: from none, or it isn't known
 	pool      string               // of which it is a member, by its UID; empty: it is a sandbox
 	making    bool                 // a template is made of it
 	log       *zap.Logger
@@ -53,6 +54,7 @@ type sandbox struct {
 	thaws    thaws
 	boots    bool              // this start goes on from no template: that failed
 	timings  *instance.Timings // that its claim began; nil: none
+	counts   *pool             // its claim, once it has started or not; nil: none does
 	handed   bool              // its worker, and what else it had, is another's
 	waiters  []*waiter
 	deleted  bool
@@ -80,7 +82,7 @@ type waiter struct {
 func (n *Node) add(r *storev1.Record, begin func(*sandbox)) (*sandbox, bool) {
 	name := r.GetSandbox().GetName()
 	s := &sandbox{
-		node: n, name: name, host: hostName(r), requestID: r.GetRequestId(), fork: r.GetFork(), copyOf: r.GetForkRequest(), pool: r.GetPool(), making: r.GetMaking(),
+		node: n, name: name, host: hostName(r), requestID: r.GetRequestId(), fork: r.GetFork(), copyOf: r.GetForkRequest(), claimed: claimedFrom(r), pool: r.GetPool(), making: r.GetMaking(),
 		record: r,
 		log:    n.config.Log.With(zap.String("sandbox", name), zap.String("uid", r.GetSandbox().GetUid())),
 		calls:  make(chan func()), gone: make(chan struct{}),

@@ -222,6 +222,7 @@ func (s *sandbox) started(i *instance.Instance, release string, err error) {
 		return
 	}
 	s.instance, s.frozen = i, false
+	s.countClaim()
 	if s.is(bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING) { // it was told to stop too late to be called off
 		s.stop()
 		return

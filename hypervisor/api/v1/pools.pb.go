@@ -820,7 +820,7 @@ func (x *ClaimSandboxRequest) GetMustBeWarm() bool {
 type ClaimSandboxResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Sandbox *Sandbox               `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
-	// It was a member that was ready.
+	// It goes on from a member that was ready.
 	Warm          bool `protobuf:"varint,2,opt,name=warm,proto3" json:"warm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

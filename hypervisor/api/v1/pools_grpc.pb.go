@@ -56,9 +56,10 @@ type PoolsClient interface {
 	// ClaimSandbox makes a sandbox of a pool's member, and answers when its command has
 	// started. Without a member that is ready it is one that goes on from the template as
 	// others do, which takes longer, unless must_be_warm is set. What a call began goes on
-	// when it is given up. A second call with the same name, request_id and specification
-	// returns the sandbox that the first one made. Errors are those of CreateSandbox and
-	// StartSandbox. UNAVAILABLE: must_be_warm is set, and no member is ready.
+	// when it is given up. A second call with the same pool, name, request_id and
+	// specification returns the sandbox that the first one made. Errors are those of
+	// CreateSandbox and StartSandbox. UNAVAILABLE: must_be_warm is set, and no member is
+	// ready, or the one that was can't go on; then there is no sandbox.
 	ClaimSandbox(ctx context.Context, in *ClaimSandboxRequest, opts ...grpc.CallOption) (*ClaimSandboxResponse, error)
 }
 
@@ -157,9 +158,10 @@ type PoolsServer interface {
 	// ClaimSandbox makes a sandbox of a pool's member, and answers when its command has
 	// started. Without a member that is ready it is one that goes on from the template as
 	// others do, which takes longer, unless must_be_warm is set. What a call began goes on
-	// when it is given up. A second call with the same name, request_id and specification
-	// returns the sandbox that the first one made. Errors are those of CreateSandbox and
-	// StartSandbox. UNAVAILABLE: must_be_warm is set, and no member is ready.
+	// when it is given up. A second call with the same pool, name, request_id and
+	// specification returns the sandbox that the first one made. Errors are those of
+	// CreateSandbox and StartSandbox. UNAVAILABLE: must_be_warm is set, and no member is
+	// ready, or the one that was can't go on; then there is no sandbox.
 	ClaimSandbox(context.Context, *ClaimSandboxRequest) (*ClaimSandboxResponse, error)
 	mustEmbedUnimplementedPoolsServer()
 }

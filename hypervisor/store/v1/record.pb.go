@@ -62,7 +62,10 @@ type Record struct {
 	Pool string `protobuf:"bytes,13,opt,name=pool,proto3" json:"pool,omitempty"`
 	// Of a copy: the call that forked it, to recognize its repetition. No call that creates
 	// a sandbox has it.
-	ForkRequest   *ForkRequest `protobuf:"bytes,14,opt,name=fork_request,json=forkRequest,proto3" json:"fork_request,omitempty"`
+	ForkRequest *ForkRequest `protobuf:"bytes,14,opt,name=fork_request,json=forkRequest,proto3" json:"fork_request,omitempty"`
+	// Of a sandbox that was claimed from a pool: what is known of that. No call that creates
+	// a sandbox has it.
+	Claim         *Claim `protobuf:"bytes,15,opt,name=claim,proto3" json:"claim,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -195,6 +198,77 @@ func (x *Record) GetForkRequest() *ForkRequest {
 	return nil
 }
 
+func (x *Record) GetClaim() *Claim {
+	if x != nil {
+		return x.Claim
+	}
+	return nil
+}
+
+// Claim is what a sandbox knows of the call that claimed it.
+type Claim struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool's name, which the call's repetition has, too; the pool may be gone.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// A member was ready for it, and went on as the sandbox, or is about to.
+	Warm bool `protobuf:"varint,2,opt,name=warm,proto3" json:"warm,omitempty"`
+	// Without such a member the sandbox isn't to be.
+	MustBeWarm    bool `protobuf:"varint,3,opt,name=must_be_warm,json=mustBeWarm,proto3" json:"must_be_warm,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Claim) Reset() {
+	*x = Claim{}
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Claim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Claim) ProtoMessage() {}
+
+func (x *Claim) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
+func (*Claim) Descriptor() ([]byte, []int) {
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Claim) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Claim) GetWarm() bool {
+	if x != nil {
+		return x.Warm
+	}
+	return false
+}
+
+func (x *Claim) GetMustBeWarm() bool {
+	if x != nil {
+		return x.MustBeWarm
+	}
+	return false
+}
+
 // ForkRequest is what a copy knows of the call that it is of.
 type ForkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -208,7 +282,7 @@ type ForkRequest struct {
 
 func (x *ForkRequest) Reset() {
 	*x = ForkRequest{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -220,7 +294,7 @@ func (x *ForkRequest) String() string {
 func (*ForkRequest) ProtoMessage() {}
 
 func (x *ForkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[1]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -233,7 +307,7 @@ func (x *ForkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkRequest.ProtoReflect.Descriptor instead.
 func (*ForkRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{1}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ForkRequest) GetRequestId() string {
@@ -262,7 +336,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -274,7 +348,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[2]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -287,7 +361,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{2}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Pool) GetPool() *v1.Pool {
@@ -316,7 +390,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +402,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[3]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +415,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{3}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Worker) GetPid() int32 {
@@ -376,7 +450,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +462,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[4]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +475,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{4}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Link) GetMac() string {
@@ -431,7 +505,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +517,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[5]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +530,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{5}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Event) GetType() v1.EventType {
@@ -512,7 +586,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[6]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +598,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[6]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +611,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{6}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Snapshot) GetSnapshot() *v1.Snapshot {
@@ -604,7 +678,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[7]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +690,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisor_store_v1_record_proto_msgTypes[7]
+	mi := &file_hypervisor_store_v1_record_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +703,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{7}
+	return file_hypervisor_store_v1_record_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *File) GetPath() string {
@@ -664,7 +738,7 @@ var File_hypervisor_store_v1_record_proto protoreflect.FileDescriptor
 
 const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\n" +
-	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhypervisor/api/v1/pools.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\x1a!hypervisor/api/v1/snapshots.proto\"\x97\x04\n" +
+	" hypervisor/store/v1/record.proto\x12\x11bulkhead.store.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhypervisor/api/v1/pools.proto\x1a\x1fhypervisor/api/v1/sandbox.proto\x1a!hypervisor/api/v1/sandboxes.proto\x1a!hypervisor/api/v1/snapshots.proto\"\xc7\x04\n" +
 	"\x06Record\x12.\n" +
 	"\asandbox\x18\x01 \x01(\v2\x14.bulkhead.v1.SandboxR\asandbox\x12\x1d\n" +
 	"\n" +
@@ -682,7 +756,13 @@ const file_hypervisor_store_v1_record_proto_rawDesc = "" +
 	"\x06making\x18\v \x01(\bR\x06making\x12\x1b\n" +
 	"\thost_name\x18\f \x01(\tR\bhostName\x12\x12\n" +
 	"\x04pool\x18\r \x01(\tR\x04pool\x12A\n" +
-	"\ffork_request\x18\x0e \x01(\v2\x1e.bulkhead.store.v1.ForkRequestR\vforkRequest\"@\n" +
+	"\ffork_request\x18\x0e \x01(\v2\x1e.bulkhead.store.v1.ForkRequestR\vforkRequest\x12.\n" +
+	"\x05claim\x18\x0f \x01(\v2\x18.bulkhead.store.v1.ClaimR\x05claim\"Q\n" +
+	"\x05Claim\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04warm\x18\x02 \x01(\bR\x04warm\x12 \n" +
+	"\fmust_be_warm\x18\x03 \x01(\bR\n" +
+	"mustBeWarm\"@\n" +
 	"\vForkRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
@@ -733,43 +813,45 @@ func file_hypervisor_store_v1_record_proto_rawDescGZIP() []byte {
 	return file_hypervisor_store_v1_record_proto_rawDescData
 }
 
-var file_hypervisor_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_hypervisor_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_hypervisor_store_v1_record_proto_goTypes = []any{
 	(*Record)(nil),                // 0: bulkhead.store.v1.Record
-	(*ForkRequest)(nil),           // 1: bulkhead.store.v1.ForkRequest
-	(*Pool)(nil),                  // 2: bulkhead.store.v1.Pool
-	(*Worker)(nil),                // 3: bulkhead.store.v1.Worker
-	(*Link)(nil),                  // 4: bulkhead.store.v1.Link
-	(*Event)(nil),                 // 5: bulkhead.store.v1.Event
-	(*Snapshot)(nil),              // 6: bulkhead.store.v1.Snapshot
-	(*File)(nil),                  // 7: bulkhead.store.v1.File
-	(*v1.Sandbox)(nil),            // 8: bulkhead.v1.Sandbox
-	(v1.ExitReason)(0),            // 9: bulkhead.v1.ExitReason
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*v1.Pool)(nil),               // 11: bulkhead.v1.Pool
-	(v1.EventType)(0),             // 12: bulkhead.v1.EventType
-	(*v1.Snapshot)(nil),           // 13: bulkhead.v1.Snapshot
-	(*v1.Command)(nil),            // 14: bulkhead.v1.Command
+	(*Claim)(nil),                 // 1: bulkhead.store.v1.Claim
+	(*ForkRequest)(nil),           // 2: bulkhead.store.v1.ForkRequest
+	(*Pool)(nil),                  // 3: bulkhead.store.v1.Pool
+	(*Worker)(nil),                // 4: bulkhead.store.v1.Worker
+	(*Link)(nil),                  // 5: bulkhead.store.v1.Link
+	(*Event)(nil),                 // 6: bulkhead.store.v1.Event
+	(*Snapshot)(nil),              // 7: bulkhead.store.v1.Snapshot
+	(*File)(nil),                  // 8: bulkhead.store.v1.File
+	(*v1.Sandbox)(nil),            // 9: bulkhead.v1.Sandbox
+	(v1.ExitReason)(0),            // 10: bulkhead.v1.ExitReason
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*v1.Pool)(nil),               // 12: bulkhead.v1.Pool
+	(v1.EventType)(0),             // 13: bulkhead.v1.EventType
+	(*v1.Snapshot)(nil),           // 14: bulkhead.v1.Snapshot
+	(*v1.Command)(nil),            // 15: bulkhead.v1.Command
 }
 var file_hypervisor_store_v1_record_proto_depIdxs = []int32{
-	8,  // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
-	3,  // 1: bulkhead.store.v1.Record.worker:type_name -> bulkhead.store.v1.Worker
-	4,  // 2: bulkhead.store.v1.Record.links:type_name -> bulkhead.store.v1.Link
-	9,  // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
-	10, // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
-	1,  // 5: bulkhead.store.v1.Record.fork_request:type_name -> bulkhead.store.v1.ForkRequest
-	11, // 6: bulkhead.store.v1.Pool.pool:type_name -> bulkhead.v1.Pool
-	12, // 7: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
-	8,  // 8: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
-	10, // 9: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
-	13, // 10: bulkhead.store.v1.Snapshot.snapshot:type_name -> bulkhead.v1.Snapshot
-	14, // 11: bulkhead.store.v1.Snapshot.prepare:type_name -> bulkhead.v1.Command
-	7,  // 12: bulkhead.store.v1.Snapshot.files:type_name -> bulkhead.store.v1.File
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	9,  // 0: bulkhead.store.v1.Record.sandbox:type_name -> bulkhead.v1.Sandbox
+	4,  // 1: bulkhead.store.v1.Record.worker:type_name -> bulkhead.store.v1.Worker
+	5,  // 2: bulkhead.store.v1.Record.links:type_name -> bulkhead.store.v1.Link
+	10, // 3: bulkhead.store.v1.Record.stopping:type_name -> bulkhead.v1.ExitReason
+	11, // 4: bulkhead.store.v1.Record.grace_until:type_name -> google.protobuf.Timestamp
+	2,  // 5: bulkhead.store.v1.Record.fork_request:type_name -> bulkhead.store.v1.ForkRequest
+	1,  // 6: bulkhead.store.v1.Record.claim:type_name -> bulkhead.store.v1.Claim
+	12, // 7: bulkhead.store.v1.Pool.pool:type_name -> bulkhead.v1.Pool
+	13, // 8: bulkhead.store.v1.Event.type:type_name -> bulkhead.v1.EventType
+	9,  // 9: bulkhead.store.v1.Event.sandbox:type_name -> bulkhead.v1.Sandbox
+	11, // 10: bulkhead.store.v1.Event.time:type_name -> google.protobuf.Timestamp
+	14, // 11: bulkhead.store.v1.Snapshot.snapshot:type_name -> bulkhead.v1.Snapshot
+	15, // 12: bulkhead.store.v1.Snapshot.prepare:type_name -> bulkhead.v1.Command
+	8,  // 13: bulkhead.store.v1.Snapshot.files:type_name -> bulkhead.store.v1.File
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_hypervisor_store_v1_record_proto_init() }
@@ -783,7 +865,7 @@ func file_hypervisor_store_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisor_store_v1_record_proto_rawDesc), len(file_hypervisor_store_v1_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
