@@ -119,15 +119,26 @@ func (c *CPU) end() {
 // next waits while the CPU is paused and returns run or stop.
 func (c *CPU) next() request {
 	c.vcpu.SetImmediateExit(false)
+	want, rested := c.rest()
+	if want == run && rested {
+		// The guest's watchdogs mustn't take the pause for a hang. A guest without
+		// kvm-clock can't be told, nor can any on some hosts.
+		c.vcpu.KVMClockCtrl()
+	}
+	return want
+}
+
+// rest waits while the CPU is paused, and reports whether it was.
+func (c *CPU) rest() (want request, rested bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.want == pause {
-		c.parked = true
+		c.parked, rested = true, true
 		c.change.Broadcast()
 		c.change.Wait()
 	}
 	c.parked = false
-	return c.want
+	return c.want, rested
 }
 
 // Pause takes the processor out of the guest and returns once its state is at

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bulkhead-vm/bulkhead/vmm/kvm"
 	"github.com/bulkhead-vm/bulkhead/vmm/kvm/kvmtest"
 )
 
@@ -118,4 +119,40 @@ func startPauser(t *testing.T, g *kvmtest.Guest, at int) (*pauser, chan error) {
 		t.Fatal("the CPU doesn't rest")
 	}
 	return p, ended
+}
+
+// TestResumedGuestIsTold pauses guests that have kvm-clock: the first thing that they see
+// of it after that is that they were stopped, and of other exits they hear nothing.
+func TestResumedGuestIsTold(t *testing.T) {
+	g := newGuest(t, counter)
+	const pageGPA, enabled, flags = 0x2000, 1, 29
+	_, err := g.VCPU.SetMSRs([]kvm.MSREntry{{Index: msrKVMSystemTime, Data: pageGPA | enabled}})
+	kvmtest.Must(t, err)
+	pio := new(bus)
+	c, ended := start(g, pio, pio)
+	t.Cleanup(func() {
+		c.Stop()
+		if err := wait(t, ended); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := range 3 {
+		for n := pio.count(); pio.count() < n+100; { // exits
+			time.Sleep(100 * time.Microsecond)
+		}
+		c.Pause()
+		if _, stopped := kvmClock(g.RAM[pageGPA:]); stopped != (i > 0) {
+			t.Errorf("before pause %d it is told that it was stopped: %v", i+1, stopped)
+		}
+		g.RAM[pageGPA+flags] = 0 // as a guest does that has seen it
+		c.Resume()
+		for began := time.Now(); ; time.Sleep(100 * time.Microsecond) {
+			if _, stopped := kvmClock(g.RAM[pageGPA:]); stopped {
+				break
+			}
+			if time.Since(began) > 10*time.Second {
+				t.Fatalf("after pause %d it isn't told that it was stopped", i+1)
+			}
+		}
+	}
 }
