@@ -1,12 +1,13 @@
 // Package instance is one run of a sandbox: a worker process, its machine, and
 // the guest in it.
 //
-//	Launch ─▶ bundle, worker ─▶ Boot: machine, guest's agent, root file system, command
-//	Attach ─▶ those that are there ─▶ Boot: what is missing
+//	Launch   ─▶ bundle, worker ─▶ Boot: machine, guest's agent, root file system, command
+//	Attach   ─▶ those that are there ─▶ Boot: what is missing
+//	HandOver ─▶ likewise, within a process
 //
 // A guest that goes on from a snapshot has come so far before: Boot makes it another
-// one. So it does with one that stands still, for whoever attaches with another plan
-// than it was launched for.
+// one. So it does with one that stands still, for whoever attaches, or has it handed
+// over, with another plan than it was launched for.
 //
 // Each step of Boot is done once, whoever does it: an owner that was killed
 // halfway is replaced by another, who goes on.
@@ -71,7 +72,7 @@ type Host struct {
 // goroutine.
 type Instance struct {
 	plan   Plan
-	late   bool // somebody else launched it
+	late   bool // it was launched for another plan, or by somebody else
 	bundle *supervise.Bundle
 	worker *supervise.Worker
 	// Timings says when what was over.
@@ -164,6 +165,21 @@ func (i *Instance) Detach() error {
 }
 
 // Close ends the instance at once and removes everything that is its own.
+// HandOver lets go of the instance, and returns one that goes on with its worker by
+// another plan of the same name: as Attach, but that it learns how a worker ends that
+// this process started. If it fails the instance is let go of, too.
+func (i *Instance) HandOver(p Plan) (*Instance, error) {
+	i.let(ErrDetached)
+	w, err := i.worker.HandOver()
+	if err != nil {
+		return nil, errors.Join(err, i.Detach())
+	}
+	next := newInstance(p, new(Timings))
+	next.late, next.bundle, next.worker, next.agent.path = true, i.bundle, w, i.agent.path
+	i.agent.close() // what is lost with it was for nobody
+	return next, nil
+}
+
 func (i *Instance) Close() error {
 	defer i.let(errClosed) // last: what waits for the worker gets its answer
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)

@@ -178,6 +178,22 @@ func TestDetachLeavesNoDescriptor(t *testing.T) {
 // TestBecomesAnother has a machine that stands still be another's, who has another plan
 // for it: the guest goes on, is renewed, and runs that one's command.
 func TestBecomesAnother(t *testing.T) {
+	for name, by := range map[string]func(*testing.T, instance.Host, *instance.Instance, instance.Plan) (*instance.Instance, error){
+		"attach": func(t *testing.T, h instance.Host, i *instance.Instance, p instance.Plan) (*instance.Instance, error) {
+			if err := i.Detach(); err != nil {
+				return nil, err
+			}
+			return instance.Attach(t.Context(), h, p)
+		},
+		"hand over": func(_ *testing.T, _ instance.Host, i *instance.Instance, p instance.Plan) (*instance.Instance, error) {
+			return i.HandOver(p)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { becomesAnother(t, by) })
+	}
+}
+
+func becomesAnother(t *testing.T, by func(*testing.T, instance.Host, *instance.Instance, instance.Plan) (*instance.Instance, error)) {
 	h, dir := newHost(t)
 	plan := func(hostname string) instance.Plan {
 		return instance.Plan{
@@ -190,16 +206,20 @@ func TestBecomesAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = i.Boot(t.Context())
-	if err := errors.Join(err, i.Pause(t.Context()), i.Detach()); err != nil {
+	if err := errors.Join(err, i.Pause(t.Context())); err != nil {
 		t.Fatal(err)
 	}
+	first := i
 	second := plan("second")
 	second.Command = &guest.Command{Args: []string{"sh", "-c", "exit 7"}}
 	second.Log = &vmmv1.LogFile{Path: filepath.Join(dir, "log")}
-	if i, err = instance.Attach(t.Context(), h, second); err != nil {
+	if i, err = by(t, h, first, second); err != nil {
 		t.Fatal(err)
 	}
 	defer i.Close()
+	if err := first.Resume(t.Context()); !errors.Is(err, instance.ErrDetached) {
+		t.Errorf("by who has let go of it: %v", err)
+	}
 	if _, err := i.Boot(t.Context()); err != nil {
 		t.Fatal(err)
 	}

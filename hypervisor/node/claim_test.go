@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bulkhead-vm/bulkhead/hypervisor/fault"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/node"
 	"github.com/bulkhead-vm/bulkhead/hypervisor/workertest"
@@ -331,6 +333,29 @@ func TestClaimDead(t *testing.T) {
 	for _, m := range f.membersOf(f.untilFull("p")) {
 		if before[m.GetSandbox().GetName()] {
 			t.Errorf("%v is there still", m)
+		}
+	}
+}
+
+// TestClaimKilled kills the worker of what was claimed: it is known how it ended, and
+// nothing is left of it, not even a zombie.
+func TestClaimKilled(t *testing.T) {
+	f := open(t)
+	f.pool("p", 1, f.template(nil))
+	_, warm := f.claim("p", "box", "sleep", "1000")
+	id := f.workerOf("box")
+	f.must(unix.Kill(id.PID, unix.SIGKILL))
+	e := f.until("box", stopped).GetStatus().GetExit()
+	if !warm || e.GetReason() != bulkheadv1.ExitReason_EXIT_REASON_WORKER_LOST || !strings.Contains(e.GetMessage(), "signal: killed") {
+		t.Errorf("warm: %v, exit %v", warm, e)
+	}
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id.PID))
+		if os.IsNotExist(err) {
+			break
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("left of the worker: %s", stat)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func (n *Node) claimWarm(c *claiming, p *pool, record *storev1.Record) (*sandbox
 		if err != nil {
 			continue // it is set aside, or going
 		}
-		return n.take(c, p, member, becoming(member, record))
+		return n.take(c, p, member, becoming(member.record, record))
 	}
 	return nil, context.Cause(c.ctx)
 }
@@ -62,18 +62,21 @@ func claimMessage(p *pool) string { return fmt.Sprintf("claimed from pool %q", p
 
 // take makes the sandbox of a record of a member that was handed over. If that can't be
 // kept, the member goes on as one.
-func (n *Node) take(c *claiming, p *pool, member, record *storev1.Record) (*sandbox, error) {
+func (n *Node) take(c *claiming, p *pool, m handedOver, record *storev1.Record) (*sandbox, error) {
 	change := store.Change{Type: bulkheadv1.EventType_EVENT_TYPE_ADDED, Message: claimMessage(p), Optional: true}
 	if _, err := n.config.Store.Claim(record, change); err != nil {
-		n.add(member, (*sandbox).recover) // or the next node does
+		if _, ok := n.add(m.record, func(s *sandbox) { s.stayMember(m.instance) }); !ok {
+			m.detach(n.config.Log)
+		}
 		return nil, noSpace(record.GetSandbox().GetName(), "the sandbox is not created", err)
 	}
 	box, ok := n.add(cloneRecord(record), func(s *sandbox) {
 		s.timings, s.counts = c.timings, p
 		s.await(c)
-		s.attach()
+		s.takeOver(m.instance)
 	})
 	if !ok {
+		m.detach(n.config.Log)
 		return nil, errNodeClosing
 	}
 	return box, nil

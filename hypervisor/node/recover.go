@@ -98,10 +98,7 @@ func (s *sandbox) attached(i *instance.Instance, machine vmmv1.MachineState) {
 	switch s.state() {
 	case bulkheadv1.SandboxState_SANDBOX_STATE_STARTING:
 		s.log.Info("found again while it is starting")
-		if s.timings != nil {
-			i.Timings = s.timings
-		}
-		s.start(func(ctx context.Context) func() { return s.boot(ctx, i) })
+		s.goOn(i)
 	case bulkheadv1.SandboxState_SANDBOX_STATE_STOPPING:
 		s.log.Info("found again while it is being stopped")
 		s.instance, s.frozen = i, s.forgetStages() || s.status().GetProblem() != ""
@@ -125,6 +122,14 @@ func (s *sandbox) attached(i *instance.Instance, machine vmmv1.MachineState) {
 		}
 		s.findFrozen(stages)
 	}
+}
+
+// goOn is the rest of a start that has its worker.
+func (s *sandbox) goOn(i *instance.Instance) {
+	if s.timings != nil {
+		i.Timings = s.timings
+	}
+	s.start(func(ctx context.Context) func() { return s.boot(ctx, i) })
 }
 
 // lost goes on without a worker, which was lost for a reason.

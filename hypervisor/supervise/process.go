@@ -32,8 +32,8 @@ func openProcess(pid int) (*process, error) {
 	return p, nil
 }
 
-// watch waits until the process is gone, or p is closed. It takes no thread
-// meanwhile.
+// watch waits until the process is gone, or p is closed, which a child isn't before
+// it is gone. It takes no thread meanwhile.
 func (p *process) watch() {
 	conn, err := p.fd.SyscallConn()
 	if err == nil {
@@ -42,10 +42,22 @@ func (p *process) watch() {
 	if err != nil {
 		return // closed: who does so doesn't want to know any more
 	}
-	if p.cmd != nil {
-		p.cmd.Wait() // its state says how it went
+	if p.cmd == nil {
+		close(p.exited)
+		return
 	}
+	p.cmd.Wait() // its state says how it went
 	close(p.exited)
+	p.fd.Close()
+}
+
+// close lets go of the process. A child is watched all the same until it is gone:
+// nobody else can wait for it, and it would stay as a zombie.
+func (p *process) close() error {
+	if p.cmd != nil {
+		return nil
+	}
+	return p.fd.Close()
 }
 
 // gone reports whether the process with descriptor fd has ended; pidfd_open(2).
@@ -67,7 +79,7 @@ func (p *process) kill() error {
 	}
 	var sent error
 	err = conn.Control(func(fd uintptr) { sent = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
-	if err = errors.Join(err, sent); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err = errors.Join(err, sent); err != nil && !errors.Is(err, unix.ESRCH) && !p.over() {
 		return fmt.Errorf("kill the worker: %w", err)
 	}
 	select {
@@ -75,6 +87,16 @@ func (p *process) kill() error {
 		return nil
 	case <-time.After(killTime):
 		return fmt.Errorf("kill the worker: process %d is still there after %v, stuck in the kernel: see /proc/%[1]d/stack", p.PID, killTime)
+	}
+}
+
+// over reports whether the process is known to be gone: a child's descriptor is, too.
+func (p *process) over() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -105,7 +127,7 @@ func Kill(id Identity) error {
 	if err != nil {
 		return err
 	}
-	defer p.fd.Close()
+	defer p.close()
 	if p.Identity != id {
 		return nil // another one has its number
 	}

@@ -23,7 +23,8 @@ type Options struct {
 }
 
 // Start starts a worker in the bundle. The caller ends it with Shutdown, or lets
-// go of it with Detach.
+// go of it with Detach. Either way a goroutine waits for its end, for as long as it
+// lives and this process does.
 func Start(b *Bundle, o Options) (*Worker, error) {
 	w := &Worker{bundle: b}
 	cmd, err := w.spawn(o)
@@ -37,7 +38,7 @@ func Start(b *Bundle, o Options) (*Worker, error) {
 	w.process.cmd = cmd
 	go w.process.watch()
 	if err := w.begin(o); err != nil {
-		err = errors.Join(fmt.Errorf("start the worker: %w", err), w.process.kill(), w.process.fd.Close())
+		err = errors.Join(fmt.Errorf("start the worker: %w", err), w.process.kill(), w.process.close())
 		w.lifeline.Close()
 		return nil, err
 	}

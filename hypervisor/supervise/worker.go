@@ -23,7 +23,8 @@ const (
 // wait for its guest.
 const describeTime = 10 * time.Second
 
-// Worker is a worker process and the connection to it.
+// Worker is a worker process and the connection to it. It has one owner, who ends
+// with Shutdown, Detach or HandOver.
 type Worker struct {
 	// API controls its machine. Calls fail with ttrpc.ErrClosed once the
 	// process is gone.
@@ -131,5 +132,18 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 // Detach lets go of the worker, which goes on unless it is tied.
 func (w *Worker) Detach() error {
 	w.lifeline.Close() // nil is fine
-	return errors.Join(w.client.Close(), w.process.fd.Close())
+	return errors.Join(w.client.Close(), w.process.close())
+}
+
+// HandOver lets go of the worker, and returns it for another owner, who has a
+// connection of its own and hears nothing of calls to this one's. Unlike who attaches
+// it needn't ask which process that is, and learns how it ends if it is this one's
+// child. On failure the worker stays the caller's.
+func (w *Worker) HandOver() (*Worker, error) {
+	next := &Worker{bundle: w.bundle, process: w.process, lifeline: w.lifeline}
+	if err := next.connect(); err != nil {
+		return nil, fmt.Errorf("reach the worker: %w", err)
+	}
+	w.client.Close() // never fails
+	return next, nil
 }

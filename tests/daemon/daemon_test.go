@@ -221,9 +221,34 @@ func (d *daemon) kill() {
 	d.cmd.Wait()
 }
 
+// zombies returns the daemon's children that have ended, and that nobody has waited for.
+func (d *daemon) zombies() (found []string) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		_, after, _ := strings.Cut(string(stat), ") ") // the state, and the parent
+		if err == nil && strings.HasPrefix(after, fmt.Sprintf("Z %d ", d.cmd.Process.Pid)) {
+			found = append(found, string(stat))
+		}
+	}
+	return found
+}
+
+// mustReap checks that the daemon has waited for all children that have ended.
+func (d *daemon) mustReap() {
+	d.t.Helper()
+	for began := time.Now(); len(d.zombies()) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			d.t.Errorf("the daemon has zombies: %q", d.zombies())
+			return
+		}
+	}
+}
+
 // stop ends it as an operator does.
 func (d *daemon) stop() {
 	d.t.Helper()
+	d.mustReap()
 	d.must(d.cmd.Process.Signal(syscall.SIGTERM))
 	ended := make(chan error, 1)
 	go func() { ended <- d.cmd.Wait() }()
