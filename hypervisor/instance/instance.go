@@ -122,10 +122,11 @@ func Launch(h Host, p Plan, t *Timings) (*Instance, error) {
 	return i, nil
 }
 
-// Attach finds the worker that somebody else launched for the plan. It fails with
-// supervise.ErrGone if there is none; with any other error there may be one that
-// doesn't answer.
-func Attach(ctx context.Context, h Host, p Plan) (*Instance, error) {
+// Attach finds the worker that somebody else launched for the plan, which is the
+// process who; the zero Identity if that isn't known. It fails with supervise.ErrGone
+// if there is none, and with supervise.ErrImpostor if another one answers; with any
+// other error there may be one that doesn't answer.
+func Attach(ctx context.Context, h Host, p Plan, who supervise.Identity) (*Instance, error) {
 	i := newInstance(p, new(Timings))
 	i.late = true
 	var err error
@@ -136,7 +137,7 @@ func Attach(ctx context.Context, h Host, p Plan) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i.worker, err = supervise.Attach(ctx, i.bundle); err != nil {
+	if i.worker, err = supervise.Attach(ctx, i.bundle, who); err != nil {
 		return nil, err
 	}
 	i.agent.path = i.bundle.Path(vsockName)
@@ -164,7 +165,6 @@ func (i *Instance) Detach() error {
 	return errors.Join(i.agent.close(), i.worker.Detach(), i.bundle.Release())
 }
 
-// Close ends the instance at once and removes everything that is its own.
 // HandOver lets go of the instance, and returns one that goes on with its worker by
 // another plan of the same name: as Attach, but that it learns how a worker ends that
 // this process started. If it fails the instance is let go of, too.
@@ -180,6 +180,7 @@ func (i *Instance) HandOver(p Plan) (*Instance, error) {
 	return next, nil
 }
 
+// Close ends the instance at once and removes everything that is its own.
 func (i *Instance) Close() error {
 	defer i.let(errClosed) // last: what waits for the worker gets its answer
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)

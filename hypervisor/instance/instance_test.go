@@ -127,7 +127,7 @@ func TestOldWorker(t *testing.T) {
 		err = i.Detach()
 	}
 	if err == nil {
-		i, err = instance.Attach(t.Context(), h, p)
+		i, err = instance.Attach(t.Context(), h, p, supervise.Identity{})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func TestBecomesAnother(t *testing.T) {
 			if err := i.Detach(); err != nil {
 				return nil, err
 			}
-			return instance.Attach(t.Context(), h, p)
+			return instance.Attach(t.Context(), h, p, i.Worker())
 		},
 		"hand over": func(_ *testing.T, _ instance.Host, i *instance.Instance, p instance.Plan) (*instance.Instance, error) {
 			return i.HandOver(p)

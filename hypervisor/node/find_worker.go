@@ -25,11 +25,12 @@ const findAgain = 100 * time.Millisecond
 var (
 	errLost   = errors.New("its worker was gone when the node came back")
 	errSilent = errors.New("its worker did not answer when the node came back, and was ended")
+	errLying  = errors.New("its worker did not say the truth about which process it is, and was ended")
 )
 
 // findWorker attaches to the worker of a sandbox and asks how far it is. If it
 // fails there is no worker any more, or the node is being closed. One that lives and
-// is silent for too long, or until ctx is done, is ended.
+// is silent for too long, or until ctx is done, or isn't who it says, is ended.
 func (n *Node) findWorker(ctx context.Context, r *storev1.Record) (*instance.Instance, vmmv1.MachineState, error) {
 	for {
 		i, state, err := n.attachPatiently(ctx, r)
@@ -41,10 +42,14 @@ func (n *Node) findWorker(ctx context.Context, r *storev1.Record) (*instance.Ins
 		case n.isClosing():
 			return nil, 0, errNodeClosing
 		}
+		why := errSilent
+		if errors.Is(err, supervise.ErrImpostor) {
+			why = errLying
+		}
 		log := n.config.Log.With(zap.String("sandbox", r.GetSandbox().GetName()))
-		log.Error("end a worker that doesn't answer", zap.Error(err))
+		log.Error("end a worker that doesn't answer, or can't be trusted", zap.Error(err))
 		if err = n.end(r); err == nil {
-			return nil, 0, errSilent
+			return nil, 0, why
 		}
 		log.Error("it can't be ended: end it, and the sandbox goes on", zap.Error(err))
 		select {
@@ -65,21 +70,22 @@ func (n *Node) end(r *storev1.Record) error {
 	if opened != nil {
 		return err
 	}
-	if err := n.shutDown(b); err != nil {
+	who, _ := workerOf(r)
+	if err := n.shutDown(b, who); err != nil {
 		return err
 	}
 	return n.removeRun(r)
 }
 
-// attachPatiently tries again and again, until the worker answers or is gone, or
-// patience is over.
+// attachPatiently tries again and again, until the worker answers or is gone, another
+// process answers, or patience is over.
 func (n *Node) attachPatiently(ctx context.Context, r *storev1.Record) (*instance.Instance, vmmv1.MachineState, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.config.Patience)
 	defer cancel()
 	plan := n.describe(r)
 	for {
 		i, state, err := n.attachTo(ctx, r, plan)
-		if err == nil || errors.Is(err, supervise.ErrGone) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, supervise.ErrGone) || errors.Is(err, supervise.ErrImpostor) || ctx.Err() != nil {
 			return i, state, err
 		}
 		select {
@@ -107,7 +113,8 @@ func (n *Node) attachTo(ctx context.Context, r *storev1.Record, plan instance.Pl
 	case <-ctx.Done():
 		return nil, 0, context.Cause(ctx)
 	}
-	i, err := instance.Attach(ctx, n.host(r), plan)
+	who, _ := workerOf(r)
+	i, err := instance.Attach(ctx, n.host(r), plan, who)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -29,6 +29,19 @@ func (n *Node) leftovers(r *storev1.Record) bool {
 	return r.GetWorker() != nil || !errors.Is(err, fs.ErrNotExist)
 }
 
+// workerOf returns which process a run's worker is, if the record is sure of that: then
+// nobody else is believed, neither the worker nor its bundle, to which it can write. Until
+// it has come up a run may have another worker than the record, which has that of an
+// earlier try until the next one is kept; unless it goes on from a pool's member, whose
+// worker that is.
+func workerOf(r *storev1.Record) (who supervise.Identity, known bool) {
+	status := r.GetSandbox().GetStatus()
+	if r.GetWorker() == nil || status.GetReadyTime() == nil && status.GetOrigin().GetPool() == "" {
+		return who, false
+	}
+	return identity(r.GetWorker()), true
+}
+
 // removeRun ends what is left of a run and removes what it has on the host: its
 // worker, bundle, cgroup, vsock's socket and taps. It fails, with the bundle still
 // there, as long as a worker lives: while it does, there must be no other.
@@ -42,7 +55,9 @@ func (n *Node) removeRun(r *storev1.Record) error {
 	there := err == nil
 	switch {
 	case there:
-		errs = append(errs, b.Kill())
+		if _, known := workerOf(r); !known {
+			errs = append(errs, b.Kill())
+		}
 	case !errors.Is(err, fs.ErrNotExist):
 		errs = append(errs, err)
 	}

@@ -80,18 +80,18 @@ func (n *Node) endStray(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := n.shutDown(b); err != nil {
+	if err := n.shutDown(b, supervise.Identity{}); err != nil {
 		return err
 	}
 	return n.removeRun(&storev1.Record{Sandbox: &bulkheadv1.Sandbox{Name: name}})
 }
 
 // shutDown ends a bundle's worker, if one answers. Which process it is it may be the
-// only one to know: its node was killed as it began.
-func (n *Node) shutDown(b *supervise.Bundle) error {
+// only one to know, who being the zero value: its node was killed as it began.
+func (n *Node) shutDown(b *supervise.Bundle, who supervise.Identity) error {
 	ctx, cancel := context.WithTimeout(context.Background(), min(strayTime, n.config.Patience))
 	defer cancel()
-	w, err := supervise.Attach(ctx, b)
+	w, err := supervise.Attach(ctx, b, who)
 	if err != nil {
 		return nil // that it lives is noticed by who removes its bundle
 	}

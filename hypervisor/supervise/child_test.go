@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,4 +72,43 @@ func TestHandOver(t *testing.T) {
 		t.Error(err)
 	}
 	untilReaped(t, second.Identity().PID)
+}
+
+// TestImpostor attaches to a worker that isn't the one that is meant.
+func TestImpostor(t *testing.T) {
+	b, w, root := start(t)
+	other := exec.Command("sleep", "1000")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		other.Process.Kill()
+		other.Wait()
+	}()
+	found, err := supervise.OpenBundle(root, "box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	later, another := w.Identity(), w.Identity()
+	later.StartTicks++
+	another.PID = other.Process.Pid
+	for what, who := range map[string]supervise.Identity{"began later": later, "another": another} {
+		if _, err := supervise.Attach(t.Context(), found, who); !errors.Is(err, supervise.ErrImpostor) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	again, err := supervise.Attach(t.Context(), found, w.Identity())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Detach(); err != nil {
+		t.Error(err)
+	}
+	// Whose record has nobody believes the bundle.
+	if err := os.WriteFile(b.Path("worker.id"), fmt.Appendln(nil, another.PID, another.StartTicks, another.BootID), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := supervise.Attach(t.Context(), found, supervise.Identity{}); !errors.Is(err, supervise.ErrImpostor) {
+		t.Errorf("another than the bundle names: %v", err)
+	}
 }

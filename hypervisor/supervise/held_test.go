@@ -38,7 +38,7 @@ func TestHeldBundlesStay(t *testing.T) {
 		t.Error(err)
 	}
 	exited(t, w)
-	if _, err := supervise.Attach(t.Context(), again); !errors.Is(err, supervise.ErrGone) {
+	if _, err := supervise.Attach(t.Context(), again, supervise.Identity{}); !errors.Is(err, supervise.ErrGone) {
 		t.Errorf("attach to who is gone: %v", err)
 	}
 	if err := again.Remove(); err != nil {

@@ -39,10 +39,16 @@ type Worker struct {
 // ErrGone is wrapped when a bundle's worker has ended.
 var ErrGone = errors.New("the worker is gone")
 
-// Attach connects to the worker of a bundle that somebody else started. It fails
-// with ErrGone if there is none; with any other error there may be one that
-// doesn't answer.
-func Attach(ctx context.Context, b *Bundle) (*Worker, error) {
+// ErrImpostor is wrapped when who answers says that it is another process than the
+// worker. It isn't to be trusted, and that other process may be anybody's.
+var ErrImpostor = errors.New("who answers isn't the worker")
+
+// Attach connects to the worker of a bundle that somebody else started, which is to
+// be the process who. If that isn't known, the zero Identity, it is the one that the
+// bundle names, or, where its owner was killed before it had written that down, the
+// one that answers. Attach fails with ErrGone if there is none, and with ErrImpostor;
+// with any other error there may be one that doesn't answer.
+func Attach(ctx context.Context, b *Bundle, who Identity) (*Worker, error) {
 	held, err := b.held()
 	if err != nil {
 		return nil, fmt.Errorf("reach the worker: %w", err)
@@ -50,11 +56,20 @@ func Attach(ctx context.Context, b *Bundle) (*Worker, error) {
 	if !held {
 		return nil, ErrGone
 	}
+	if who == (Identity{}) {
+		named, known, err := b.Worker()
+		if err != nil {
+			return nil, fmt.Errorf("reach the worker: %w", err)
+		}
+		if known {
+			who = named
+		}
+	}
 	w := &Worker{bundle: b}
 	if err := w.connect(); err != nil {
 		return nil, fmt.Errorf("reach the worker: %w", err)
 	}
-	if err := w.meet(ctx); err != nil {
+	if err := w.meet(ctx, who); err != nil {
 		return nil, errors.Join(fmt.Errorf("reach the worker: %w", err), w.client.Close())
 	}
 	go w.process.watch()
@@ -72,17 +87,25 @@ func (w *Worker) connect() error {
 	return nil
 }
 
-// meet asks who answers, and gets hold of that process.
-func (w *Worker) meet(ctx context.Context) error {
+// meet asks who answers, and gets hold of that process. It is to be who, unless that
+// is the zero Identity: a guest that has taken its worker over may name any.
+func (w *Worker) meet(ctx context.Context, who Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, describeTime)
 	defer cancel()
 	r, err := w.API.Describe(ctx, &vmmv1.DescribeRequest{})
 	if err != nil {
 		return err
 	}
+	known := who != (Identity{})
+	if known && (int(r.GetPid()) != who.PID || r.GetStartTicks() != who.StartTicks) {
+		return fmt.Errorf("%w: it says that it is process %d, and the worker is %d", ErrImpostor, r.GetPid(), who.PID)
+	}
 	p, err := openProcess(int(r.GetPid()))
 	if err != nil {
 		return err
+	}
+	if known && p.Identity != who {
+		return errors.Join(fmt.Errorf("%w: process %d, which was it, is gone", ErrImpostor, who.PID), p.fd.Close())
 	}
 	if p.StartTicks != r.GetStartTicks() {
 		return errors.Join(fmt.Errorf("process %d isn't the one that answered", p.PID), p.fd.Close())

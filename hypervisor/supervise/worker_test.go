@@ -59,7 +59,7 @@ func TestAttach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := supervise.Attach(t.Context(), b)
+	second, err := supervise.Attach(t.Context(), b, supervise.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestAttach(t *testing.T) {
 		t.Error(err)
 	}
 	exited(t, second)
-	if _, err := supervise.Attach(t.Context(), b); err == nil {
+	if _, err := supervise.Attach(t.Context(), b, supervise.Identity{}); err == nil {
 		t.Error("a worker that is gone was found")
 	}
 }
@@ -128,7 +128,7 @@ func TestHangs(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := supervise.Attach(ctx, b); err == nil {
+	if _, err := supervise.Attach(ctx, b, supervise.Identity{}); err == nil {
 		t.Error("a worker that hangs answered")
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -274,11 +275,25 @@ func (w *worker) Shutdown(context.Context, *vmmv1.ShutdownRequest) (*vmmv1.Shutd
 func (w *worker) Describe(context.Context, *vmmv1.DescribeRequest) (*vmmv1.DescribeResponse, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	ticks, err := procstat.StartTicks(os.Getpid())
+	pid := w.pid()
+	ticks, err := procstat.StartTicks(pid)
 	if err != nil {
 		return nil, err
 	}
-	return &vmmv1.DescribeResponse{Version: "fake", Pid: int32(os.Getpid()), StartTicks: ticks, Machine: w.state}, nil
+	return &vmmv1.DescribeResponse{Version: "fake", Pid: int32(pid), StartTicks: ticks, Machine: w.state}, nil
+}
+
+// pid is which process the worker says that it is. The caller holds w.mu.
+func (w *worker) pid() int {
+	if !w.has(w.config, WordLies) {
+		return os.Getpid()
+	}
+	b, err := os.ReadFile(filepath.Join(w.dir, "says"))
+	if err != nil {
+		return os.Getpid()
+	}
+	pid, _ := strconv.Atoi(string(b))
+	return pid
 }
 
 // Stats implements vmmv1.WorkerService.

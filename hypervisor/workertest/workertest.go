@@ -58,6 +58,9 @@ const (
 	// WordCut has the first connection to the agent of a guest that was restored be
 	// cut off.
 	WordCut = "fake.cut"
+	// WordLies has the worker say that it is the process whose ID is in a file "says" in
+	// the sandbox's bundle, once there is one.
+	WordLies = "fake.lies"
 )
 
 // envGuest is set in the guest's process, to the directory of its sockets.

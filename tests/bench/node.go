@@ -96,7 +96,7 @@ func (d *daemon) worker(ctx context.Context, sandbox string) (*supervise.Worker,
 		bundle, err := supervise.OpenBundle(d.path("run/sandboxes"), sandbox)
 		if err == nil {
 			var w *supervise.Worker
-			if w, err = supervise.Attach(ctx, bundle); err == nil {
+			if w, err = supervise.Attach(ctx, bundle, supervise.Identity{}); err == nil {
 				return w, nil
 			}
 		}
