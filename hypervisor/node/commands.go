@@ -136,15 +136,26 @@ func (n *Node) Delete(ctx context.Context, name, uid string, force bool) error {
 	return err
 }
 
+// removalFailed reports whether what is left of the sandbox couldn't be removed when that
+// was tried last.
+func (s *sandbox) removalFailed() bool {
+	return s.failure != nil && s.work == nil && s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING)
+}
+
 // isDeleted is what those wait for who delete a sandbox. They aren't kept waiting
 // for what may never be.
 func (s *sandbox) isDeleted() (bool, error) {
-	if s.deleted || s.failure == nil || s.work != nil || !s.is(bulkheadv1.SandboxState_SANDBOX_STATE_DELETING) {
+	if s.deleted || !s.removalFailed() {
 		return s.deleted, nil
 	}
-	what := fmt.Sprintf("sandbox %q is not deleted yet, which is tried again", s.name)
-	if isFull(s.failure) {
-		return false, fault.NoSpace(s.name, what, s.failure)
+	return false, notYet(s.name, fmt.Sprintf("sandbox %q is not deleted yet", s.name), s.failure)
+}
+
+// notYet is the error of a removal that is tried again. what is the sentence's beginning.
+func notYet(subject, what string, err error) *fault.Error {
+	what += ", which is tried again"
+	if isFull(err) {
+		return fault.NoSpace(subject, what, err)
 	}
-	return false, &fault.Error{Kind: fault.Unavailable, Reason: fault.ReasonState, Subject: s.name, Message: what, Err: s.failure, RetryAfter: keepAgain}
+	return &fault.Error{Kind: fault.Unavailable, Reason: fault.ReasonState, Subject: subject, Message: what, Err: err, RetryAfter: keepAgain}
 }

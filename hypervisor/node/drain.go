@@ -10,8 +10,8 @@ import (
 )
 
 // Drain has the node take no more work, and waits until nothing runs. Members of pools
-// are removed. With stop,
-// what runs is stopped, as Stop does it with grace. It returns how many that were.
+// are removed; if one can't be, it fails when nothing else runs. With stop, what runs is
+// stopped, as Stop does it with grace. It returns how many that were.
 func (n *Node) Drain(ctx context.Context, stop bool, grace time.Duration) (stopped int, err error) {
 	if err := n.setDraining(true); err != nil {
 		return 0, err
@@ -51,8 +51,15 @@ func (s *sandbox) drain(stop bool, grace time.Duration) bool {
 func (n *Node) untilIdle(ctx context.Context) error {
 	for {
 		changed, ended := n.config.Store.Changed(), n.memberEnds.Changed()
-		if n.count(runs) == 0 && n.countMembers() == 0 {
+		members, idle := n.allMembers(), n.count(runs) == 0
+		switch {
+		case idle && len(members) == 0:
 			return nil
+		case idle && n.draining.Load(): // or somebody wants to have them again
+			if err := n.removeMembers(ctx, members, "the node is being drained"); err != nil {
+				return unremoved(n.config.Name, "", "the node is drained, but not all members of pools are removed", err)
+			}
+			continue
 		}
 		select {
 		case <-changed:

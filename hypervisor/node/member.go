@@ -44,12 +44,6 @@ func older(a, b *sandbox) int {
 	return strings.Compare(a.name, b.name)
 }
 
-func (n *Node) countMembers() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.members)
-}
-
 // isReady reports whether a member can be claimed, as far as anybody but its goroutine
 // can know.
 func (s *sandbox) isReady() bool {

@@ -32,7 +32,8 @@ const (
 type NodeClient interface {
 	GetNodeInfo(ctx context.Context, in *GetNodeInfoRequest, opts ...grpc.CallOption) (*GetNodeInfoResponse, error)
 	// Drain has the node refuse new sandboxes, also after a restart, and answers
-	// when none is running any more.
+	// when none is running any more. UNAVAILABLE: none is, but a member of a pool can't be
+	// removed yet, which is tried again; another call waits for that, or says why not.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 	// Undrain has the node take sandboxes again.
 	Undrain(ctx context.Context, in *UndrainRequest, opts ...grpc.CallOption) (*UndrainResponse, error)
@@ -82,7 +83,8 @@ func (c *nodeClient) Undrain(ctx context.Context, in *UndrainRequest, opts ...gr
 type NodeServer interface {
 	GetNodeInfo(context.Context, *GetNodeInfoRequest) (*GetNodeInfoResponse, error)
 	// Drain has the node refuse new sandboxes, also after a restart, and answers
-	// when none is running any more.
+	// when none is running any more. UNAVAILABLE: none is, but a member of a pool can't be
+	// removed yet, which is tried again; another call waits for that, or says why not.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 	// Undrain has the node take sandboxes again.
 	Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error)

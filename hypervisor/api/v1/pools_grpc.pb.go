@@ -51,7 +51,8 @@ type PoolsClient interface {
 	// another template, are removed in the background. Errors are those of CreatePool.
 	UpdatePool(ctx context.Context, in *UpdatePoolRequest, opts ...grpc.CallOption) (*UpdatePoolResponse, error)
 	// DeletePool removes a pool, and answers when its members are gone. Sandboxes that were
-	// claimed from it go on.
+	// claimed from it go on. UNAVAILABLE: the pool is gone, but a member of it can't be
+	// removed yet, which is tried again; another call waits for that, or says why not.
 	DeletePool(ctx context.Context, in *DeletePoolRequest, opts ...grpc.CallOption) (*DeletePoolResponse, error)
 	// ClaimSandbox makes a sandbox of a pool's member, and answers when its command has
 	// started. Without a member that is ready it is one that goes on from the template as
@@ -153,7 +154,8 @@ type PoolsServer interface {
 	// another template, are removed in the background. Errors are those of CreatePool.
 	UpdatePool(context.Context, *UpdatePoolRequest) (*UpdatePoolResponse, error)
 	// DeletePool removes a pool, and answers when its members are gone. Sandboxes that were
-	// claimed from it go on.
+	// claimed from it go on. UNAVAILABLE: the pool is gone, but a member of it can't be
+	// removed yet, which is tried again; another call waits for that, or says why not.
 	DeletePool(context.Context, *DeletePoolRequest) (*DeletePoolResponse, error)
 	// ClaimSandbox makes a sandbox of a pool's member, and answers when its command has
 	// started. Without a member that is ready it is one that goes on from the template as
