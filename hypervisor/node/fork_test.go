@@ -32,7 +32,8 @@ func (f *fixture) names() string {
 func TestForkOfShortLives(t *testing.T) {
 	f := open(t)
 	flag := filepath.Join(t.TempDir(), "flag")
-	f.start("box", nil, "sh", "-c", "[ -e "+flag+" ] || sleep 1000")
+	f.start("box", nil, "sh", "-c", "[ -e "+flag+" ] || { echo stays; sleep 1000; }")
+	f.untilLogged("box", "stays") // it has looked
 	f.must(os.WriteFile(flag, nil, 0o600))
 	made, err := f.Fork(t.Context(), &bulkheadv1.ForkSandboxRequest{Name: "box", Count: 10, Spec: &bulkheadv1.SandboxSpec{AutoDelete: true}}, "tester")
 	f.must(err)
