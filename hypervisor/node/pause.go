@@ -38,10 +38,10 @@ func (s *sandbox) turn(from, to bulkheadv1.SandboxState) error {
 	if s.state() == to {
 		return nil
 	}
-	if s.state() != from || s.instance == nil {
+	if s.state() != from {
 		return s.wrongState("only one that is " + stateText(from) + " can be " + stateText(to))
 	}
-	if s.work != nil {
+	if s.instance == nil || s.work != nil {
 		return s.busy()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), turnTime)

@@ -77,8 +77,11 @@ func TestSandboxesOutliveTheNode(t *testing.T) {
 	f.until("paused", paused)
 	f.until("created", created)
 	f.until("stopped", stopped)
-	_, err = f.Resume(t.Context(), "paused")
-	f.must(err)
+	for err = errors.New("not yet"); err != nil; {
+		if _, err = f.Resume(t.Context(), "paused"); err != nil {
+			f.kindIs(err, fault.Unavailable, fault.ReasonState) // it is being found again
+		}
+	}
 	f.exec("paused", "true")
 	f.must(os.WriteFile(filepath.Join(f.config.StateDir, "end"), nil, 0o600))
 	if e := f.until("job", stopped).GetStatus().GetExit(); e.GetExitCode() != 4 {

@@ -65,7 +65,7 @@ groups = ["%d"]
 		t.Error("a stranger may list sandboxes")
 	}
 	h.mustSay("the answer", out, "user 65534 may not use this node", "access.full.users")
-	h.mustSay("the log", strings.Join(scan(d.log.String(), `"code":"PermissionDenied"`), "\n"), "uid:65534", "ListSandboxes")
+	d.mustLogOf(`"code":"PermissionDenied"`, "uid:65534", "ListSandboxes")
 	if out, err := h.as(reader, "ps"); err != nil {
 		t.Errorf("a reader may not list: %s", out)
 	}

@@ -152,8 +152,8 @@ func TestReadersOfArchives(t *testing.T) {
 	if status.Code(err) != codes.AlreadyExists {
 		t.Error(err)
 	}
-	h.mustSay("the log", strings.Join(scan(d.log.String(), "Snapshots/ExportSnapshot"), "\n"), `"snapshot":"golden"`)
-	h.mustSay("the log", strings.Join(scan(d.log.String(), "Snapshots/ImportSnapshot"), "\n"), `"snapshot":"golden"`)
+	d.mustLogOf("Snapshots/ExportSnapshot", `"snapshot":"golden"`)
+	d.mustLogOf("Snapshots/ImportSnapshot", `"snapshot":"golden"`)
 	h.clear(c)
 	d.stop()
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -211,6 +212,22 @@ func (d *daemon) mustLog(words string) {
 	for began := time.Now(); !strings.Contains(d.log.String(), words); time.Sleep(5 * time.Millisecond) {
 		if time.Since(began) > 10*time.Second {
 			d.t.Fatalf("the log doesn't say %q:\n%s", words, d.log)
+		}
+	}
+}
+
+// mustLogOf waits until lines of the daemon's log that have a word have all the others,
+// too: a call is logged after it was answered.
+func (d *daemon) mustLogOf(word string, words ...string) {
+	d.t.Helper()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		said := strings.Join(scan(d.log.String(), word), "\n")
+		missing := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return strings.Contains(said, w) })
+		if len(missing) == 0 {
+			return
+		}
+		if time.Since(began) > 10*time.Second {
+			d.t.Fatalf("the log of %s doesn't say %q:\n%s", word, missing, said)
 		}
 	}
 }

@@ -59,8 +59,8 @@ func TestReadersOfPools(t *testing.T) {
 		}
 	}
 	h.bulkhead("pool", "claim", "python", "-d", "--name", "box")
-	h.mustSay("the log", strings.Join(scan(d.log.String(), "Pools/GetPool"), "\n"), `"pool":"python"`)
-	h.mustSay("the log", strings.Join(scan(d.log.String(), `Pools/ClaimSandbox","client":"uid:0"`), "\n"), `"pool":"python","sandbox":"box"`)
+	d.mustLogOf("Pools/GetPool", `"pool":"python"`)
+	d.mustLogOf(`Pools/ClaimSandbox","client":"uid:0"`, `"pool":"python","sandbox":"box"`)
 	h.bulkhead("pool", "rm", "python")
 	h.clear(h.dial())
 	d.stop()

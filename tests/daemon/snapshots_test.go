@@ -236,8 +236,8 @@ func TestReadersOfSnapshots(t *testing.T) {
 	if status.Code(err) != codes.NotFound {
 		t.Error(err)
 	}
-	h.mustSay("the log", strings.Join(scan(d.log.String(), "Snapshots/GetSnapshot"), "\n"), `"snapshot":"golden"`, `"snapshot":"none"`)
-	h.mustSay("the log", strings.Join(scan(d.log.String(), "Snapshots/CreateSnapshot"), "\n"), `"sandbox":"box"`)
+	d.mustLogOf("Snapshots/GetSnapshot", `"snapshot":"golden"`, `"snapshot":"none"`)
+	d.mustLogOf("Snapshots/CreateSnapshot", `"sandbox":"box"`)
 	h.clear(c)
 	d.stop()
 }

@@ -173,7 +173,7 @@ func TestReadersOfTemplates(t *testing.T) {
 			t.Errorf("%q, %v: %s", args, err, out)
 		}
 	}
-	h.mustSay("the log", strings.Join(scan(d.log.String(), "Templates/GetTemplate"), "\n"), `"template":"`+made.GetId()+`"`)
+	d.mustLogOf("Templates/GetTemplate", `"template":"`+made.GetId()+`"`)
 	h.clear(c)
 	d.stop()
 }
