@@ -144,7 +144,7 @@ func (s *sandbox) remove(message string) {
 	s.status().State = bulkheadv1.SandboxState_SANDBOX_STATE_DELETING
 	s.node.release(s.host)
 	if err := s.keep(message); err != nil {
-		return // nothing is removed of a sandbox that may be there again; tryAgain goes on
+		return // tryAgain goes on, kept or not: on a full disk what is removed makes room for that
 	}
 	s.removeKept()
 }
