@@ -209,11 +209,7 @@ func (h *host) run(cmd *exec.Cmd, env ...string) *daemon {
 // mustLog waits until the daemon's log has some words.
 func (d *daemon) mustLog(words string) {
 	d.t.Helper()
-	for began := time.Now(); !strings.Contains(d.log.String(), words); time.Sleep(5 * time.Millisecond) {
-		if time.Since(began) > 10*time.Second {
-			d.t.Fatalf("the log doesn't say %q:\n%s", words, d.log)
-		}
-	}
+	d.mustLogOf("", words)
 }
 
 // mustLogOf waits until lines of the daemon's log that have a word have all the others,
@@ -227,7 +223,7 @@ func (d *daemon) mustLogOf(word string, words ...string) {
 			return
 		}
 		if time.Since(began) > 10*time.Second {
-			d.t.Fatalf("the log of %s doesn't say %q:\n%s", word, missing, said)
+			d.t.Fatalf("the log of %q doesn't say %q:\n%s", word, missing, said)
 		}
 	}
 }

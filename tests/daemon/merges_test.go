@@ -105,8 +105,14 @@ func TestKilledAmongMerges(t *testing.T) {
 	for i := 0; i < 8 || i < 60 && (told < 2 || interrupted < 3 || imported < 2); i++ {
 		ctx, cancel := context.WithCancel(context.Background())
 		all := h.mergeAndExport(ctx, c, "golden", func() {
-			// Longer and longer, where hosts are so busy that no merge is over so soon.
-			time.Sleep(time.Duration(random.IntN(150)*(6+i)/6) * time.Millisecond)
+			// Every other time so soon that an idle host is at the first merge, which alone
+			// has layers to merge; else longer and longer, for hosts that are so busy that
+			// none is over before.
+			most := 20 * time.Millisecond
+			if i%2 == 1 {
+				most = 150 * time.Millisecond * time.Duration(6+i) / 6
+			}
+			time.Sleep(time.Duration(random.Int64N(int64(most))))
 			d.kill()
 			cancel()
 		})
